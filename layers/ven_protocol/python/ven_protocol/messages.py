@@ -1,0 +1,303 @@
+"""Bodies of the VEN API's requests and replies.
+
+Each message is a frozen ``msgspec.Struct``: unknown fields are ignored (a newer VEN may say more),
+a missing or ill-typed field is an error that names it. Times are RFC 3339 UTC texts or integer
+seconds, as the field says. Optional fields are left out when they are not known; null means the
+same.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Text = Annotated[str, Meta(max_length=1024)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Protocol = Annotated[int, Meta(ge=0, le=255)]
+Seconds = Annotated[int, Meta(ge=0, le=2**40)]
+
+VenType = Literal["server", "endpoint", "containerized"]
+EnforcementMode = Literal["idle", "visibility_only", "selective", "full"]
+VisibilityLevel = Literal[
+    "flow_full_detail", "flow_summary", "flow_drops", "flow_off", "enhanced_data_collection"
+]
+AgentMode = Literal["normal", "degraded", "minimal"]
+
+
+class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of every message: immutable, keyword-only, defaults left off the wire."""
+
+
+class HealthCondition(Message):
+    """One thing that is wrong with the VEN, by a stable code."""
+
+    code: Annotated[str, Meta(max_length=64, pattern="^[a-z_.]+$")]
+    severity: Literal["info", "warning", "error"]
+    message: Text = ""
+
+
+class HostFacts(Message):
+    """What a VEN knows about its host; sent at activation and in every heartbeat."""
+
+    hostname: Name
+    os_id: Annotated[str, Meta(max_length=255)] = ""
+    os_detail: Text = ""
+    os_platform: Literal["linux", "windows", "aix", "solaris", "macos"] = "linux"
+    version: Annotated[str, Meta(max_length=64)]
+    """Version of the VEN software, ``X.Y.Z`` or ``X.Y.Z-BUILD``."""
+    public_ip: Annotated[str, Meta(max_length=45)] | None = None
+    """The address that the VEN uses towards the PCE, when it knows it."""
+
+
+class Interface(Message):
+    """One address of one network interface."""
+
+    name: Name
+    address: Annotated[str, Meta(max_length=45)]
+    cidr_block: Annotated[int, Meta(ge=0, le=128)] | None = None
+    default_gateway_address: Annotated[str, Meta(max_length=45)] | None = None
+    link_state: Literal["up", "down", "unknown"] = "unknown"
+    friendly_name: Annotated[str, Meta(max_length=255)] | None = None
+    loopback: bool = False
+    kind: Literal["ethernet", "wireless", "vpn", "bridge", "virtual", "loopback", "other"] = "other"
+
+
+Interfaces = Annotated[list[Interface], Meta(max_length=4096)]
+
+
+class Activate(Message):
+    """POST /ven/v1/activate: exchange an activation code for an identity."""
+
+    activation_code: Annotated[str, Meta(min_length=1, max_length=256)]
+    host: HostFacts
+    interfaces: Interfaces = []
+    ven_type: VenType = "server"
+    machine_id: Annotated[str, Meta(max_length=128)] = ""
+    """Stable identity of the machine (``/etc/machine-id``), by which a clone can be noticed."""
+    enforcement_mode: EnforcementMode | None = None
+    """Wish of the pairing script; honoured when the pairing profile does not lock it."""
+    visibility_level: VisibilityLevel | None = None
+    labels: dict[str, Name] = {}
+    """Wishes ``{label key: value}``; honoured for keys that the profile does not lock."""
+
+
+class Intervals(Message):
+    """The clocks that the PCE sets, in seconds."""
+
+    heartbeat_s: Annotated[int, Meta(ge=1, le=86_400)]
+    flows_s: Annotated[int, Meta(ge=1, le=86_400)]
+    snapshot_s: Annotated[int, Meta(ge=1, le=86_400)] = 600
+    bolt_keepalive_s: Annotated[int, Meta(ge=1, le=599)] = 540
+
+
+class Settings(Message):
+    """What a VEN must know of its organisation; sent at activation, and again when it changes."""
+
+    intervals: Intervals
+    bolts_url: str
+    """``wss://`` address of the bolt channel; it may be another host than the API."""
+    ven_version_wanted: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class Activated(Message):
+    """201 reply to :class:`Activate`. The token is shown only here."""
+
+    org_id: int
+    ven_href: str
+    workload_href: str
+    agent_token: str
+    settings: Settings
+    etag: str
+    """Name of the policy to fetch first; empty while none was computed."""
+
+
+class Heartbeat(Message):
+    """POST .../heartbeat: the VEN is up, this is what it is, this is what it enforces."""
+
+    host: HostFacts
+    uptime_seconds: Seconds
+    agent_mode: AgentMode = "normal"
+    applied_etag: Annotated[str, Meta(max_length=64)] = ""
+    """Name of the policy that the kernel holds; empty before the first one."""
+    health: Annotated[list[HealthCondition], Meta(max_length=32)] = []
+    enforcement_mode: EnforcementMode | None = None
+    """Mode that the host really enforces now."""
+    done_actions: Annotated[list[str], Meta(max_length=16)] = []
+    """Ids of actions of earlier replies that have been carried out or given up."""
+
+
+ActionType = Literal["refresh_policy", "support_report", "upgrade", "unpair", "restart", "settings"]
+
+
+class Action(Message):
+    """Something that the PCE asks a VEN to do. It is repeated until it is reported done."""
+
+    id: Name
+    type: str
+    """One of ``ActionType``; a VEN ignores, and reports done, a type that it does not know."""
+    params: dict[str, str] = {}
+
+
+class HeartbeatReply(Message):
+    """200 reply to a heartbeat and to a flow post."""
+
+    etag: str
+    """Policy that the VEN should hold; when it differs from its own, fetch."""
+    server_time: str
+    next_heartbeat_s: int
+    """Seconds until the PCE expects the next sign of life."""
+    actions: list[Action] = []
+    settings: Settings | None = None
+    """Present when the VEN's settings are to change."""
+
+
+class FlowsAccepted(Message):
+    """200 reply to a flow post, which is a heartbeat too."""
+
+    accepted: int
+    """Summaries stored by this request; 0 when this batch had been stored before."""
+    duplicate: bool
+    heartbeat: HeartbeatReply
+
+
+class InterfacesReport(Message):
+    """PUT .../interfaces: all addresses of the host; sent only when they changed."""
+
+    interfaces: Interfaces
+
+
+class OpenPort(Message):
+    """One listening socket."""
+
+    protocol: Protocol
+    address: Annotated[str, Meta(max_length=45)]
+    port: Port
+    process_name: Annotated[str, Meta(max_length=1024)] | None = None
+    user: Annotated[str, Meta(max_length=255)] | None = None
+    package: Annotated[str, Meta(max_length=255)] | None = None
+    win_service_name: Annotated[str, Meta(max_length=255)] | None = None
+
+
+class Process(Message):
+    """One running process that owns a listening socket or a flow."""
+
+    pid: Annotated[int, Meta(ge=0)]
+    name: Annotated[str, Meta(max_length=1024)]
+    path: Annotated[str, Meta(max_length=4096)] = ""
+    user: Annotated[str, Meta(max_length=255)] = ""
+
+
+class ServicesReport(Message):
+    """PUT .../services: open ports and the processes behind them."""
+
+    uptime_seconds: Seconds
+    open_ports: Annotated[list[OpenPort], Meta(max_length=20_000)]
+    processes: Annotated[list[Process], Meta(max_length=20_000)] = []
+
+
+class InteractiveUser(Message):
+    """One user session on the host (Windows)."""
+
+    name: Name
+    sid: Annotated[str, Meta(max_length=184)]
+    groups: Annotated[list[Annotated[str, Meta(max_length=184)]], Meta(max_length=2048)] = []
+
+
+class UsersReport(Message):
+    """PUT .../users: everybody who is logged on; replaces the previous report."""
+
+    users: Annotated[list[InteractiveUser], Meta(max_length=4096)]
+
+
+class ContainerWorkload(Message):
+    """One pod or container of a container host."""
+
+    id: Name
+    name: Name
+    namespace: Annotated[str, Meta(max_length=253)] = ""
+    image: Text = ""
+    interfaces: Interfaces = []
+    labels: dict[str, str] = {}
+
+
+class ContainerWorkloadsReport(Message):
+    """PUT .../container_workloads: all pods or containers; replaces the previous report."""
+
+    container_workloads: Annotated[list[ContainerWorkload], Meta(max_length=4096)]
+
+
+class PolicyApplied(Message):
+    """POST .../policy/applied: the kernel holds this policy (or refused it)."""
+
+    etag: Annotated[str, Meta(min_length=1, max_length=64)]
+    success: bool = True
+    received_at: Text = ""
+    applied_at: Text = ""
+    rule_count: Annotated[int, Meta(ge=0)] = 0
+    error: Text = ""
+
+
+class Tampering(Message):
+    """POST .../tampering: somebody else changed the VEN's firewall table."""
+
+    num_reverts: Annotated[int, Meta(ge=0)]
+    revert_succeeded: bool
+    process_name: Annotated[str, Meta(max_length=255)] = ""
+    detail: Text = ""
+
+
+class Goodbye(Message):
+    """POST .../goodbye: the VEN stops in an orderly way."""
+
+    reason: Literal["stop", "restart", "shutdown"] = "stop"
+
+
+class Deactivate(Message):
+    """POST .../deactivate: the VEN unpairs; its token is void after the reply."""
+
+    firewall_restore: Literal["recommended", "saved", "open", "default", "disable"] = "saved"
+
+
+class TokenRefreshed(Message):
+    """200 reply to POST .../token. The old token works until the new one was used once."""
+
+    agent_token: str
+
+
+class LostAgent(Message):
+    """POST .../lost: a VEN whose authentication fails for hours asks to be noticed.
+
+    It is the one message that needs no valid token, so the PCE believes nothing in it beyond that
+    somebody sent it.
+    """
+
+    hostname: Name
+    reason: Text = ""
+
+
+class SupportReportRequest(Message):
+    """POST .../support_reports: where may this report be uploaded?"""
+
+    size_bytes: Annotated[int, Meta(ge=1, le=256_000_000)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    action_id: Annotated[str, Meta(max_length=255)] = ""
+
+
+class SupportReportUpload(Message):
+    """201 reply: PUT the file to ``url`` with exactly these headers before ``expires_in_s``."""
+
+    url: str
+    headers: dict[str, str]
+    expires_in_s: int
+
+
+class Problem(Message):
+    """One entry of an error body; the body is a JSON list of them."""
+
+    token: str
+    """Stable name of the error, for programs."""
+    message: str
+    """What was wrong, where, and what to do, for people."""
+    field: str | None = None
+    """Path of the offending field, for example ``host.hostname``."""
+    supported_versions: list[int] | None = None
