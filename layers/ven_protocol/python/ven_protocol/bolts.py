@@ -10,7 +10,7 @@ from msgspec import Meta
 from ven_protocol.messages import Message
 
 
-class Bolt(Message):
+class Bolt(Message, kw_only=True):
     """PCE to VEN: something changed, come and look."""
 
     type: str
@@ -23,7 +23,7 @@ class Bolt(Message):
     one."""
 
 
-class KeepAlive(Message):
+class KeepAlive(Message, kw_only=True):
     """VEN to PCE: keeps the connection from being closed as idle; never answered."""
 
     type: str = "keepalive"

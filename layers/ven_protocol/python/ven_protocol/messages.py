@@ -25,10 +25,11 @@ AgentMode = Literal["normal", "degraded", "minimal"]
 
 
 class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of every message: immutable, keyword-only, defaults left off the wire."""
+    """Base of every message: immutable, defaults left off the wire. (msgspec does not inherit
+    ``kw_only``, so each message says it.)"""
 
 
-class HealthCondition(Message):
+class HealthCondition(Message, kw_only=True):
     """One thing that is wrong with the VEN, by a stable code."""
 
     code: Annotated[str, Meta(max_length=64, pattern="^[a-z_.]+$")]
@@ -36,7 +37,7 @@ class HealthCondition(Message):
     message: Text = ""
 
 
-class HostFacts(Message):
+class HostFacts(Message, kw_only=True):
     """What a VEN knows about its host; sent at activation and in every heartbeat."""
 
     hostname: Name
@@ -49,7 +50,7 @@ class HostFacts(Message):
     """The address that the VEN uses towards the PCE, when it knows it."""
 
 
-class Interface(Message):
+class Interface(Message, kw_only=True):
     """One address of one network interface."""
 
     name: Name
@@ -65,7 +66,7 @@ class Interface(Message):
 Interfaces = Annotated[list[Interface], Meta(max_length=4096)]
 
 
-class Activate(Message):
+class Activate(Message, kw_only=True):
     """POST /ven/v1/activate: exchange an activation code for an identity."""
 
     activation_code: Annotated[str, Meta(min_length=1, max_length=256)]
@@ -81,7 +82,7 @@ class Activate(Message):
     """Wishes ``{label key: value}``; honoured for keys that the profile does not lock."""
 
 
-class Intervals(Message):
+class Intervals(Message, kw_only=True):
     """The clocks that the PCE sets, in seconds."""
 
     heartbeat_s: Annotated[int, Meta(ge=1, le=86_400)]
@@ -90,7 +91,7 @@ class Intervals(Message):
     bolt_keepalive_s: Annotated[int, Meta(ge=1, le=599)] = 540
 
 
-class Settings(Message):
+class Settings(Message, kw_only=True):
     """What a VEN must know of its organisation; sent at activation, and again when it changes."""
 
     intervals: Intervals
@@ -99,7 +100,7 @@ class Settings(Message):
     ven_version_wanted: Annotated[str, Meta(max_length=64)] | None = None
 
 
-class Activated(Message):
+class Activated(Message, kw_only=True):
     """201 reply to :class:`Activate`. The token is shown only here."""
 
     org_id: int
@@ -111,7 +112,7 @@ class Activated(Message):
     """Name of the policy to fetch first; empty while none was computed."""
 
 
-class Heartbeat(Message):
+class Heartbeat(Message, kw_only=True):
     """POST .../heartbeat: the VEN is up, this is what it is, this is what it enforces."""
 
     host: HostFacts
@@ -129,7 +130,7 @@ class Heartbeat(Message):
 ActionType = Literal["refresh_policy", "support_report", "upgrade", "unpair", "restart", "settings"]
 
 
-class Action(Message):
+class Action(Message, kw_only=True):
     """Something that the PCE asks a VEN to do. It is repeated until it is reported done."""
 
     id: Name
@@ -138,7 +139,7 @@ class Action(Message):
     params: dict[str, str] = {}
 
 
-class HeartbeatReply(Message):
+class HeartbeatReply(Message, kw_only=True):
     """200 reply to a heartbeat and to a flow post."""
 
     etag: str
@@ -151,7 +152,7 @@ class HeartbeatReply(Message):
     """Present when the VEN's settings are to change."""
 
 
-class FlowsAccepted(Message):
+class FlowsAccepted(Message, kw_only=True):
     """200 reply to a flow post, which is a heartbeat too."""
 
     accepted: int
@@ -160,13 +161,13 @@ class FlowsAccepted(Message):
     heartbeat: HeartbeatReply
 
 
-class InterfacesReport(Message):
+class InterfacesReport(Message, kw_only=True):
     """PUT .../interfaces: all addresses of the host; sent only when they changed."""
 
     interfaces: Interfaces
 
 
-class OpenPort(Message):
+class OpenPort(Message, kw_only=True):
     """One listening socket."""
 
     protocol: Protocol
@@ -178,7 +179,7 @@ class OpenPort(Message):
     win_service_name: Annotated[str, Meta(max_length=255)] | None = None
 
 
-class Process(Message):
+class Process(Message, kw_only=True):
     """One running process that owns a listening socket or a flow."""
 
     pid: Annotated[int, Meta(ge=0)]
@@ -187,7 +188,7 @@ class Process(Message):
     user: Annotated[str, Meta(max_length=255)] = ""
 
 
-class ServicesReport(Message):
+class ServicesReport(Message, kw_only=True):
     """PUT .../services: open ports and the processes behind them."""
 
     uptime_seconds: Seconds
@@ -195,7 +196,7 @@ class ServicesReport(Message):
     processes: Annotated[list[Process], Meta(max_length=20_000)] = []
 
 
-class InteractiveUser(Message):
+class InteractiveUser(Message, kw_only=True):
     """One user session on the host (Windows)."""
 
     name: Name
@@ -203,13 +204,13 @@ class InteractiveUser(Message):
     groups: Annotated[list[Annotated[str, Meta(max_length=184)]], Meta(max_length=2048)] = []
 
 
-class UsersReport(Message):
+class UsersReport(Message, kw_only=True):
     """PUT .../users: everybody who is logged on; replaces the previous report."""
 
     users: Annotated[list[InteractiveUser], Meta(max_length=4096)]
 
 
-class ContainerWorkload(Message):
+class ContainerWorkload(Message, kw_only=True):
     """One pod or container of a container host."""
 
     id: Name
@@ -220,13 +221,13 @@ class ContainerWorkload(Message):
     labels: dict[str, str] = {}
 
 
-class ContainerWorkloadsReport(Message):
+class ContainerWorkloadsReport(Message, kw_only=True):
     """PUT .../container_workloads: all pods or containers; replaces the previous report."""
 
     container_workloads: Annotated[list[ContainerWorkload], Meta(max_length=4096)]
 
 
-class PolicyApplied(Message):
+class PolicyApplied(Message, kw_only=True):
     """POST .../policy/applied: the kernel holds this policy (or refused it)."""
 
     etag: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -237,7 +238,7 @@ class PolicyApplied(Message):
     error: Text = ""
 
 
-class Tampering(Message):
+class Tampering(Message, kw_only=True):
     """POST .../tampering: somebody else changed the VEN's firewall table."""
 
     num_reverts: Annotated[int, Meta(ge=0)]
@@ -246,25 +247,25 @@ class Tampering(Message):
     detail: Text = ""
 
 
-class Goodbye(Message):
+class Goodbye(Message, kw_only=True):
     """POST .../goodbye: the VEN stops in an orderly way."""
 
     reason: Literal["stop", "restart", "shutdown"] = "stop"
 
 
-class Deactivate(Message):
+class Deactivate(Message, kw_only=True):
     """POST .../deactivate: the VEN unpairs; its token is void after the reply."""
 
     firewall_restore: Literal["recommended", "saved", "open", "default", "disable"] = "saved"
 
 
-class TokenRefreshed(Message):
+class TokenRefreshed(Message, kw_only=True):
     """200 reply to POST .../token. The old token works until the new one was used once."""
 
     agent_token: str
 
 
-class LostAgent(Message):
+class LostAgent(Message, kw_only=True):
     """POST .../lost: a VEN whose authentication fails for hours asks to be noticed.
 
     It is the one message that needs no valid token, so the PCE believes nothing in it beyond that
@@ -275,7 +276,7 @@ class LostAgent(Message):
     reason: Text = ""
 
 
-class SupportReportRequest(Message):
+class SupportReportRequest(Message, kw_only=True):
     """POST .../support_reports: where may this report be uploaded?"""
 
     size_bytes: Annotated[int, Meta(ge=1, le=256_000_000)]
@@ -283,7 +284,7 @@ class SupportReportRequest(Message):
     action_id: Annotated[str, Meta(max_length=255)] = ""
 
 
-class SupportReportUpload(Message):
+class SupportReportUpload(Message, kw_only=True):
     """201 reply: PUT the file to ``url`` with exactly these headers before ``expires_in_s``."""
 
     url: str
@@ -291,7 +292,7 @@ class SupportReportUpload(Message):
     expires_in_s: int
 
 
-class Problem(Message):
+class Problem(Message, kw_only=True):
     """One entry of an error body; the body is a JSON list of them."""
 
     token: str
