@@ -1,0 +1,1 @@
+"""Budgets and the figures measured against them: `python -m bench`."""

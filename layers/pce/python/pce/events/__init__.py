@@ -1,0 +1,1 @@
+"""Audit events: their types and their form. Pure."""

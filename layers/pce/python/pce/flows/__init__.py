@@ -1,0 +1,1 @@
+"""Flow batches: validation, columnar form, queries. Pure."""

@@ -1,0 +1,1 @@
+"""Objects of an organization: labels, workloads, services, IP lists, rule sets. Pure."""

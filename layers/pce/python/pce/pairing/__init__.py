@@ -1,0 +1,1 @@
+"""Pairing profiles, activation codes and agent tokens. Pure."""

@@ -1,0 +1,1 @@
+"""From provisioned objects to the policy of each VEN. Pure."""

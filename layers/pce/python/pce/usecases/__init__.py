@@ -1,0 +1,1 @@
+"""What the PCE can do, one verb per module. Stores and facts come as arguments."""

@@ -1,0 +1,1 @@
+"""The embedded host: runs the same handlers as AWS on one machine."""
