@@ -1,0 +1,57 @@
+"""Identifiers and hrefs. Pure: randomness and time are arguments.
+
+An href is a resource's path without ``/api/v2`` and the only identifier that API clients use. A
+VEN and its workload share one UUID.
+"""
+
+import re
+import uuid
+from typing import NewType
+
+OrgId = NewType("OrgId", int)
+VenId = NewType("VenId", uuid.UUID)
+
+_HREF = re.compile(r"/orgs/(\d{1,9})/(.+)")
+
+
+def uuid7(epoch_ms: int, randomness: bytes) -> uuid.UUID:
+    """A time-ordered UUID (RFC 9562, version 7) from milliseconds and 10 random bytes.
+
+    Its text sorts by time, so it serves as sort key, and its time can be read back with
+    :func:`uuid7_epoch_ms`.
+    """
+    value = (epoch_ms & (2**48 - 1)) << 80 | int.from_bytes(randomness[:10], "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return uuid.UUID(int=value)
+
+
+def uuid7_epoch_ms(value: uuid.UUID) -> int:
+    """Milliseconds since 1970 in a version 7 UUID."""
+    return value.int >> 80
+
+
+def org_href(org_id: OrgId) -> str:
+    """``/orgs/1``."""
+    return f"/orgs/{org_id}"
+
+
+def workload_href(org_id: OrgId, ven_id: uuid.UUID | str) -> str:
+    """``/orgs/1/workloads/<uuid>``."""
+    return f"/orgs/{org_id}/workloads/{ven_id}"
+
+
+def ven_href(org_id: OrgId, ven_id: uuid.UUID | str) -> str:
+    """``/orgs/1/vens/<uuid>``."""
+    return f"/orgs/{org_id}/vens/{ven_id}"
+
+
+def org_of_href(href: str) -> OrgId | None:
+    """The org that an href belongs to, or None when it is no href of an org's object."""
+    match = _HREF.fullmatch(href)
+    return OrgId(int(match[1])) if match else None
+
+
+def tail(href: str) -> str:
+    """The last segment: the object's own id."""
+    return href.rsplit("/", 1)[-1]

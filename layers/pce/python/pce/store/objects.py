@@ -1,0 +1,264 @@
+"""Objects of the management API in DynamoDB: read, list, and change them in one transaction."""
+
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pynamodb.connection import Connection
+from pynamodb.exceptions import DoesNotExist, TransactWriteError
+from pynamodb.transactions import TransactWrite
+
+from pce.errors import Conflict, Problem, TooLarge, Unavailable
+from pce.identifiers import OrgId, uuid7, uuid7_epoch_ms
+from pce.store.change import Change, Delete, Document, PresenceChange, Put
+from pce.store.compression import pack_json, unpack_json
+from pce.store.presence_key import presence_key
+from pce.store.tables import EventItem, ObjectItem, PresenceItem
+
+MAX_ITEM_BYTES = 380_000
+"""Largest compressed document: a DynamoDB item holds 400 KB with its keys."""
+
+EVENT_RETENTION_S = 30 * 86_400
+"""Default lifetime of audit events (the org's setting overrides it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document as it was read. ``rev`` goes back into a :class:`Put` to change it safely."""
+
+    collection: str
+    id: str
+    document: dict[str, Any]
+    rev: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLogEntry:
+    """One entry of the change log, oldest first when listed."""
+
+    id: str
+    reason: str
+    hrefs: tuple[str, ...]
+    epoch_ms: int
+
+
+class ClaimTaken(Conflict):
+    """A name in ``Change.claims`` belongs to another object."""
+
+
+class ObjectStore:
+    """Objects, change log and audit events of all orgs.
+
+    ``clock`` gives epoch seconds; ``wake_compiler`` is called with the org after a change that
+    policy may depend on. A wake-up that is lost is repaired by the sweep, which finds the entry in
+    the change log.
+    """
+
+    def __init__(
+        self,
+        region: str,
+        clock: Callable[[], float] = time.time,
+        wake_compiler: Callable[[OrgId, str], None] = lambda org_id, change_id: None,
+    ) -> None:
+        self._connection = Connection(region=region, max_retry_attempts=4)
+        self._clock = clock
+        self._wake_compiler = wake_compiler
+
+    def get(self, org_id: OrgId, collection: str, id: str) -> Stored | None:
+        """One object, read strongly; None when there is none. One read unit per 4 KB."""
+        try:
+            item = ObjectItem.get(_pk(org_id, collection), id, consistent_read=True)
+        except DoesNotExist:
+            return None
+        return Stored(collection, id, unpack_json(item.body), item.rev or "")
+
+    def list(self, org_id: OrgId, collection: str) -> list[Stored]:
+        """All objects of a collection in the order of their ids, read strongly.
+
+        Cost: one query per MB of compressed documents (some 2,000 workloads).
+        """
+        return [
+            Stored(collection, item.sk, unpack_json(item.body), item.rev or "")
+            for item in ObjectItem.query(_pk(org_id, collection), consistent_read=True)
+        ]
+
+    def get_many(self, org_id: OrgId, collection: str, ids: Sequence[str]) -> dict[str, Stored]:
+        """Objects by id, read strongly, 100 a request; ids that do not exist are left out."""
+        pk = _pk(org_id, collection)
+        keys = [(pk, id) for id in dict.fromkeys(ids)]
+        return {
+            item.sk: Stored(collection, item.sk, unpack_json(item.body), item.rev or "")
+            for item in ObjectItem.batch_get(keys, consistent_read=True)
+        }
+
+    def next_id(self, org_id: OrgId, collection: str, count: int = 1) -> int:
+        """Take ``count`` new numbers, never given out before; returns the first. One write."""
+        item = ObjectItem(f"{org_id}#counters", collection)
+        item.update(actions=[ObjectItem.counter.add(count)])
+        return int(item.counter or 0) - count + 1
+
+    def commit(self, change: Change) -> str:
+        """Write a change, whole or not at all; returns the id of its change-log entry or "".
+
+        Raises :class:`ClaimTaken` when a name is taken, :class:`Conflict` when an object or
+        presence item is not what was read, :class:`TooLarge` for a document over
+        ``MAX_ITEM_BYTES``. Cost: two write units per KB of each item.
+        """
+        now = self._clock()
+        change_id = str(uuid7(int(now * 1000), secrets.token_bytes(10)))
+        token = secrets.token_hex(16)
+        try:
+            with TransactWrite(connection=self._connection, client_request_token=token) as writer:
+                names = list(self._write(writer, change, change_id, now))
+        except TransactWriteError as error:
+            raise _conflict(error, names) from error
+        if change.policy_changes:
+            self._wake_compiler(change.org_id, change_id)
+            return change_id
+        return ""
+
+    def _write(
+        self, writer: TransactWrite, change: Change, change_id: str, now: float
+    ) -> Iterator[str]:
+        """Queue every item; yields what each is called in an error message, in order."""
+        org_id = change.org_id
+        for put in change.puts:
+            _put(writer, org_id, put)
+            yield f"{put.collection}/{put.id}"
+        for delete in change.deletes:
+            _delete(writer, org_id, delete)
+            yield f"{delete.collection}/{delete.id}"
+        for claim in change.claims:
+            item = ObjectItem(f"{org_id}#unique", claim)
+            writer.save(item, condition=ObjectItem.pk.does_not_exist())
+            yield f"claim {claim}"
+        for release in change.releases:
+            writer.delete(ObjectItem(f"{org_id}#unique", release))
+            yield f"release {release}"
+        for event in change.events:
+            writer.save(event_item(org_id, event, now))
+            yield "audit event"
+        for presence in change.presence:
+            _change_presence(writer, org_id, presence)
+            yield f"presence of {presence.ven_id}"
+        if change.policy_changes:
+            entry = [{"reason": c.reason, "hrefs": list(c.hrefs)} for c in change.policy_changes]
+            writer.save(ObjectItem(f"{org_id}#changes", change_id, body=pack_json(entry)))
+            yield "change log"
+
+    def change_log(self, org_id: OrgId) -> list[ChangeLogEntry]:
+        """Entries that no compile has drained yet, oldest first, read strongly."""
+        entries = []
+        for item in ObjectItem.query(f"{org_id}#changes", consistent_read=True):
+            at = uuid7_epoch_ms(uuid.UUID(item.sk))
+            for part in unpack_json(item.body):
+                entries.append(ChangeLogEntry(item.sk, part["reason"], tuple(part["hrefs"]), at))
+        return entries
+
+    def drain_change_log(self, org_id: OrgId, ids: Iterable[str]) -> None:
+        """Delete entries whose effects have all been written. Safe to repeat."""
+        with ObjectItem.batch_write() as batch:
+            for id in dict.fromkeys(ids):
+                batch.delete(ObjectItem(f"{org_id}#changes", id))
+
+
+def event_item(org_id: OrgId, event: Document, now: float) -> EventItem:
+    """The stored form of an audit event; its href ends in the uuid7 that is its key."""
+    event_id = str(event["href"]).rsplit("/", 1)[-1]
+    day = str(event["timestamp"])[:10]
+    return EventItem(
+        f"{org_id}#{day}", event_id, body=pack_json(event), ttl=int(now) + EVENT_RETENTION_S
+    )
+
+
+def new_rev() -> str:
+    """A revision: a name for one state of one object."""
+    return secrets.token_hex(8)
+
+
+def _pk(org_id: OrgId, collection: str) -> str:
+    return f"{org_id}#{collection}"
+
+
+def _put(writer: TransactWrite, org_id: OrgId, put: Put) -> None:
+    body = pack_json(put.document)
+    if len(body) > MAX_ITEM_BYTES:
+        raise TooLarge(
+            Problem(
+                "object_too_large",
+                f"{put.collection}/{put.id} takes {len(body)} bytes compressed; at most"
+                f" {MAX_ITEM_BYTES} fit. Split it into several objects.",
+            )
+        )
+    item = ObjectItem(_pk(org_id, put.collection), put.id, body=body, rev=new_rev(), ttl=put.ttl)
+    if put.expected_rev is None:
+        writer.save(item, condition=ObjectItem.pk.does_not_exist())
+    else:
+        writer.save(item, condition=ObjectItem.rev == put.expected_rev)
+
+
+def _delete(writer: TransactWrite, org_id: OrgId, delete: Delete) -> None:
+    item = ObjectItem(_pk(org_id, delete.collection), delete.id)
+    writer.delete(item, condition=ObjectItem.rev == delete.expected_rev)
+
+
+def _change_presence(writer: TransactWrite, org_id: OrgId, change: PresenceChange) -> None:
+    key = presence_key(org_id, change.ven_id)
+    if change.create_at is not None:
+        item = PresenceItem(
+            key.partition,
+            key.sort,
+            hb=change.create_at,
+            th=change.token_hash,
+            st=change.status or "a",
+            fl=change.flags or "",
+            ty=change.ven_type or "s",
+        )
+        writer.save(item, condition=PresenceItem.p.does_not_exist())
+        return
+    actions: list[Any] = []
+    for attribute, value in (
+        (PresenceItem.fl, change.flags),
+        (PresenceItem.st, change.status),
+        (PresenceItem.ac, change.actions),
+    ):
+        if value is not None:
+            actions.append(attribute.set(value))
+    if change.goodbye_at is not None:
+        actions.append(
+            PresenceItem.gb.set(change.goodbye_at)
+            if change.goodbye_at
+            else PresenceItem.gb.remove()
+        )
+    if change.token_hash is not None:
+        if change.token_hash:
+            actions.append(PresenceItem.th.set(change.token_hash))
+        else:
+            actions += [PresenceItem.th.remove(), PresenceItem.tn.remove()]
+    condition: Any = PresenceItem.p.exists()
+    if change.expected_flags is not None:
+        condition = condition & (PresenceItem.fl == change.expected_flags)
+    if change.expected_heartbeat is not None:
+        condition = condition & (PresenceItem.hb == change.expected_heartbeat)
+    writer.update(PresenceItem(key.partition, key.sort), actions=actions, condition=condition)
+
+
+def _conflict(error: TransactWriteError, names: Sequence[str]) -> Conflict | Unavailable:
+    failed = [
+        name
+        for name, reason in zip(names, error.cancellation_reasons, strict=False)
+        if reason is not None and reason.code != "None"
+    ]
+    codes = {r.code for r in error.cancellation_reasons if r is not None and r.code != "None"}
+    if codes and codes <= {"ThrottlingError", "ProvisionedThroughputExceeded"}:
+        return Unavailable(
+            Problem("throttled", "the store is busy; repeat the request in a second")
+        )
+    what = ", ".join(failed) or str(error)
+    problem = Problem("conflict", f"changed meanwhile: {what}; read again and repeat")
+    if failed and all(name.startswith("claim ") for name in failed):
+        return ClaimTaken(problem)
+    return Conflict(problem)

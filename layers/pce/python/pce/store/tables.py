@@ -1,0 +1,110 @@
+"""The items of the objects, events and policy tables, as pynamodb models.
+
+Owns attribute names and key forms; the tables themselves are made by ``infra`` (or the local
+host). All three share one shape: partition key ``pk``, sort key ``sk``, a compressed JSON ``body``.
+There is no index and no stream, so that a write costs what the item costs and any
+DynamoDB-compatible store will do.
+
+Keys of the objects table
+    ``<org>#<collection>`` / id                      an object (ids that are numbers: 12 digits)
+    ``<org>#draft#<collection>`` / id                the draft of a provisionable object
+    ``<org>#revisions`` / revision                   an immutable state of a provisionable object
+    ``<org>#manifests`` / ``<uuid>#<chunk>``         which revisions make up a policy version
+    ``<org>#unique`` / claim                         holds a name that only one object may have
+    ``<org>#counters`` / collection                  last number given out
+    ``<org>#changes`` / uuid7                        change log: what the policy compiler must see
+    ``credentials`` / key id                         API keys, across orgs
+    ``pairing_keys`` / hash of the activation code   activation codes, across orgs
+    ``orgs`` / org                                   orgs
+"""
+
+from dataclasses import dataclass
+
+from pynamodb.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.models import Model
+
+CONNECT_TIMEOUT_S = 2
+READ_TIMEOUT_S = 5
+"""A DynamoDB call that takes longer is lost; API Gateway gives up after 30 s altogether."""
+MAX_RETRIES = 4
+"""With exponential waits from 50 ms this rides out a partition split, and stays under 2 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableNames:
+    """Names of the tables, as deployed; a function names only those that it may use."""
+
+    presence: str = ""
+    objects: str = ""
+    events: str = ""
+    flows: str = ""
+    policy: str = ""
+
+
+class _Meta:
+    connect_timeout_seconds = CONNECT_TIMEOUT_S
+    read_timeout_seconds = READ_TIMEOUT_S
+    max_retry_attempts = MAX_RETRIES
+
+
+class ObjectItem(Model):
+    """One item of the objects table."""
+
+    class Meta(_Meta):
+        """Where it lies; ``table_name`` is set by :func:`bind_tables`."""
+
+        table_name = ""
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    body = BinaryAttribute(null=True, legacy_encoding=False)
+    rev = UnicodeAttribute(null=True)
+    counter = NumberAttribute(null=True)
+    ttl = NumberAttribute(null=True)
+
+
+class EventItem(Model):
+    """One audit event: partition ``<org>#YYYY-MM-DD``, sort key the event's uuid7."""
+
+    class Meta(_Meta):
+        """Where it lies; ``table_name`` is set by :func:`bind_tables`."""
+
+        table_name = ""
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    body = BinaryAttribute(legacy_encoding=False)
+    ttl = NumberAttribute()
+
+
+class PresenceItem(Model):
+    """The presence item of a VEN as a part of transactions; see ``presence.py`` for the rest."""
+
+    class Meta(_Meta):
+        """Where it lies; ``table_name`` is set by :func:`bind_tables`."""
+
+        table_name = ""
+
+    p = UnicodeAttribute(hash_key=True)
+    v = BinaryAttribute(range_key=True, legacy_encoding=False)
+    hb = NumberAttribute(null=True)
+    st = UnicodeAttribute(null=True)
+    fl = UnicodeAttribute(null=True)
+    gb = NumberAttribute(null=True)
+    th = BinaryAttribute(null=True, legacy_encoding=False)
+    tn = BinaryAttribute(null=True, legacy_encoding=False)
+    ty = UnicodeAttribute(null=True)
+    ac = UnicodeAttribute(null=True)
+    ci = UnicodeAttribute(null=True)
+
+
+def bind_tables(names: TableNames, region: str) -> None:
+    """Point the models at the deployed tables; called once, by ``runtime.wiring``."""
+    for model, name in (
+        (ObjectItem, names.objects),
+        (EventItem, names.events),
+        (PresenceItem, names.presence),
+    ):
+        model.Meta.table_name = name
+        model.Meta.region = region  # type: ignore[attr-defined]
+        model._connection = None  # a test may bind again, to other tables
