@@ -10,7 +10,7 @@ from msgspec import Meta
 from ven_protocol.messages import Message
 
 
-class Bolt(Message, kw_only=True):
+class Bolt(Message, frozen=True, kw_only=True):
     """PCE to VEN: something changed, come and look."""
 
     type: str
@@ -23,7 +23,7 @@ class Bolt(Message, kw_only=True):
     one."""
 
 
-class KeepAlive(Message, kw_only=True):
+class KeepAlive(Message, frozen=True, kw_only=True):
     """VEN to PCE: keeps the connection from being closed as idle; never answered."""
 
     type: str = "keepalive"

@@ -26,10 +26,10 @@ AgentMode = Literal["normal", "degraded", "minimal"]
 
 class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of every message: immutable, defaults left off the wire. (msgspec does not inherit
-    ``kw_only``, so each message says it.)"""
+    ``kw_only``, and type checkers do not inherit ``frozen``, so each message says both.)"""
 
 
-class HealthCondition(Message, kw_only=True):
+class HealthCondition(Message, frozen=True, kw_only=True):
     """One thing that is wrong with the VEN, by a stable code."""
 
     code: Annotated[str, Meta(max_length=64, pattern="^[a-z_.]+$")]
@@ -37,7 +37,7 @@ class HealthCondition(Message, kw_only=True):
     message: Text = ""
 
 
-class HostFacts(Message, kw_only=True):
+class HostFacts(Message, frozen=True, kw_only=True):
     """What a VEN knows about its host; sent at activation and in every heartbeat."""
 
     hostname: Name
@@ -50,7 +50,7 @@ class HostFacts(Message, kw_only=True):
     """The address that the VEN uses towards the PCE, when it knows it."""
 
 
-class Interface(Message, kw_only=True):
+class Interface(Message, frozen=True, kw_only=True):
     """One address of one network interface."""
 
     name: Name
@@ -66,7 +66,7 @@ class Interface(Message, kw_only=True):
 Interfaces = Annotated[list[Interface], Meta(max_length=4096)]
 
 
-class Activate(Message, kw_only=True):
+class Activate(Message, frozen=True, kw_only=True):
     """POST /ven/v1/activate: exchange an activation code for an identity."""
 
     activation_code: Annotated[str, Meta(min_length=1, max_length=256)]
@@ -82,7 +82,7 @@ class Activate(Message, kw_only=True):
     """Wishes ``{label key: value}``; honoured for keys that the profile does not lock."""
 
 
-class Intervals(Message, kw_only=True):
+class Intervals(Message, frozen=True, kw_only=True):
     """The clocks that the PCE sets, in seconds."""
 
     heartbeat_s: Annotated[int, Meta(ge=1, le=86_400)]
@@ -91,7 +91,7 @@ class Intervals(Message, kw_only=True):
     bolt_keepalive_s: Annotated[int, Meta(ge=1, le=599)] = 540
 
 
-class Settings(Message, kw_only=True):
+class Settings(Message, frozen=True, kw_only=True):
     """What a VEN must know of its organisation; sent at activation, and again when it changes."""
 
     intervals: Intervals
@@ -100,7 +100,7 @@ class Settings(Message, kw_only=True):
     ven_version_wanted: Annotated[str, Meta(max_length=64)] | None = None
 
 
-class Activated(Message, kw_only=True):
+class Activated(Message, frozen=True, kw_only=True):
     """201 reply to :class:`Activate`. The token is shown only here."""
 
     org_id: int
@@ -112,7 +112,7 @@ class Activated(Message, kw_only=True):
     """Name of the policy to fetch first; empty while none was computed."""
 
 
-class Heartbeat(Message, kw_only=True):
+class Heartbeat(Message, frozen=True, kw_only=True):
     """POST .../heartbeat: the VEN is up, this is what it is, this is what it enforces."""
 
     host: HostFacts
@@ -130,7 +130,7 @@ class Heartbeat(Message, kw_only=True):
 ActionType = Literal["refresh_policy", "support_report", "upgrade", "unpair", "restart", "settings"]
 
 
-class Action(Message, kw_only=True):
+class Action(Message, frozen=True, kw_only=True):
     """Something that the PCE asks a VEN to do. It is repeated until it is reported done."""
 
     id: Name
@@ -139,7 +139,7 @@ class Action(Message, kw_only=True):
     params: dict[str, str] = {}
 
 
-class HeartbeatReply(Message, kw_only=True):
+class HeartbeatReply(Message, frozen=True, kw_only=True):
     """200 reply to a heartbeat and to a flow post."""
 
     etag: str
@@ -152,7 +152,7 @@ class HeartbeatReply(Message, kw_only=True):
     """Present when the VEN's settings are to change."""
 
 
-class FlowsAccepted(Message, kw_only=True):
+class FlowsAccepted(Message, frozen=True, kw_only=True):
     """200 reply to a flow post, which is a heartbeat too."""
 
     accepted: int
@@ -161,13 +161,13 @@ class FlowsAccepted(Message, kw_only=True):
     heartbeat: HeartbeatReply
 
 
-class InterfacesReport(Message, kw_only=True):
+class InterfacesReport(Message, frozen=True, kw_only=True):
     """PUT .../interfaces: all addresses of the host; sent only when they changed."""
 
     interfaces: Interfaces
 
 
-class OpenPort(Message, kw_only=True):
+class OpenPort(Message, frozen=True, kw_only=True):
     """One listening socket."""
 
     protocol: Protocol
@@ -179,7 +179,7 @@ class OpenPort(Message, kw_only=True):
     win_service_name: Annotated[str, Meta(max_length=255)] | None = None
 
 
-class Process(Message, kw_only=True):
+class Process(Message, frozen=True, kw_only=True):
     """One running process that owns a listening socket or a flow."""
 
     pid: Annotated[int, Meta(ge=0)]
@@ -188,7 +188,7 @@ class Process(Message, kw_only=True):
     user: Annotated[str, Meta(max_length=255)] = ""
 
 
-class ServicesReport(Message, kw_only=True):
+class ServicesReport(Message, frozen=True, kw_only=True):
     """PUT .../services: open ports and the processes behind them."""
 
     uptime_seconds: Seconds
@@ -196,7 +196,7 @@ class ServicesReport(Message, kw_only=True):
     processes: Annotated[list[Process], Meta(max_length=20_000)] = []
 
 
-class InteractiveUser(Message, kw_only=True):
+class InteractiveUser(Message, frozen=True, kw_only=True):
     """One user session on the host (Windows)."""
 
     name: Name
@@ -204,13 +204,13 @@ class InteractiveUser(Message, kw_only=True):
     groups: Annotated[list[Annotated[str, Meta(max_length=184)]], Meta(max_length=2048)] = []
 
 
-class UsersReport(Message, kw_only=True):
+class UsersReport(Message, frozen=True, kw_only=True):
     """PUT .../users: everybody who is logged on; replaces the previous report."""
 
     users: Annotated[list[InteractiveUser], Meta(max_length=4096)]
 
 
-class ContainerWorkload(Message, kw_only=True):
+class ContainerWorkload(Message, frozen=True, kw_only=True):
     """One pod or container of a container host."""
 
     id: Name
@@ -221,13 +221,13 @@ class ContainerWorkload(Message, kw_only=True):
     labels: dict[str, str] = {}
 
 
-class ContainerWorkloadsReport(Message, kw_only=True):
+class ContainerWorkloadsReport(Message, frozen=True, kw_only=True):
     """PUT .../container_workloads: all pods or containers; replaces the previous report."""
 
     container_workloads: Annotated[list[ContainerWorkload], Meta(max_length=4096)]
 
 
-class PolicyApplied(Message, kw_only=True):
+class PolicyApplied(Message, frozen=True, kw_only=True):
     """POST .../policy/applied: the kernel holds this policy (or refused it)."""
 
     etag: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -238,7 +238,7 @@ class PolicyApplied(Message, kw_only=True):
     error: Text = ""
 
 
-class Tampering(Message, kw_only=True):
+class Tampering(Message, frozen=True, kw_only=True):
     """POST .../tampering: somebody else changed the VEN's firewall table."""
 
     num_reverts: Annotated[int, Meta(ge=0)]
@@ -247,25 +247,25 @@ class Tampering(Message, kw_only=True):
     detail: Text = ""
 
 
-class Goodbye(Message, kw_only=True):
+class Goodbye(Message, frozen=True, kw_only=True):
     """POST .../goodbye: the VEN stops in an orderly way."""
 
     reason: Literal["stop", "restart", "shutdown"] = "stop"
 
 
-class Deactivate(Message, kw_only=True):
+class Deactivate(Message, frozen=True, kw_only=True):
     """POST .../deactivate: the VEN unpairs; its token is void after the reply."""
 
     firewall_restore: Literal["recommended", "saved", "open", "default", "disable"] = "saved"
 
 
-class TokenRefreshed(Message, kw_only=True):
+class TokenRefreshed(Message, frozen=True, kw_only=True):
     """200 reply to POST .../token. The old token works until the new one was used once."""
 
     agent_token: str
 
 
-class LostAgent(Message, kw_only=True):
+class LostAgent(Message, frozen=True, kw_only=True):
     """POST .../lost: a VEN whose authentication fails for hours asks to be noticed.
 
     It is the one message that needs no valid token, so the PCE believes nothing in it beyond that
@@ -276,7 +276,7 @@ class LostAgent(Message, kw_only=True):
     reason: Text = ""
 
 
-class SupportReportRequest(Message, kw_only=True):
+class SupportReportRequest(Message, frozen=True, kw_only=True):
     """POST .../support_reports: where may this report be uploaded?"""
 
     size_bytes: Annotated[int, Meta(ge=1, le=256_000_000)]
@@ -284,7 +284,7 @@ class SupportReportRequest(Message, kw_only=True):
     action_id: Annotated[str, Meta(max_length=255)] = ""
 
 
-class SupportReportUpload(Message, kw_only=True):
+class SupportReportUpload(Message, frozen=True, kw_only=True):
     """201 reply: PUT the file to ``url`` with exactly these headers before ``expires_in_s``."""
 
     url: str
@@ -292,7 +292,7 @@ class SupportReportUpload(Message, kw_only=True):
     expires_in_s: int
 
 
-class Problem(Message, kw_only=True):
+class Problem(Message, frozen=True, kw_only=True):
     """One entry of an error body; the body is a JSON list of them."""
 
     token: str

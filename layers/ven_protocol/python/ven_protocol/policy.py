@@ -16,7 +16,7 @@ from ven_protocol.messages import EnforcementMode, Message, VisibilityLevel
 POLICY_DOCUMENT_VERSION = 1
 
 
-class Service(Message, kw_only=True):
+class Service(Message, frozen=True, kw_only=True):
     """Protocol and ports. ``proto`` -1 is any protocol; without ``port`` any port."""
 
     proto: Annotated[int, Meta(ge=-1, le=255)]
@@ -31,7 +31,7 @@ RuleAction = Literal["override_deny", "allow", "deny"]
 """Tiers, strongest first: override deny, allow, deny, then the mode's default."""
 
 
-class Rule(Message, kw_only=True):
+class Rule(Message, frozen=True, kw_only=True):
     """What may (not) pass between this host and the members of ``peers``."""
 
     id: str
@@ -45,7 +45,7 @@ class Rule(Message, kw_only=True):
     stateless: bool = False
 
 
-class PolicyDocument(Message, kw_only=True):
+class PolicyDocument(Message, frozen=True, kw_only=True):
     """Everything one VEN enforces, complete in itself."""
 
     version: int = POLICY_DOCUMENT_VERSION
@@ -55,18 +55,19 @@ class PolicyDocument(Message, kw_only=True):
     """IPv6 is dropped whole while the mode is ``full`` (else it follows the rules)."""
     sets: dict[str, list[str]]
     """Set id to members: addresses (``10.1.2.3``), prefixes (``10.0.0.0/8``) and ranges
-    (``10.0.0.5-10.0.0.9``), canonical, sorted as text, without repeats. An empty list selects nothing."""
+    (``10.0.0.5-10.0.0.9``), canonical, sorted as text, without repeats. An empty list
+    selects nothing."""
     rules: list[Rule]
 
 
-class SetDelta(Message, kw_only=True):
+class SetDelta(Message, frozen=True, kw_only=True):
     """Change of one set's members."""
 
     added: list[str] = []
     removed: list[str] = []
 
 
-class PolicyDelta(Message, kw_only=True):
+class PolicyDelta(Message, frozen=True, kw_only=True):
     """From the document named ``base`` to the one named ``etag``. Absent means unchanged."""
 
     base: str
@@ -80,7 +81,7 @@ class PolicyDelta(Message, kw_only=True):
     """All rules of the new document, when any differs."""
 
 
-class PolicyReply(Message, kw_only=True):
+class PolicyReply(Message, frozen=True, kw_only=True):
     """200 reply to GET .../policy: exactly one of ``document`` and ``delta``."""
 
     etag: str
