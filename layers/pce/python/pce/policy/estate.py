@@ -1,0 +1,132 @@
+"""The facts of one organisation from which its policy follows.
+
+An :class:`Estate` is what the active policy version and the workloads say, and nothing else: no
+names, no descriptions, no drafts, no clocks. Two estates that are equal give equal policy.
+
+Objects are named by the last part of their href (a label ``7``, a workload's UUID); rules by the
+part of their href behind the policy version (``rule_sets/3/sec_rules/12``). References may dangle:
+what they name is looked up when policy is computed, and what is missing selects nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ven_protocol.messages import EnforcementMode, VisibilityLevel
+from ven_protocol.policy import RuleAction, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One host, with a VEN (``managed``) or without."""
+
+    id: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Label key to label id; a workload has at most one label of a key."""
+    addresses: tuple[str, ...] = ()
+    """Addresses of its interfaces, as reported; those that cannot be a peer's are left out later."""
+    managed: bool = True
+    """Has a VEN, so it receives a document. Without one it only lends addresses to sets."""
+    in_policy: bool = True
+    """False while offline or gone: nobody's sets hold its addresses. Suspended ones stay in."""
+    enforcement_mode: EnforcementMode = "visibility_only"
+    visibility_level: VisibilityLevel = "flow_summary"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelGroup:
+    """Labels of one key under one name. Groups nest; a group inside itself adds nothing."""
+
+    key: str
+    labels: tuple[str, ...] = ()
+    sub_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IpRange:
+    """``from_ip`` alone is an address or a prefix; with ``to_ip`` a range, both ends inclusive."""
+
+    from_ip: str
+    to_ip: str | None = None
+    exclusion: bool = False
+    """Taken out of what the other ranges of the list add, wherever it stands in the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class IpList:
+    """Addresses by number. ``fqdns`` are kept to be reported: names are not resolved here."""
+
+    ranges: tuple[IpRange, ...] = ()
+    fqdns: tuple[str, ...] = ()
+
+
+ActorKind = Literal["ams", "label", "label_group", "workload", "ip_list", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One entry of a rule's providers or consumers, or of a scope."""
+
+    kind: ActorKind
+    id: str = ""
+    """Empty for ``ams`` (all workloads); for ``other`` the kind's name, which nothing enforces."""
+    exclusion: bool = False
+    """Only of labels and label groups: what they select is taken out."""
+
+
+Scope = tuple[Actor, ...]
+"""Labels and label groups, joined by AND. An empty scope is every workload."""
+
+EVERYTHING: Scope = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One allow rule, deny rule or enforcement boundary of the active policy."""
+
+    id: str
+    """Href behind the policy version, such as ``rule_sets/3/sec_rules/12``."""
+    action: RuleAction
+    providers: tuple[Actor, ...]
+    """Destinations: who offers the services."""
+    consumers: tuple[Actor, ...]
+    """Sources: who connects."""
+    services: tuple[str | Service, ...]
+    """A service's id, or protocol and ports said inline."""
+    enabled: bool = True
+    unscoped_consumers: bool = False
+    """Extra-scope: the scope restricts the providers alone."""
+    stateless: bool = False
+    labels_are_workloads: tuple[bool, bool] = (True, True)
+    """Of providers and of consumers: labels mean workloads. False: only virtual services."""
+    unenforceable: tuple[str, ...] = ()
+    """Demands that a packet filter cannot meet (a user group, a process). Such a rule opens and
+    closes nothing, rather than more than was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Rules that share scopes. Each scope is applied by itself: a rule inside the scopes A and B
+    joins A with A and B with B, never A with B."""
+
+    id: str
+    rules: tuple[Rule, ...]
+    scopes: tuple[Scope, ...] = (EVERYTHING,)
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """All of it. The order of workloads, rule sets and boundaries means nothing."""
+
+    workloads: tuple[Workload, ...] = ()
+    label_keys: Mapping[str, str] = field(default_factory=dict)
+    """Label id to the label's key."""
+    label_groups: Mapping[str, LabelGroup] = field(default_factory=dict)
+    ip_lists: Mapping[str, IpList] = field(default_factory=dict)
+    services: Mapping[str, tuple[Service, ...]] = field(default_factory=dict)
+    rule_sets: tuple[RuleSet, ...] = ()
+    boundaries: tuple[Rule, ...] = ()
+    """Enforcement boundaries: deny rules of no scope."""
+    block_ipv6_in_full: bool = False
+    """Firewall setting: IPv6 is dropped whole on workloads in full enforcement."""
