@@ -1,1 +1,4 @@
-"""Who is online, who is late, who is gone: decisions on presence rows. Pure."""
+"""Who is here: signs of life, who went silent, and what follows. Pure decisions.
+
+Facts come in (presence rows, settings, the time), transitions come out; ``usecases`` write them.
+"""

@@ -1,0 +1,57 @@
+"""What a sign of life means, given what was known of the VEN before it."""
+
+import hashlib
+from dataclasses import dataclass
+
+import msgspec
+
+from pce.presence.record import Presence
+from ven_protocol.messages import Action, HostFacts
+
+
+@dataclass(frozen=True, slots=True)
+class SignOfLife:
+    """What follows from one accepted request of a VEN."""
+
+    came_back: bool
+    """It was offline, warned about, lost or had said goodbye: write the return."""
+    was_offline: bool
+    """It was out of its peers' policy: they must be computed again."""
+    facts_changed: bool
+    """Its host facts differ from the stored ones: write them."""
+    etag: str
+    actions: tuple[Action, ...]
+
+
+def facts_hash(facts: HostFacts) -> bytes:
+    """64 bits that change when a host fact does. Uptime is no fact: it always changes."""
+    return hashlib.sha256(msgspec.json.encode(facts, order="sorted")).digest()[:8]
+
+
+def sign_of_life(before: Presence, new_facts_hash: bytes | None) -> SignOfLife:
+    """Decide what a request means; ``before`` is the row as it was until this request.
+
+    ``new_facts_hash`` is None for requests that carry no host facts. Pure; no cost.
+    """
+    was_offline = "offline" in before.flags
+    return SignOfLife(
+        came_back=bool(before.flags) or before.goodbye_at is not None,
+        was_offline=was_offline,
+        facts_changed=new_facts_hash is not None and new_facts_hash != before.facts_hash,
+        etag=before.target_etag,
+        actions=pending_actions(before.actions),
+    )
+
+
+def pending_actions(text: str) -> tuple[Action, ...]:
+    """Actions from the stored text; each action's id is the text itself, so a repeat is one."""
+    actions = []
+    for entry in filter(None, text.split(",")):
+        kind, _, argument = entry.partition(":")
+        actions.append(Action(id=entry, type=kind, params={"argument": argument} if argument else {}))
+    return tuple(actions)
+
+
+def without_done(text: str, done: list[str]) -> str:
+    """The stored text of actions without those that the VEN reported done."""
+    return ",".join(entry for entry in text.split(",") if entry and entry not in done)

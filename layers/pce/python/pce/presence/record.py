@@ -1,0 +1,54 @@
+"""The presence row of a VEN, and the letters that it is stored with."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Literal
+
+from pce.identifiers import OrgId
+
+Status = Literal["active", "suspended", "stopped"]
+Flag = Literal["warned", "offline", "lost"]
+VenType = Literal["server", "endpoint", "containerized"]
+
+STATUS_LETTERS: dict[str, Status] = {"a": "active", "u": "suspended", "x": "stopped"}
+FLAG_LETTERS: dict[str, Flag] = {"w": "warned", "o": "offline", "l": "lost"}
+TYPE_LETTERS: dict[str, VenType] = {"s": "server", "e": "endpoint", "c": "containerized"}
+
+_FLAG_LETTER_OF = {flag: letter for letter, flag in FLAG_LETTERS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What the PCE remembers of one VEN's life signs. Times are epoch seconds."""
+
+    org_id: OrgId
+    ven_id: uuid.UUID
+    last_heartbeat: int
+    status: Status = "active"
+    flags: frozenset[Flag] = frozenset()
+    """What was already raised, so that it is raised once: ``warned`` (missed heartbeats),
+    ``offline`` (out of its peers' policy), ``lost`` (lost-agent message seen)."""
+    goodbye_at: int | None = None
+    """When it said goodbye, until it is heard again or the goodbye timer runs out."""
+    ven_type: VenType = "server"
+    uptime_s: int = 0
+    target_etag: str = ""
+    """Policy that the VEN should hold; empty while none was computed."""
+    applied_etag: str = ""
+    facts_hash: bytes = b""
+    """Hash of the host facts in the last heartbeat: a difference means something to store."""
+    connection_id: str = ""
+    """Bolt connection, or empty."""
+    actions: str = ""
+    """Pending actions, ``type`` or ``type:argument``, separated by commas."""
+    last_flow_seq: int = -1
+
+
+def flags_text(flags: frozenset[Flag]) -> str:
+    """Flags as they are stored: their letters, sorted."""
+    return "".join(sorted(_FLAG_LETTER_OF[flag] for flag in flags))
+
+
+def flags_of(text: str) -> frozenset[Flag]:
+    """The flags in a stored text; letters of a newer release are ignored."""
+    return frozenset(FLAG_LETTERS[letter] for letter in text if letter in FLAG_LETTERS)
