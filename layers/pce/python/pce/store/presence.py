@@ -18,22 +18,14 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import botocore.config
-import botocore.session
 from botocore.exceptions import ClientError
 
 from pce.errors import Problem, Unauthenticated
 from pce.identifiers import OrgId
 from pce.presence.record import STATUS_LETTERS, TYPE_LETTERS, Presence, flags_of
+from pce.store.aws import aws_client, is_condition_failure
 from pce.store.presence_key import presence_key, presence_partitions
 from ven_protocol.paths import AgentToken
-
-_CONFIG = botocore.config.Config(
-    connect_timeout=2,  # seconds; in-region connects take milliseconds
-    read_timeout=5,  # seconds; a heartbeat must answer well within API Gateway's 30 s
-    retries={"mode": "standard", "total_max_attempts": 4},
-    parameter_validation=False,  # all parameters are built here; saves CPU on the hot path
-)
 
 _SWEEP_ATTRIBUTES = "p, v, hb, st, fl, gb, ty"
 
@@ -47,8 +39,7 @@ class PresenceStore:
     """Reads and writes presence items. One instance per function environment."""
 
     def __init__(self, table: str, region: str) -> None:
-        session = botocore.session.Session()
-        self._client = session.create_client("dynamodb", region_name=region, config=_CONFIG)
+        self._client = aws_client("dynamodb", region)
         self._table = table
 
     def sign_of_life(
@@ -227,7 +218,7 @@ class PresenceStore:
                 **parameters,
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            if is_condition_failure(error):
                 return None
             raise
         old: dict[str, Any] = reply.get("Attributes", {})

@@ -1,0 +1,67 @@
+"""Configuration from the environment, read once per function environment.
+
+``infra`` (on AWS) and the local host set the same variables; a function gets only those it uses.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pce.store.queues import QueueUrls
+from pce.store.tables import TableNames
+from ven_protocol.limits import FLOW_INTERVAL_S, HEARTBEAT_INTERVAL_S
+from ven_protocol.messages import Intervals, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a function knows of where it runs."""
+
+    region: str
+    tables: TableNames
+    queues: QueueUrls
+    bucket: str
+    archive_url: str | None
+    """Public endpoint of the bucket, where it is not AWS's own."""
+    url: str
+    bolts_url: str
+    bolts_management_url: str
+    heartbeat_interval_s: int
+    flow_interval_s: int
+    sweep_interval_s: int
+
+    @classmethod
+    def read(cls, env: Mapping[str, str] = os.environ) -> "Environment":
+        """The environment of this process; missing variables are empty or the default."""
+        return cls(
+            region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
+            tables=TableNames(
+                presence=env.get("PCE_PRESENCE_TABLE", ""),
+                objects=env.get("PCE_OBJECTS_TABLE", ""),
+                events=env.get("PCE_EVENTS_TABLE", ""),
+                flows=env.get("PCE_FLOWS_TABLE", ""),
+                policy=env.get("PCE_POLICY_TABLE", ""),
+            ),
+            queues=QueueUrls(
+                compile=env.get("PCE_COMPILE_QUEUE_URL", ""),
+                bolts=env.get("PCE_BOLTS_QUEUE_URL", ""),
+                traffic=env.get("PCE_TRAFFIC_QUEUE_URL", ""),
+            ),
+            bucket=env.get("PCE_BUCKET", ""),
+            archive_url=env.get("PCE_ARCHIVE_URL") or None,
+            url=env.get("PCE_URL", ""),
+            bolts_url=env.get("PCE_BOLTS_URL", ""),
+            bolts_management_url=env.get("PCE_BOLTS_MANAGEMENT_URL", ""),
+            heartbeat_interval_s=int(env.get("PCE_HEARTBEAT_INTERVAL_S", HEARTBEAT_INTERVAL_S)),
+            flow_interval_s=int(env.get("PCE_FLOW_INTERVAL_S", FLOW_INTERVAL_S)),
+            sweep_interval_s=int(env.get("PCE_SWEEP_INTERVAL_S", "60")),
+        )
+
+    def ven_settings(self) -> Settings:
+        """What a VEN is told about clocks and addresses."""
+        return Settings(
+            intervals=Intervals(
+                heartbeat_s=self.heartbeat_interval_s, flows_s=self.flow_interval_s
+            ),
+            bolts_url=self.bolts_url,
+        )

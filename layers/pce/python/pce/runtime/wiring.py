@@ -1,0 +1,96 @@
+"""Builds the real stores once per function environment, each only when it is first used.
+
+A hot function that never touches the objects table never imports pynamodb: heavy modules are
+imported inside the property that needs them.
+"""
+
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from pce.runtime.settings import Environment
+
+if TYPE_CHECKING:
+    from pce.store.archive import Archive
+    from pce.store.bolts import BoltSender
+    from pce.store.events import EventStore
+    from pce.store.flows import FlowStore
+    from pce.store.objects import ObjectStore
+    from pce.store.policies import PolicyStore
+    from pce.store.presence import PresenceStore
+    from pce.store.queues import Queues
+
+
+class Wiring:
+    """The stores of one function environment."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+
+    @cached_property
+    def presence(self) -> "PresenceStore":
+        """The presence table."""
+        from pce.store.presence import PresenceStore
+
+        return PresenceStore(self.environment.tables.presence, self.environment.region)
+
+    @cached_property
+    def objects(self) -> "ObjectStore":
+        """Objects, change log and audit events."""
+        from pce.store.objects import ObjectStore
+        from pce.store.tables import bind_tables
+
+        bind_tables(self.environment.tables, self.environment.region)
+        return ObjectStore(self.environment.region, wake_compiler=self.queues.wake_compiler)
+
+    @cached_property
+    def events(self) -> "EventStore":
+        """Audit events, for reading."""
+        from pce.store.events import EventStore
+        from pce.store.tables import bind_tables
+
+        bind_tables(self.environment.tables, self.environment.region)
+        return EventStore()
+
+    @cached_property
+    def policies(self) -> "PolicyStore":
+        """Computed policies."""
+        from pce.store.policies import PolicyStore
+
+        environment = self.environment
+        archive = self.archive if environment.bucket else None
+        return PolicyStore(environment.tables.policy, environment.region, archive)
+
+    @cached_property
+    def flows(self) -> "FlowStore":
+        """Flow batches."""
+        from pce.store.flows import FlowStore
+
+        return FlowStore(self.environment.tables.flows, self.environment.region)
+
+    @cached_property
+    def archive(self) -> "Archive":
+        """The bucket."""
+        from pce.store.archive import Archive
+
+        environment = self.environment
+        return Archive(environment.bucket, environment.region, environment.archive_url)
+
+    @cached_property
+    def queues(self) -> "Queues":
+        """The queues."""
+        from pce.store.queues import Queues
+
+        return Queues(self.environment.queues, self.environment.region)
+
+    @cached_property
+    def bolts(self) -> "BoltSender":
+        """The WebSocket management API."""
+        from pce.store.bolts import BoltSender
+
+        return BoltSender(self.environment.bolts_management_url, self.environment.region)
+
+
+@lru_cache(maxsize=1)
+def wiring() -> Wiring:
+    """The wiring of this process; tests that change the environment call ``wiring.cache_clear``."""
+    return Wiring(Environment.read())

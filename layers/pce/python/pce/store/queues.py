@@ -1,0 +1,67 @@
+"""Wake-ups through SQS. A message says that there is work, never what the work is: whoever
+receives it reads the present state, so a message that is late or repeated does no harm."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from pce.identifiers import OrgId
+from pce.store.aws import aws_client
+
+BOLTS_PER_MESSAGE = 100
+"""Bolts in one message: at 10 ms a post, a message is a second of work."""
+
+
+class BoltOrder(msgspec.Struct, frozen=True):
+    """One bolt to send: to which connection of which VEN, and the policy that it announces."""
+
+    org_id: int
+    ven_id: str
+    connection_id: str
+    etag: str
+    type: str = "policy"
+    reason: str = ""
+    spread_s: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueUrls:
+    """Where the queues are; a function names only those that it may use."""
+
+    compile: str = ""
+    bolts: str = ""
+    traffic: str = ""
+
+
+class Queues:
+    """Sends to the product's queues."""
+
+    def __init__(self, urls: QueueUrls, region: str) -> None:
+        self._client = aws_client("sqs", region)
+        self._urls = urls
+
+    def wake_compiler(self, org_id: OrgId, change_id: str) -> None:
+        """Tell the policy compiler that an org has changes.
+
+        One group per org, so an org compiles once at a time. The deduplication id is the change's
+        own, never the content: within five minutes SQS would swallow an equal message even after
+        the first one was consumed.
+        """
+        self._client.send_message(
+            QueueUrl=self._urls.compile,
+            MessageBody=msgspec.json.encode({"org_id": org_id}).decode(),
+            MessageGroupId=str(org_id),
+            MessageDeduplicationId=change_id,
+        )
+
+    def send_bolts(self, orders: Sequence[BoltOrder]) -> None:
+        """Queue bolts for the fan-out, 100 to a message."""
+        for at in range(0, len(orders), BOLTS_PER_MESSAGE):
+            body = msgspec.json.encode(orders[at : at + BOLTS_PER_MESSAGE]).decode()
+            self._client.send_message(QueueUrl=self._urls.bolts, MessageBody=body)
+
+    def run_traffic_query(self, org_id: OrgId, query_id: str) -> None:
+        """Queue a traffic query for its worker."""
+        body = msgspec.json.encode({"org_id": org_id, "query_id": query_id}).decode()
+        self._client.send_message(QueueUrl=self._urls.traffic, MessageBody=body)
