@@ -1,0 +1,134 @@
+"""Compute an org's policy from its present state and tell every VEN whose policy became another.
+
+The change log says only that there is work; the work is always "recompute from what is stored".
+So it may run twice, late, or be killed after any single write:
+
+1. read the change log, then the state; compute
+2. write the documents (named by their content), then the address directory
+3. name each VEN's new target, unless a later compile has done so
+4. queue a bolt for every VEN that has a connection and another policy than before
+5. last, delete the change-log entries of step 1
+
+A change that is committed after step 1 stays in the log, and its own wake-up runs this again.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pce.identifiers import OrgId
+from pce.policy.estate_from_documents import estate_from_documents
+from pce.policy.recompute import recompute
+from pce.presence.record import Presence
+from pce.store.objects import ObjectStore
+from pce.store.policies import PolicyStore
+from pce.store.presence import PresenceStore
+from pce.store.queues import BoltOrder, Queues
+from ven_protocol.policy import PolicyDocument, policy_etag
+
+
+class ActivePolicy(Protocol):
+    """Reads the provisioned policy: version number, and documents by type."""
+
+    def active_documents(self, org_id: OrgId) -> tuple[int, Mapping[str, list[dict[str, Any]]]]:
+        """The active version of an org."""
+
+
+class Directory(Protocol):
+    """Keeps which workload has which address, for labelling flows."""
+
+    def save(self, org_id: OrgId, workloads: Iterable[Mapping[str, Any]], labels: Any) -> None:
+        """Replace an org's directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What one compile did, for its log line and metric."""
+
+    org_id: OrgId
+    changes: int
+    lag_s: float
+    """Age of the oldest change when its effects were all written."""
+    workloads: int
+    retargeted: int
+    bolts: int
+    problems: int
+
+
+def compile_policy(
+    org_id: OrgId,
+    objects: ObjectStore,
+    active: ActivePolicy,
+    presence: PresenceStore,
+    policies: PolicyStore,
+    directory: Directory,
+    queues: Queues,
+    clock: Callable[[], float],
+) -> Compiled:
+    """Bring an org's computed policy up to date. Cost: reads the whole org; writes one item per
+    distinct policy that is new and one per VEN whose target changes."""
+    log = objects.change_log(org_id)
+    number = policies.begin_compile(org_id)
+    workloads = [stored.document for stored in objects.list(org_id, "workloads")]
+    workloads = [workload for workload in workloads if not workload.get("deleted")]
+    labels = [stored.document for stored in objects.list(org_id, "labels")]
+    _, documents = active.active_documents(org_id)
+    recomputed = recompute(estate_from_documents(workloads, labels, documents))
+
+    etags = {id: policy_etag(document) for id, document in recomputed.documents.items()}
+    rows = presence.list(org_id)
+    _write_documents(org_id, policies, recomputed.documents, etags, rows, clock)
+    directory.save(org_id, workloads, labels)
+    orders = list(_retarget(org_id, presence, rows, etags, number, log[-1].reason if log else ""))
+    bolts = [order for order in orders if order.connection_id]
+    queues.send_bolts(bolts)
+    objects.drain_change_log(org_id, (entry.id for entry in log))
+    return Compiled(
+        org_id=org_id,
+        changes=len(log),
+        lag_s=clock() - log[0].epoch_ms / 1000 if log else 0.0,
+        workloads=len(workloads),
+        retargeted=len(orders),
+        bolts=len(bolts),
+        problems=len(recomputed.problems),
+    )
+
+
+def _write_documents(
+    org_id: OrgId,
+    policies: PolicyStore,
+    documents: Mapping[str, PolicyDocument],
+    etags: Mapping[str, str],
+    rows: Iterable[Presence],
+    clock: Callable[[], float],
+) -> None:
+    """Write documents that no VEN has as target yet; let those expire that none has any more."""
+    targeted = {row.target_etag for row in rows if row.target_etag}
+    wanted = {etags[id]: document for id, document in documents.items()}
+    for etag in sorted(wanted.keys() - targeted):
+        policies.put_document(org_id, etag, wanted[etag])
+    for etag in sorted(targeted - wanted.keys()):
+        policies.retire_document(org_id, etag, int(clock()))
+
+
+def _retarget(
+    org_id: OrgId,
+    presence: PresenceStore,
+    rows: Iterable[Presence],
+    etags: Mapping[str, str],
+    number: int,
+    reason: str,
+) -> Iterable[BoltOrder]:
+    for row in rows:
+        etag = etags.get(str(row.ven_id))
+        if etag is None or etag == row.target_etag:
+            continue
+        connection_id = presence.set_target(org_id, row.ven_id, etag, number)
+        if connection_id is not None:
+            yield BoltOrder(
+                org_id=org_id,
+                ven_id=str(row.ven_id),
+                connection_id=connection_id,
+                etag=etag,
+                reason=reason,
+            )
