@@ -14,7 +14,7 @@ class SignOfLife:
     """What follows from one accepted request of a VEN."""
 
     came_back: bool
-    """It was offline, warned about, lost or had said goodbye: write the return."""
+    """It was offline, warned about or lost: write the return."""
     was_offline: bool
     """It was out of its peers' policy: they must be computed again."""
     facts_changed: bool
@@ -35,7 +35,7 @@ def sign_of_life(before: Presence, new_facts_hash: bytes | None) -> SignOfLife:
     """
     was_offline = "offline" in before.flags
     return SignOfLife(
-        came_back=bool(before.flags) or before.goodbye_at is not None,
+        came_back=bool(before.flags),
         was_offline=was_offline,
         facts_changed=new_facts_hash is not None and new_facts_hash != before.facts_hash,
         etag=before.target_etag,

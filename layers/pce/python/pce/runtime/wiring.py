@@ -6,12 +6,15 @@ imported inside the property that needs them.
 
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pce.runtime.settings import Environment
+from ven_protocol.messages import Settings
 
 if TYPE_CHECKING:
     from pce.store.archive import Archive
     from pce.store.bolts import BoltSender
+    from pce.store.directory import DirectoryStore
     from pce.store.events import EventStore
     from pce.store.flows import FlowStore
     from pce.store.objects import ObjectStore
@@ -25,6 +28,16 @@ class Wiring:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
+
+    @cached_property
+    def ven_settings(self) -> Settings:
+        """What a VEN is told about clocks and addresses."""
+        return self.environment.ven_settings()
+
+    @cached_property
+    def pce_fqdn(self) -> str:
+        """The host name under which the PCE is known."""
+        return urlsplit(self.environment.url).hostname or ""
 
     @cached_property
     def presence(self) -> "PresenceStore":
@@ -45,7 +58,8 @@ class Wiring:
     @cached_property
     def events(self) -> "EventStore":
         """Audit events, for reading."""
-        from pce.store.events import EventStore
+        from pce.store.directory import DirectoryStore
+    from pce.store.events import EventStore
         from pce.store.tables import bind_tables
 
         bind_tables(self.environment.tables, self.environment.region)
@@ -66,6 +80,13 @@ class Wiring:
         from pce.store.flows import FlowStore
 
         return FlowStore(self.environment.tables.flows, self.environment.region)
+
+    @cached_property
+    def directory(self) -> "DirectoryStore":
+        """Which workload has which address."""
+        from pce.store.directory import DirectoryStore
+
+        return DirectoryStore(self.archive)
 
     @cached_property
     def archive(self) -> "Archive":

@@ -1,0 +1,24 @@
+"""SQS queue of bolts: post each to its connection."""
+
+from typing import Any
+
+import msgspec
+
+from pce.runtime.http import Event
+from pce.runtime.wiring import wiring
+from pce.store.queues import BoltOrder
+from pce.usecases.send_bolts import send_bolts
+
+_ORDERS = msgspec.json.Decoder(list[BoltOrder])
+
+
+def handler(event: Event, context: object) -> dict[str, Any]:
+    """Names the messages that failed, so that SQS delivers those again."""
+    failed = []
+    for record in event["Records"]:
+        try:
+            send_bolts(_ORDERS.decode(record["body"]), wiring().bolts, wiring().presence)
+        except Exception as error:  # one bad message must not hold back the others
+            print(msgspec.json.encode({"level": "ERROR", "error": repr(error)}).decode())
+            failed.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failed}

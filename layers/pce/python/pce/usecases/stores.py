@@ -1,0 +1,88 @@
+"""What use cases are given: the stores, and the few facts of the installation that they need.
+
+``runtime.wiring`` provides it with real stores, each made when it is first asked for; tests
+provide it with whatever they like. A use case asks only for what it uses.
+"""
+
+import secrets
+import uuid
+from typing import TYPE_CHECKING, Protocol
+
+from pce.events.journal import HttpAction, Journal, JsonObject
+from pce.identifiers import OrgId, uuid7
+from pce.timestamps import rfc3339
+from ven_protocol.messages import Settings
+
+if TYPE_CHECKING:
+    from pce.store.archive import Archive
+    from pce.store.bolts import BoltSender
+    from pce.store.directory import DirectoryStore
+    from pce.store.events import EventStore
+    from pce.store.flows import FlowStore
+    from pce.store.objects import ObjectStore
+    from pce.store.policies import PolicyStore
+    from pce.store.presence import PresenceStore
+    from pce.store.queues import Queues
+
+
+class Stores(Protocol):
+    """The stores of an installation, and what it knows of itself."""
+
+    @property
+    def presence(self) -> "PresenceStore":
+        """The presence table."""
+
+    @property
+    def objects(self) -> "ObjectStore":
+        """Objects, change log and audit events."""
+
+    @property
+    def events(self) -> "EventStore":
+        """Audit events, for reading."""
+
+    @property
+    def policies(self) -> "PolicyStore":
+        """Computed policies."""
+
+    @property
+    def flows(self) -> "FlowStore":
+        """Flow batches."""
+
+    @property
+    def directory(self) -> "DirectoryStore":
+        """Which workload has which address."""
+
+    @property
+    def archive(self) -> "Archive":
+        """The bucket."""
+
+    @property
+    def queues(self) -> "Queues":
+        """The queues."""
+
+    @property
+    def bolts(self) -> "BoltSender":
+        """The WebSocket management API."""
+
+    @property
+    def ven_settings(self) -> Settings:
+        """What a VEN is told about clocks and addresses."""
+
+    @property
+    def pce_fqdn(self) -> str:
+        """The host name under which the PCE is known."""
+
+
+def journal(
+    stores: Stores,
+    org_id: OrgId,
+    created_by: JsonObject,
+    now: float,
+    action: HttpAction | None = None,
+) -> Journal:
+    """A journal for one request or task at ``now`` (epoch seconds)."""
+
+    def new_id() -> uuid.UUID:
+        return uuid7(int(now * 1000), secrets.token_bytes(10))
+
+    return Journal(org_id, created_by, rfc3339(now), new_id, stores.pce_fqdn, action)
