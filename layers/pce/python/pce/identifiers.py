@@ -9,7 +9,9 @@ import uuid
 from typing import NewType
 
 OrgId = NewType("OrgId", int)
-VenId = NewType("VenId", uuid.UUID)
+
+INSTALLATION = OrgId(0)
+"""Holds what belongs to no org: the list of orgs, API keys and activation codes. Orgs begin at 1."""
 
 _HREF = re.compile(r"/orgs/(\d{1,9})/(.+)")
 

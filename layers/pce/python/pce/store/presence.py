@@ -48,7 +48,6 @@ class PresenceStore:
         now: int,
         *,
         applied_etag: str | None = None,
-        facts_hash: bytes | None = None,
         uptime_s: int | None = None,
         flow_seq: int | None = None,
         attributes: Mapping[str, Any] | None = None,
@@ -64,8 +63,6 @@ class PresenceStore:
         values: dict[str, Any] = {"hb": {"N": str(now)}}
         if applied_etag is not None:
             values["ae"] = {"S": applied_etag}
-        if facts_hash is not None:
-            values["fh"] = {"B": facts_hash}
         if uptime_s is not None:
             values["up"] = {"N": str(uptime_s)}
         if flow_seq is not None:
@@ -155,6 +152,11 @@ class PresenceStore:
             condition="ci = :ci",
             condition_values={":ci": {"S": connection_id}},
         )
+
+    def set_facts_hash(self, org_id: OrgId, ven_id: uuid.UUID, facts_hash: bytes) -> None:
+        """Remember which host facts are stored in the workload."""
+        values = {"fh": {"B": facts_hash}}
+        self._update(org_id, ven_id, values, (), condition="attribute_exists(p)")
 
     def set_actions(self, org_id: OrgId, ven_id: uuid.UUID, expected: str, actions: str) -> bool:
         """Replace the pending actions if they still are ``expected``; whether that was so."""

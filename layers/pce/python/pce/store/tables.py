@@ -13,9 +13,8 @@ Keys of the objects table
     ``<org>#unique`` / claim                         holds a name that only one object may have
     ``<org>#counters`` / collection                  last number given out
     ``<org>#changes`` / uuid7                        change log: what the policy compiler must see
-    ``credentials`` / key id                         API keys, across orgs
-    ``pairing_keys`` / hash of the activation code   activation codes, across orgs
-    ``orgs`` / org                                   orgs
+Org 0 is the installation: its collections ``orgs``, ``credentials`` (API keys) and ``pairing_keys``
+(by the hash of the activation code) belong to no org.
 """
 
 from dataclasses import dataclass

@@ -24,13 +24,15 @@ def record_heartbeat(
         token,
         now,
         applied_etag=heartbeat.applied_etag,
-        facts_hash=facts,
         uptime_s=heartbeat.uptime_seconds,
         flow_seq=flow_seq,
     )
     meaning = sign_of_life(before, facts)
     if meaning.came_back or meaning.facts_changed:
         record_return_and_facts(before, stores, now, heartbeat.host)
+    if meaning.facts_changed:
+        # Only now: had the writes above failed, the next heartbeat must see the difference again.
+        stores.presence.set_facts_hash(before.org_id, before.ven_id, facts)
     actions = meaning.actions
     if heartbeat.done_actions:
         left = without_done(before.actions, heartbeat.done_actions)
