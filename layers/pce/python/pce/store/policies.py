@@ -96,13 +96,19 @@ class PolicyStore:
         return state
 
     def save_sweep_state(self, before: dict[str, Any], after: dict[str, Any]) -> bool:
-        """Replace the sweep's document if it still is ``before``; whether that was so."""
-        item = {"pk": {"S": "sweep"}, "sk": {"S": "clock"}, "body": {"B": pack_json(after)}}
+        """Replace the sweep's document (it must hold ``last_sweep_at``) unless another sweep has
+        done so since ``before`` was read; whether it was replaced."""
+        item = {
+            "pk": {"S": "sweep"},
+            "sk": {"S": "clock"},
+            "swept_at": {"N": str(after["last_sweep_at"])},
+            "body": {"B": pack_json(after)},
+        }
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
         if before:
             condition = {
-                "ConditionExpression": "body = :b",
-                "ExpressionAttributeValues": {":b": {"B": pack_json(before)}},
+                "ConditionExpression": "swept_at = :at",
+                "ExpressionAttributeValues": {":at": {"N": str(before["last_sweep_at"])}},
             }
         try:
             self._client.put_item(TableName=self._table, Item=item, **condition)

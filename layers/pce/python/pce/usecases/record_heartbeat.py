@@ -1,12 +1,12 @@
 """A heartbeat: authenticate, remember, answer; write more only when something changed."""
 
-from pce.events.journal import ResourceChange, ven_actor
-from pce.identifiers import OrgId, ven_href, workload_href
+from pce.errors import NotFound
 from pce.presence.heartbeat import facts_hash, sign_of_life, without_done
 from pce.presence.record import Presence, flags_text
-from pce.store.change import Change, PolicyChange, PresenceChange, Put
+from pce.store.change import PresenceChange
 from pce.timestamps import rfc3339
-from pce.usecases.stores import Stores, journal
+from pce.usecases.stores import Stores
+from pce.usecases.ven_records import VenRecords
 from ven_protocol.messages import Action, Heartbeat, HeartbeatReply, HostFacts
 from ven_protocol.paths import AgentToken
 
@@ -62,61 +62,24 @@ def record_return_and_facts(
     Runs again with the next sign of life if it fails, since the flags stay until it succeeded.
     A VEN that was offline enters its peers' policy again.
     """
-    stored = stores.objects.get(before.org_id, "workloads", str(before.ven_id))
-    record = stores.objects.get(before.org_id, "vens", str(before.ven_id))
-    if stored is None or record is None:
-        return  # unpaired meanwhile: nothing that could be written about it
-    workload, ven = dict(stored.document), dict(record.document)
-    was_online = bool(workload.get("online"))
-    workload["online"] = True
-    if host is not None:
-        for target, values in ((workload, _workload_facts(host)), (ven, _ven_facts(host))):
-            target.update(values)
-    changes = {
-        name: {"before": stored.document.get(name), "after": workload[name]}
-        for name in workload
-        if workload[name] != stored.document.get(name)
-    }
-    write = journal(
-        stores,
-        before.org_id,
-        ven_actor(before.org_id, before.ven_id, ven.get("hostname") or "", ven.get("agent_id", 0)),
-        now,
-    )
-    event_type = "workload.online" if before.flags else "agent.update"
-    resource = {
-        "href": workload_href(before.org_id, before.ven_id),
-        "name": workload.get("name"),
-        "hostname": workload.get("hostname"),
-    }
-    puts = []
-    if workload != stored.document:
-        puts.append(Put("workloads", stored.id, workload, stored.rev))
-    if ven != record.document:
-        puts.append(Put("vens", record.id, ven, record.rev))
-    presence = ()
+    try:
+        records = VenRecords.read(stores, before.org_id, before.ven_id)
+    except NotFound:
+        return  # unpaired meanwhile: nothing is left that could be written
+    workload = {"online": True, **(_workload_facts(host) if host else {})}
+    puts, changes = records.changed(workload, _ven_facts(host) if host else {})
+    presence = None
     if before.flags:
-        presence = (
-            PresenceChange(
-                before.ven_id, expected_flags=flags_text(before.flags), flags="", status="a"
-            ),
+        presence = PresenceChange(
+            before.ven_id, expected_flags=flags_text(before.flags), flags="", status="a"
         )
-    if not puts and not presence:
+    if not puts and presence is None:
         return
-    back = PolicyChange("online", (ven_href(before.org_id, before.ven_id),))
+    event_type = "workload.online" if before.flags else "agent.update"
+    event = records.journal(stores, now).event(event_type, changes=changes)
+    came_back = not records.workload.document.get("online")
     stores.objects.commit(
-        Change(
-            OrgId(before.org_id),
-            puts=tuple(puts),
-            presence=presence,
-            events=(
-                write.event(
-                    event_type,
-                    changes=[ResourceChange("workload", resource, "update", changes)],
-                ),
-            ),
-            policy_changes=() if was_online else (back,),
-        )
+        records.change(puts, [event], presence, policy_reason="online" if came_back else "")
     )
 
 

@@ -146,7 +146,7 @@ def _write(stores: Stores, transition: Transition, now: int) -> bool:
     else:
         goodbye = transition.kind == "goodbye_expired"
         check = "endpoint" if seen.ven_type == "endpoint" else "agent"
-        notification = "workload.offline_after_ven_goodbye" if goodbye else "agent.offline"
+        after_goodbye = [Notification("workload.offline_after_ven_goodbye", info)]
         change = Change(
             seen.org_id,
             puts=(
@@ -176,7 +176,7 @@ def _write(stores: Stores, transition: Transition, now: int) -> bool:
                             {"online": {"before": True, "after": False}},
                         )
                     ],
-                    notifications=[Notification(notification, info)],
+                    notifications=after_goodbye if goodbye else [],
                 ),
             ),
             policy_changes=(

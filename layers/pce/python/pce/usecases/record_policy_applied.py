@@ -1,0 +1,40 @@
+"""A VEN's kernel holds a policy now, or it refused one."""
+
+from pce.events.journal import Notification, ResourceChange
+from pce.identifiers import OrgId
+from pce.usecases.stores import Stores
+from pce.usecases.ven_records import VenRecords, ven_action
+from ven_protocol.messages import PolicyApplied
+from ven_protocol.paths import AgentToken
+
+
+def record_policy_applied(
+    token: AgentToken, applied: PolicyApplied, stores: Stores, now: int, source_ip: str = ""
+) -> None:
+    """Remember what the VEN enforces, with an ``agent.update`` event as clients know it."""
+    held = applied.etag if applied.success else None
+    before = stores.presence.sign_of_life(token, now, applied_etag=held)
+    if applied.success and before.applied_etag == applied.etag:
+        return  # said before
+    records = VenRecords.read(stores, OrgId(token.org_id), token.ven_id)
+    known = records.ven.document
+    update = {
+        "security_policy_received_at": applied.received_at or None,
+        "security_policy_applied_at": applied.applied_at or None,
+        "firewall_rule_count": applied.rule_count,
+        "security_policy_error": "" if applied.success else applied.error or "not applied",
+    }
+    puts, _ = records.changed(ven=update)
+    shown = {
+        name: {"before": known.get(name), "after": update[name]}
+        for name in ("security_policy_received_at", "security_policy_applied_at")
+    }
+    outcome = "succeeded" if applied.success else "failed"
+    event = records.journal(stores, now, ven_action("PUT", 204, source_ip)).event(
+        "agent.update",
+        severity="info" if applied.success else "err",
+        status="success" if applied.success else "failure",
+        changes=[ResourceChange("workload", records.resource(), "update", shown)],
+        notifications=[Notification(f"agent.policy_deploy_{outcome}")],
+    )
+    stores.objects.commit(records.change(puts, [event]))
