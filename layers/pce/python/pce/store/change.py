@@ -25,6 +25,8 @@ class Put:
     expected_rev: str | None = None
     ttl: int | None = None
     """Epoch seconds after which the item may vanish."""
+    org_id: OrgId | None = None
+    """Another org than the change's: the installation, for activation codes and API keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Delete:
     collection: str
     id: str
     expected_rev: str
+    org_id: OrgId | None = None
+    """As in :class:`Put`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,10 +126,10 @@ class ObjectStore:
         """Queue every item; yields what each is called in an error message, in order."""
         org_id = change.org_id
         for put in change.puts:
-            _put(writer, org_id, put)
+            _put(writer, org_id if put.org_id is None else put.org_id, put)
             yield f"{put.collection}/{put.id}"
         for delete in change.deletes:
-            _delete(writer, org_id, delete)
+            _delete(writer, org_id if delete.org_id is None else delete.org_id, delete)
             yield f"{delete.collection}/{delete.id}"
         for claim in change.claims:
             item = ObjectItem(f"{org_id}#unique", claim)

@@ -2,6 +2,7 @@
 
 from pce.events.journal import Notification, ResourceChange
 from pce.identifiers import OrgId
+from pce.usecases.record_heartbeat import record_return_and_facts
 from pce.usecases.stores import Stores
 from pce.usecases.ven_records import VenRecords, ven_action
 from ven_protocol.messages import PolicyApplied
@@ -14,6 +15,8 @@ def record_policy_applied(
     """Remember what the VEN enforces, with an ``agent.update`` event as clients know it."""
     held = applied.etag if applied.success else None
     before = stores.presence.sign_of_life(token, now, applied_etag=held)
+    if before.flags:
+        record_return_and_facts(before, stores, now)
     if applied.success and before.applied_etag == applied.etag:
         return  # said before
     records = VenRecords.read(stores, OrgId(token.org_id), token.ven_id)

@@ -1,0 +1,154 @@
+"""Pair a machine: an activation code becomes a VEN, its workload and an agent token."""
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from pce.errors import Conflict, Invalid, Problem
+from pce.events.journal import ResourceChange, ven_actor
+from pce.identifiers import INSTALLATION, OrgId, ven_href, workload_href
+from pce.objects.ven import new_ven
+from pce.objects.workload import new_managed_workload
+from pce.pairing.activation import Grant, check_key, code_hash, grant
+from pce.store.change import Change, PolicyChange, PresenceChange, Put
+from pce.store.objects import Stored
+from pce.store.presence import token_hash
+from pce.usecases.stores import Stores, journal
+from pce.usecases.ven_records import ven_action
+from ven_protocol.messages import Activate, Activated
+from ven_protocol.paths import AgentToken
+
+ATTEMPTS = 20
+"""Activations with one code race for its use counter; a rollout pairs many machines at once."""
+
+_CODE = re.compile(r"[0-9A-Za-z_-]{16,256}")
+_TYPE_LETTER = {"server": "s", "endpoint": "e", "containerized": "c"}
+
+
+def activate_ven(wish: Activate, stores: Stores, now: int, source_ip: str = "") -> Activated:
+    """Pair one machine. Everything is written in one transaction, the use of the code included.
+
+    Raises :class:`Unauthenticated` with ``activation_code_unknown``, ``_expired``, ``_used_up`` or
+    ``_disabled``; :class:`Invalid` for a wished label that does not exist.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            return _activate(wish, stores, now, source_ip)
+        except Conflict:
+            continue  # another machine used the code meanwhile: look again
+    raise Conflict(
+        Problem("activation_busy", "too many machines use this code at once; repeat in a second")
+    )
+
+
+def _activate(wish: Activate, stores: Stores, now: int, source_ip: str) -> Activated:
+    key, profile = _key_and_profile(wish.activation_code, stores, now)
+    org_id = OrgId(key.document["org_id"])
+    labels = stores.objects.list(org_id, "labels")
+    keys = {label.document["href"]: label.document["key"] for label in labels}
+    granted = grant(profile.document, wish, keys)
+    label_hrefs = granted.label_hrefs + _wished(granted, labels)
+
+    ven_id = uuid.uuid4()
+    token = AgentToken.new(org_id, ven_id)
+    agent_id = stores.objects.next_id(org_id, "agents")
+    host, interfaces = wish.host, wish.interfaces
+    workload = new_managed_workload(
+        org_id=org_id,
+        ven_id=ven_id,
+        host=host,
+        interfaces=interfaces,
+        label_hrefs=label_hrefs,
+        enforcement_mode=granted.enforcement_mode,
+        visibility_level=granted.visibility_level,
+        agent_id=agent_id,
+        now=now,
+    )
+    ven = new_ven(
+        org_id=org_id,
+        ven_id=ven_id,
+        host=host,
+        ven_type=wish.ven_type,
+        machine_id=wish.machine_id,
+        pairing_profile_href=profile.document["href"],
+        agent_id=agent_id,
+        now=now,
+    )
+    write = journal(
+        stores,
+        org_id,
+        ven_actor(org_id, ven_id, host.hostname, agent_id),
+        now,
+        ven_action("POST", 201, source_ip),
+    )
+    resource = {"href": workload["href"], "name": None, "hostname": host.hostname}
+    created = ResourceChange(
+        "workload",
+        resource,
+        "create",
+        {"hostname": {"before": None, "after": host.hostname}},
+    )
+    stores.objects.commit(
+        Change(
+            org_id,
+            puts=(
+                Put("workloads", str(ven_id), workload),
+                Put("vens", str(ven_id), ven),
+                _used(key),
+            ),
+            presence=(
+                PresenceChange(
+                    ven_id,
+                    create_at=now,
+                    token_hash=token_hash(token.secret),
+                    ven_type=_TYPE_LETTER[wish.ven_type],
+                ),
+            ),
+            events=(write.event("agent.activate", changes=[created]),),
+            policy_changes=(PolicyChange("activate", (workload["href"],)),),
+        )
+    )
+    return Activated(
+        org_id=org_id,
+        ven_href=ven_href(org_id, ven_id),
+        workload_href=workload_href(org_id, ven_id),
+        agent_token=str(token),
+        settings=stores.ven_settings,
+        etag="",
+    )
+
+
+def _key_and_profile(code: str, stores: Stores, now: int) -> tuple[Stored, Stored]:
+    """The code's record and its pairing profile, checked."""
+    key = None
+    if _CODE.fullmatch(code.strip()):
+        key = stores.objects.get(INSTALLATION, "pairing_keys", code_hash(code))
+    profile = None
+    if key is not None:
+        profile = stores.objects.get(
+            OrgId(key.document["org_id"]), "pairing_profiles", key.document["profile_id"]
+        )
+    check_key(key.document if key else None, profile.document if profile else None, now)
+    assert key is not None and profile is not None  # check_key raised otherwise
+    return key, profile
+
+
+def _used(key: Stored) -> Put:
+    document = {**key.document, "uses": key.document.get("uses", 0) + 1}
+    return Put("pairing_keys", key.id, document, key.rev, org_id=INSTALLATION)
+
+
+def _wished(granted: Grant, labels: list[Stored]) -> tuple[str, ...]:
+    hrefs = []
+    for key, value in granted.wished_labels.items():
+        for label in labels:
+            document: Mapping[str, Any] = label.document
+            named = (document["key"], document["value"]) == (key, value)
+            if named and not document.get("deleted"):
+                hrefs.append(str(document["href"]))
+                break
+        else:
+            message = f"there is no label {key}={value}; create it before pairing with it"
+            raise Invalid(Problem("label_not_found", message, f"labels.{key}"))
+    return tuple(hrefs)
