@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pce.store.flows import FlowStore
     from pce.store.objects import ObjectStore
     from pce.store.policies import PolicyStore
+    from pce.store.policy_versions import PolicyVersions
     from pce.store.presence import PresenceStore
     from pce.store.queues import Queues
 
@@ -73,6 +74,13 @@ class Wiring:
         environment = self.environment
         archive = self.archive if environment.bucket else None
         return PolicyStore(environment.tables.policy, environment.region, archive)
+
+    @cached_property
+    def policy_versions(self) -> "PolicyVersions":
+        """Drafts, provisioned versions and their revisions."""
+        from pce.store.policy_versions import PolicyVersions
+
+        return PolicyVersions(self.objects)
 
     @cached_property
     def flows(self) -> "FlowStore":

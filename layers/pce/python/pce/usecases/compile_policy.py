@@ -14,31 +14,16 @@ A change that is committed after step 1 stays in the log, and its own wake-up ru
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from pce.identifiers import OrgId
 from pce.policy.estate_from_documents import estate_from_documents
 from pce.policy.recompute import recompute
 from pce.presence.record import Presence
-from pce.store.objects import ObjectStore
 from pce.store.policies import PolicyStore
 from pce.store.presence import PresenceStore
-from pce.store.queues import BoltOrder, Queues
+from pce.store.queues import BoltOrder
+from pce.usecases.stores import Stores
 from ven_protocol.policy import PolicyDocument, policy_etag
-
-
-class ActivePolicy(Protocol):
-    """Reads the provisioned policy: version number, and documents by type."""
-
-    def active_documents(self, org_id: OrgId) -> tuple[int, Mapping[str, list[dict[str, Any]]]]:
-        """The active version of an org."""
-
-
-class Directory(Protocol):
-    """Keeps which workload has which address, for labelling flows."""
-
-    def save(self, org_id: OrgId, workloads: Iterable[Mapping[str, Any]], labels: Any) -> None:
-        """Replace an org's directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +40,25 @@ class Compiled:
     problems: int
 
 
-def compile_policy(
-    org_id: OrgId,
-    objects: ObjectStore,
-    active: ActivePolicy,
-    presence: PresenceStore,
-    policies: PolicyStore,
-    directory: Directory,
-    queues: Queues,
-    clock: Callable[[], float],
-) -> Compiled:
+def compile_policy(org_id: OrgId, stores: Stores, clock: Callable[[], float]) -> Compiled:
     """Bring an org's computed policy up to date. Cost: reads the whole org; writes one item per
     distinct policy that is new and one per VEN whose target changes."""
+    objects, presence, policies = stores.objects, stores.presence, stores.policies
     log = objects.change_log(org_id)
     number = policies.begin_compile(org_id)
     workloads = [stored.document for stored in objects.list(org_id, "workloads")]
     workloads = [workload for workload in workloads if not workload.get("deleted")]
     labels = [stored.document for stored in objects.list(org_id, "labels")]
-    _, documents = active.active_documents(org_id)
+    _, documents = stores.policy_versions.active_documents(org_id)
     recomputed = recompute(estate_from_documents(workloads, labels, documents))
 
     etags = {id: policy_etag(document) for id, document in recomputed.documents.items()}
     rows = presence.list(org_id)
     _write_documents(org_id, policies, recomputed.documents, etags, rows, clock)
-    directory.save(org_id, workloads, labels)
+    stores.directory.save(org_id, workloads, labels)
     orders = list(_retarget(org_id, presence, rows, etags, number, log[-1].reason if log else ""))
     bolts = [order for order in orders if order.connection_id]
-    queues.send_bolts(bolts)
+    stores.queues.send_bolts(bolts)
     objects.drain_change_log(org_id, (entry.id for entry in log))
     return Compiled(
         org_id=org_id,

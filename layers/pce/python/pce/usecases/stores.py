@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pce.store.flows import FlowStore
     from pce.store.objects import ObjectStore
     from pce.store.policies import PolicyStore
+    from pce.store.policy_versions import PolicyVersions
     from pce.store.presence import PresenceStore
     from pce.store.queues import Queues
 
@@ -43,6 +44,10 @@ class Stores(Protocol):
     @property
     def policies(self) -> "PolicyStore":
         """Computed policies."""
+
+    @property
+    def policy_versions(self) -> "PolicyVersions":
+        """Drafts, provisioned versions and their revisions."""
 
     @property
     def flows(self) -> "FlowStore":
