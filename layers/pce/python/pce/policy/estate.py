@@ -24,7 +24,7 @@ class Workload:
     labels: Mapping[str, str] = field(default_factory=dict)
     """Label key to label id; a workload has at most one label of a key."""
     addresses: tuple[str, ...] = ()
-    """Addresses of its interfaces, as reported; those that cannot be a peer's are left out later."""
+    """Addresses of its interfaces as reported; those that are no peer's are left out later."""
     managed: bool = True
     """Has a VEN, so it receives a document. Without one it only lends addresses to sets."""
     in_policy: bool = True
@@ -35,7 +35,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class LabelGroup:
-    """Labels of one key under one name. Groups nest; a group inside itself adds nothing."""
+    """Labels of one key under one name. Groups nest; a group inside itself adds nothing more."""
 
     key: str
     labels: tuple[str, ...] = ()
@@ -97,8 +97,9 @@ class Rule:
     unscoped_consumers: bool = False
     """Extra-scope: the scope restricts the providers alone."""
     stateless: bool = False
-    labels_are_workloads: tuple[bool, bool] = (True, True)
-    """Of providers and of consumers: labels mean workloads. False: only virtual services."""
+    provider_labels_are_workloads: bool = True
+    """False: labels (and all workloads) among the providers mean virtual services alone."""
+    consumer_labels_are_workloads: bool = True
     unenforceable: tuple[str, ...] = ()
     """Demands that a packet filter cannot meet (a user group, a process). Such a rule opens and
     closes nothing, rather than more than was asked."""

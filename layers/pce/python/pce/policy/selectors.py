@@ -1,0 +1,217 @@
+"""Selectors: who the actors of a rule are, in canonical form.
+
+A selector is one condition on workloads, or one IP list. Two rules that mean the same workloads
+give the same selector, so they share one address set, named by the selector and not by its
+members: an address that comes or goes changes the set's members and nothing else.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from pce.policy.estate import Actor, Estate, Scope, Workload
+
+Report = Callable[[str], None]
+"""Takes a sentence about what cannot be understood and therefore selects nothing."""
+
+
+@dataclass(frozen=True)
+class LabelCondition:
+    """A workload's label of ``key`` is (``negated``: is not) one of ``ids``.
+
+    A workload without a label of that key fails the plain condition and meets the negated one.
+    """
+
+    key: str
+    negated: bool
+    ids: frozenset[str]
+
+    def holds(self, workload: Workload) -> bool:
+        """Does this workload meet the condition?"""
+        return (workload.labels.get(self.key) in self.ids) is not self.negated
+
+
+@dataclass(frozen=True)
+class WorkloadSelector:
+    """Workloads that meet every condition; with ``workload_id``, at most that one."""
+
+    conditions: tuple[LabelCondition, ...] = ()
+    """Sorted by key, at most one a key. None at all: every workload."""
+    workload_id: str | None = None
+
+    def matches(self, workload: Workload) -> bool:
+        """Does it select this workload? Addresses and presence do not matter here."""
+        if self.workload_id not in (None, workload.id):
+            return False
+        return all(condition.holds(workload) for condition in self.conditions)
+
+    @cached_property
+    def set_id(self) -> str:
+        """Name of the set of its addresses: the same for the same selector, always."""
+        return "w" + _short_hash(
+            [self.workload_id, [[c.key, c.negated, sorted(c.ids)] for c in self.conditions]]
+        )
+
+
+@dataclass(frozen=True)
+class IpListSelector:
+    """The addresses of an IP list, whoever has them."""
+
+    ip_list_id: str
+
+    @cached_property
+    def set_id(self) -> str:
+        """Name of the set of its addresses."""
+        return "i" + _short_hash(self.ip_list_id)
+
+
+Selector = WorkloadSelector | IpListSelector
+
+
+def _short_hash(value: object) -> str:
+    """60 bits of SHA-256: a clash within one org would take about 10^9 selectors."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:15]
+
+
+def select(
+    estate: Estate,
+    actors: Iterable[Actor],
+    scope: Scope,
+    *,
+    labels_are_workloads: bool,
+    report: Report,
+) -> tuple[Selector, ...]:
+    """The selectors whose union is what ``actors`` mean inside ``scope``.
+
+    - Labels and label groups: OR within a key, AND between keys, exclusions taken out. They are
+      one selector. ``ams`` stands for every workload and makes the plain labels pointless;
+      exclusions alone mean every workload but those.
+    - Each workload named by id, and each IP list, is a selector of its own.
+    - The scope restricts labels, ``ams`` and named workloads, but not IP lists.
+
+    A label, group or IP list that is missing selects nothing; where it would have restricted or
+    taken something out (another key, an exclusion, the scope) nothing is left: fail closed.
+    """
+    actors = tuple(actors)
+    selectors: list[Selector] = []
+    within = _scope_conditions(estate, scope, report)
+
+    def add_workloads(conditions: "_Conditions", workload_id: str | None = None) -> None:
+        selector = conditions.selector(workload_id)
+        if selector is not None:
+            selectors.append(selector)
+
+    if labels_are_workloads and any(a.kind in ("ams", "label", "label_group") for a in actors):
+        labelled = _label_conditions(estate, actors, report)
+        if labelled is not None and within is not None:
+            add_workloads(labelled.both(within))
+    for actor in actors:
+        if actor.kind == "workload":
+            if within is not None:
+                add_workloads(within, actor.id)
+        elif actor.kind == "ip_list":
+            if actor.id in estate.ip_lists:
+                selectors.append(IpListSelector(actor.id))
+            else:
+                report(f"ip list {actor.id} does not exist")
+        elif actor.kind == "other":
+            report(f"actors of the kind {actor.id} are not enforced")
+    return tuple(selectors)
+
+
+@dataclass(frozen=True)
+class _Conditions:
+    """Per key, the label ids that are wanted (absent: any) and those that are not."""
+
+    wanted: dict[str, frozenset[str]]
+    unwanted: dict[str, frozenset[str]]
+
+    def both(self, other: "_Conditions") -> "_Conditions":
+        """The workloads that meet these and those."""
+        wanted = dict(self.wanted)
+        for key, ids in other.wanted.items():
+            wanted[key] = wanted[key] & ids if key in wanted else ids
+        unwanted = dict(self.unwanted)
+        for key, ids in other.unwanted.items():
+            unwanted[key] = unwanted.get(key, frozenset()) | ids
+        return _Conditions(wanted, unwanted)
+
+    def selector(self, workload_id: str | None) -> WorkloadSelector | None:
+        """The canonical selector, or None when no workload can ever meet the conditions."""
+        conditions: list[LabelCondition] = []
+        for key in sorted(self.wanted.keys() | self.unwanted.keys()):
+            unwanted = self.unwanted.get(key, frozenset())
+            if key not in self.wanted:
+                conditions.append(LabelCondition(key, negated=True, ids=unwanted))
+            elif self.wanted[key] - unwanted:
+                ids = self.wanted[key] - unwanted
+                conditions.append(LabelCondition(key, negated=False, ids=ids))
+            else:
+                return None
+        return WorkloadSelector(tuple(conditions), workload_id)
+
+
+def _label_conditions(
+    estate: Estate, actors: Iterable[Actor], report: Report
+) -> _Conditions | None:
+    """What the labels, label groups and ``ams`` of one side ask for; None when unknown."""
+    wanted: dict[str, frozenset[str]] = {}
+    unwanted: dict[str, frozenset[str]] = {}
+    known = True
+    everyone = any(actor.kind == "ams" for actor in actors)
+    for actor in actors:
+        if actor.kind not in ("label", "label_group"):
+            continue
+        named = _labels_of(estate, actor, report)
+        if named is None:
+            known = False
+            continue
+        key, ids = named
+        into = unwanted if actor.exclusion else wanted
+        into[key] = into.get(key, frozenset()) | ids
+    if not known:
+        return None
+    return _Conditions({} if everyone else wanted, unwanted)
+
+
+def _scope_conditions(estate: Estate, scope: Scope, report: Report) -> _Conditions | None:
+    """What a scope asks for: each of its entries. None when unknown."""
+    conditions = _Conditions({}, {})
+    known = True
+    for entry in scope:
+        if entry.kind not in ("label", "label_group"):
+            report(f"a scope cannot name {entry.kind} {entry.id}")
+            known = False
+            continue
+        named = _label_conditions(estate, (entry,), report)
+        if named is None:
+            known = False
+        else:
+            conditions = conditions.both(named)
+    return conditions if known else None
+
+
+def _labels_of(estate: Estate, actor: Actor, report: Report) -> tuple[str, frozenset[str]] | None:
+    """Key and label ids that a label or label group stands for; None when it is missing."""
+    if actor.kind == "label":
+        if actor.id in estate.label_keys:
+            return estate.label_keys[actor.id], frozenset({actor.id})
+        report(f"label {actor.id} does not exist")
+        return None
+    ids: set[str] = set()
+    seen: set[str] = set()
+    waiting = [actor.id]
+    while waiting:
+        group_id = waiting.pop()
+        if group_id in seen:
+            continue
+        seen.add(group_id)
+        group = estate.label_groups.get(group_id)
+        if group is None:
+            report(f"label group {group_id} does not exist")
+            return None
+        ids.update(group.labels)
+        waiting.extend(group.sub_groups)
+    return estate.label_groups[actor.id].key, frozenset(ids)
