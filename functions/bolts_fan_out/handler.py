@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from pce.runtime.http import Event
+from pce.runtime.metrics import log_error
 from pce.runtime.wiring import wiring
 from pce.store.queues import BoltOrder
 from pce.usecases.send_bolts import send_bolts
@@ -19,6 +20,6 @@ def handler(event: Event, context: object) -> dict[str, Any]:
         try:
             send_bolts(_ORDERS.decode(record["body"]), wiring().bolts, wiring().presence)
         except Exception as error:  # one bad message must not hold back the others
-            print(msgspec.json.encode({"level": "ERROR", "error": repr(error)}).decode())
+            log_error(error, {"message_id": record["messageId"]})
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}

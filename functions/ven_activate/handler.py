@@ -9,6 +9,6 @@ from ven_protocol.messages import Activate
 
 @http_function
 def handler(request: Request) -> Reply:
-    """201 with hrefs, token and settings; 401 with a token that says what is wrong with the code."""
+    """201 with hrefs, agent token and settings; 401 says what is wrong with the code."""
     wish = json_body(request, Activate)
     return json_reply(201, activate_ven(wish, wiring(), now_s(), request.source_ip))

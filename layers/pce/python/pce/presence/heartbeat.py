@@ -48,7 +48,9 @@ def pending_actions(text: str) -> tuple[Action, ...]:
     actions = []
     for entry in filter(None, text.split(",")):
         kind, _, argument = entry.partition(":")
-        actions.append(Action(id=entry, type=kind, params={"argument": argument} if argument else {}))
+        actions.append(
+            Action(id=entry, type=kind, params={"argument": argument} if argument else {})
+        )
     return tuple(actions)
 
 

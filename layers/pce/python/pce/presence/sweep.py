@@ -113,9 +113,7 @@ def sweep(
             continue
         (leaving if transition.kind == "offline" else quiet).append(transition)
     held, brakes = _brake(leaving, online, now, latest, rules, released or {})
-    kept = (
-        _warning_instead(t, timers_of(t.seen)) if t.seen.org_id in held else t for t in leaving
-    )
+    kept = (_warning_instead(t, timers_of(t.seen)) if t.seen.org_id in held else t for t in leaving)
     return SweepDecision(tuple(quiet) + tuple(t for t in kept if t is not None), brakes, seen)
 
 

@@ -59,8 +59,7 @@ class Wiring:
     @cached_property
     def events(self) -> "EventStore":
         """Audit events, for reading."""
-        from pce.store.directory import DirectoryStore
-    from pce.store.events import EventStore
+        from pce.store.events import EventStore
         from pce.store.tables import bind_tables
 
         bind_tables(self.environment.tables, self.environment.region)

@@ -75,7 +75,7 @@ class ObjectStore:
             return None
         return Stored(collection, id, unpack_json(item.body), item.rev or "")
 
-    def list(self, org_id: OrgId, collection: str) -> list[Stored]:
+    def all_of(self, org_id: OrgId, collection: str) -> list[Stored]:
         """All objects of a collection in the order of their ids, read strongly.
 
         Cost: one query per MB of compressed documents (some 2,000 workloads).
@@ -110,9 +110,10 @@ class ObjectStore:
         now = self._clock()
         change_id = str(uuid7(int(now * 1000), secrets.token_bytes(10)))
         token = secrets.token_hex(16)
+        names: list[str] = []
         try:
             with TransactWrite(connection=self._connection, client_request_token=token) as writer:
-                names = list(self._write(writer, change, change_id, now))
+                names += self._write(writer, change, change_id, now)
         except TransactWriteError as error:
             raise _conflict(error, names) from error
         if change.policy_changes:

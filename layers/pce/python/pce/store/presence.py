@@ -7,9 +7,9 @@ functions.
 
 Attributes (short, since every byte is read by every sweep): ``p`` ``v`` key, ``hb`` last
 heartbeat, ``up`` uptime, ``st`` status letter, ``fl`` flag letters, ``gb`` goodbye time, ``ty``
-type letter, ``th`` token hash, ``tn`` hash of a refreshed token that was not used yet, ``te`` target etag,
-``ae`` applied etag, ``cs`` number of the compile that set the target, ``fh`` hash of host facts,
-``ci`` bolt connection, ``ac`` pending actions, ``fs`` last flow batch.
+type letter, ``th`` token hash, ``tn`` hash of a refreshed token that was not used yet, ``te``
+target etag, ``ae`` applied etag, ``cs`` number of the compile that set the target, ``fh`` hash of
+host facts, ``ci`` bolt connection, ``ac`` pending actions, ``fs`` last flow batch.
 """
 
 import hashlib
@@ -88,7 +88,9 @@ class PresenceStore:
         if "tn" in old and hmac.compare_digest(old["tn"]["B"], hashed):
             # The refreshed token has been used: from now on the former one is void.
             promote = {"th": {"B": hashed}}
-            self._update(token.org_id, token.ven_id, promote, ("tn",), condition="attribute_exists(tn)")
+            self._update(
+                token.org_id, token.ven_id, promote, ("tn",), condition="attribute_exists(tn)"
+            )
         return _presence(old)
 
     def is_valid(self, token: AgentToken) -> bool:
@@ -104,7 +106,7 @@ class PresenceStore:
         item = self._get(org_id, ven_id)
         return None if item is None else _presence(item)
 
-    def list(self, org_id: OrgId) -> list[Presence]:
+    def all_of(self, org_id: OrgId) -> list[Presence]:
         """All VENs of an org, read strongly; 16 queries side by side would not be cheaper."""
         return [
             _presence(item)

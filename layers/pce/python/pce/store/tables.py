@@ -41,6 +41,7 @@ class TableNames:
 
 
 class _Meta:
+    region = ""
     connect_timeout_seconds = CONNECT_TIMEOUT_S
     read_timeout_seconds = READ_TIMEOUT_S
     max_retry_attempts = MAX_RETRIES
@@ -105,5 +106,5 @@ def bind_tables(names: TableNames, region: str) -> None:
         (PresenceItem, names.presence),
     ):
         model.Meta.table_name = name
-        model.Meta.region = region  # type: ignore[attr-defined]
+        model.Meta.region = region
         model._connection = None  # a test may bind again, to other tables

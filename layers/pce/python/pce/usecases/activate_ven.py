@@ -45,7 +45,7 @@ def activate_ven(wish: Activate, stores: Stores, now: int, source_ip: str = "") 
 def _activate(wish: Activate, stores: Stores, now: int, source_ip: str) -> Activated:
     key, profile = _key_and_profile(wish.activation_code, stores, now)
     org_id = OrgId(key.document["org_id"])
-    labels = stores.objects.list(org_id, "labels")
+    labels = stores.objects.all_of(org_id, "labels")
     keys = {label.document["href"]: label.document["key"] for label in labels}
     granted = grant(profile.document, wish, keys)
     label_hrefs = granted.label_hrefs + _wished(granted, labels)
@@ -130,7 +130,8 @@ def _key_and_profile(code: str, stores: Stores, now: int) -> tuple[Stored, Store
             OrgId(key.document["org_id"]), "pairing_profiles", key.document["profile_id"]
         )
     check_key(key.document if key else None, profile.document if profile else None, now)
-    assert key is not None and profile is not None  # check_key raised otherwise
+    if key is None or profile is None:
+        raise AssertionError("check_key refuses a code without record or profile")
     return key, profile
 
 

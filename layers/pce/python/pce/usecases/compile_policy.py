@@ -46,14 +46,14 @@ def compile_policy(org_id: OrgId, stores: Stores, clock: Callable[[], float]) ->
     objects, presence, policies = stores.objects, stores.presence, stores.policies
     log = objects.change_log(org_id)
     number = policies.begin_compile(org_id)
-    workloads = [stored.document for stored in objects.list(org_id, "workloads")]
+    workloads = [stored.document for stored in objects.all_of(org_id, "workloads")]
     workloads = [workload for workload in workloads if not workload.get("deleted")]
-    labels = [stored.document for stored in objects.list(org_id, "labels")]
+    labels = [stored.document for stored in objects.all_of(org_id, "labels")]
     _, documents = stores.policy_versions.active_documents(org_id)
     recomputed = recompute(estate_from_documents(workloads, labels, documents))
 
     etags = {id: policy_etag(document) for id, document in recomputed.documents.items()}
-    rows = presence.list(org_id)
+    rows = presence.all_of(org_id)
     _write_documents(org_id, policies, recomputed.documents, etags, rows, clock)
     stores.directory.save(org_id, workloads, labels)
     orders = list(_retarget(org_id, presence, rows, etags, number, log[-1].reason if log else ""))

@@ -52,7 +52,7 @@ def record_interfaces(
 def record_services(
     token: AgentToken, report: ServicesReport, stores: Stores, now: int, source_ip: str = ""
 ) -> None:
-    """Store open ports and processes. They are kept beside the workload: lists do not carry them."""
+    """Store open ports and processes, beside the workload: lists of workloads do not carry them."""
     document = msgspec.to_builtins(report)
     _replace_report(
         token, "service_reports", document, "workload_service_report.update", stores, now, source_ip
@@ -173,7 +173,7 @@ def _replace_report(
 def _record(
     token: AgentToken, stores: Stores, now: int, change: Callable[[VenRecords], Change | None]
 ) -> None:
-    """Authenticate, read, and commit what ``change`` makes of it; again when somebody was faster."""
+    """Authenticate, read, commit what ``change`` makes of it; again when somebody was faster."""
     before = _sign_of_life(token, stores, now)
     for _ in range(ATTEMPTS):
         records = VenRecords.read(stores, OrgId(before.org_id), before.ven_id)

@@ -39,9 +39,7 @@ def sweep_presence(stores: Stores, now: int, sweep_interval_s: int) -> Swept:
     orgs = _Orgs(stores)
     rules = BrakeRules(region_silence_s=stores.ven_settings.intervals.heartbeat_s)
     released = {org_id: settings.released_until for org_id, settings in orgs.all().items()}
-    decision = sweep(
-        stores.presence.all_for_sweep(), orgs.timers_of, now, clock, rules, released
-    )
+    decision = sweep(stores.presence.all_for_sweep(), orgs.timers_of, now, clock, rules, released)
     lost = sum(not _write(stores, transition, now) for transition in decision.transitions)
     braked = sorted(brake.org_id for brake in decision.brakes)
     after = {
@@ -78,7 +76,7 @@ class _Orgs:
 
     def all(self) -> Mapping[OrgId, _OrgSettings]:
         if not self._settings:
-            for stored in self._stores.objects.list(INSTALLATION, "orgs"):
+            for stored in self._stores.objects.all_of(INSTALLATION, "orgs"):
                 org_id = OrgId(int(stored.id))
                 document = self._document(org_id)
                 self._settings[org_id] = _OrgSettings(
@@ -99,7 +97,7 @@ class _Orgs:
         if row.org_id not in self._labels:
             self._labels[row.org_id] = {
                 stored.id: [label["href"] for label in stored.document.get("labels") or ()]
-                for stored in self._stores.objects.list(row.org_id, "workloads")
+                for stored in self._stores.objects.all_of(row.org_id, "workloads")
             }
         return timers.timers_for(row.ven_type, self._labels[row.org_id].get(str(row.ven_id), ()))
 
@@ -111,8 +109,9 @@ def _write(stores: Stores, transition: Transition, now: int) -> bool:
     if workload is None:
         return False
     write = journal(stores, seen.org_id, SYSTEM, now)
+    href = workload_href(seen.org_id, seen.ven_id)
     resource = {
-        "href": workload_href(seen.org_id, seen.ven_id),
+        "href": href,
         "name": workload.document.get("name"),
         "hostname": workload.document.get("hostname"),
     }
@@ -180,7 +179,7 @@ def _write(stores: Stores, transition: Transition, now: int) -> bool:
                 ),
             ),
             policy_changes=(
-                PolicyChange("goodbye" if goodbye else "offline", (resource["href"],)),
+                PolicyChange("goodbye" if goodbye else "offline", (href,)),
             ),
         )
     try:
@@ -213,6 +212,8 @@ def _wake_forgotten(stores: Stores, orgs: Mapping[OrgId, _OrgSettings]) -> int:
         log = stores.objects.change_log(org_id)
         if log:
             # An id of its own: SQS drops repeats of one id for five minutes.
-            stores.queues.wake_compiler(org_id, f"{log[-1].id}-{stores.policies.begin_compile(org_id)}")
+            stores.queues.wake_compiler(
+                org_id, f"{log[-1].id}-{stores.policies.begin_compile(org_id)}"
+            )
             woken += 1
     return woken

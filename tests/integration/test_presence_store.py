@@ -1,0 +1,131 @@
+"""The presence table's promises: one request per sign of life, instant revocation, races."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from pce.errors import Conflict, Unauthenticated
+from pce.identifiers import OrgId
+from pce.presence.heartbeat import facts_hash
+from pce.runtime.wiring import Wiring
+from pce.store.change import Change, PresenceChange
+from pce.store.presence import token_hash
+from pce.usecases.record_heartbeat import record_heartbeat
+from tests.fakes.installation import Requests, installed
+from ven_protocol.messages import Heartbeat, HostFacts
+from ven_protocol.paths import AgentToken
+
+ORG = OrgId(1)
+HEARTBEAT = Heartbeat(host=HostFacts(hostname="web-1", version="1.0.0"), uptime_seconds=5)
+
+
+@pytest.fixture
+def stores() -> Iterator[Wiring]:
+    with installed() as stores:
+        yield stores
+
+
+@pytest.fixture
+def token(stores: Wiring) -> AgentToken:
+    token = AgentToken.new(ORG, uuid.uuid4())
+    created = PresenceChange(token.ven_id, create_at=100, token_hash=token_hash(token.secret))
+    stores.objects.commit(Change(ORG, presence=(created,)))
+    stores.presence.set_facts_hash(ORG, token.ven_id, facts_hash(HEARTBEAT.host))
+    return token
+
+
+def test_a_heartbeat_is_one_write_request_and_no_read(stores: Wiring, token: AgentToken) -> None:
+    """The budget that the bill rests on: exactly one DynamoDB request for an ordinary heartbeat."""
+    with Requests(stores) as requests:
+        reply = record_heartbeat(token, HEARTBEAT, stores, now=200)
+    assert requests.counts == {"UpdateItem": 1}
+    assert reply.next_heartbeat_s == 300
+    row = stores.presence.get(ORG, token.ven_id)
+    assert row is not None and row.last_heartbeat == 200
+
+
+def test_a_wrong_token_is_one_request_and_changes_nothing(
+    stores: Wiring, token: AgentToken
+) -> None:
+    """Guessing costs the PCE one request, and the row keeps every attribute."""
+    before = stores.presence.get(ORG, token.ven_id)
+    wrong = AgentToken.new(ORG, token.ven_id)
+    with Requests(stores) as requests, pytest.raises(Unauthenticated) as error:
+        record_heartbeat(wrong, HEARTBEAT, stores, now=200)
+    assert error.value.problems[0].token == "invalid_agent_token"
+    assert requests.counts == {"UpdateItem": 1}
+    assert stores.presence.get(ORG, token.ven_id) == before
+
+
+def test_the_same_ven_in_another_org_does_not_exist(stores: Wiring, token: AgentToken) -> None:
+    """A token's org is part of the key: no tenant can touch another's row."""
+    stranger = AgentToken(2, token.ven_id, token.secret)
+    with pytest.raises(Unauthenticated):
+        stores.presence.sign_of_life(stranger, 200)
+    assert stores.presence.get(OrgId(2), token.ven_id) is None
+
+
+def test_revocation_is_instant(stores: Wiring, token: AgentToken) -> None:
+    """After a revocation the very next request is refused."""
+    stores.objects.commit(Change(ORG, presence=(PresenceChange(token.ven_id, token_hash=b""),)))
+    with pytest.raises(Unauthenticated):
+        stores.presence.sign_of_life(token, 200)
+
+
+def test_a_refreshed_token_replaces_the_old_one_at_its_first_use(
+    stores: Wiring, token: AgentToken
+) -> None:
+    """Both work until the new one was used; then only the new one does."""
+    new = AgentToken.new(ORG, token.ven_id)
+    pending = {"tn": {"B": token_hash(new.secret)}}
+    stores.presence.sign_of_life(token, 200, attributes=pending)
+    stores.presence.sign_of_life(token, 201)
+    stores.presence.sign_of_life(new, 202)
+    with pytest.raises(Unauthenticated):
+        stores.presence.sign_of_life(token, 203)
+    stores.presence.sign_of_life(new, 204)
+
+
+def test_a_heartbeat_that_races_a_transition_wins(stores: Wiring, token: AgentToken) -> None:
+    """A transition names the heartbeat it saw; a newer one voids it."""
+    seen = stores.presence.get(ORG, token.ven_id)
+    assert seen is not None
+    stores.presence.sign_of_life(token, 5000)
+    offline = PresenceChange(
+        token.ven_id, expected_flags="", expected_heartbeat=seen.last_heartbeat, flags="o"
+    )
+    with pytest.raises(Conflict):
+        stores.objects.commit(Change(ORG, presence=(offline,)))
+    row = stores.presence.get(ORG, token.ven_id)
+    assert row is not None and not row.flags
+
+
+def test_an_older_compile_never_replaces_a_newer_target(stores: Wiring, token: AgentToken) -> None:
+    """Two compiles at once leave the newer one's target, whatever the order of their writes."""
+    assert stores.presence.set_target(ORG, token.ven_id, "new", 7) == ""
+    assert stores.presence.set_target(ORG, token.ven_id, "old", 6) is None
+    row = stores.presence.get(ORG, token.ven_id)
+    assert row is not None and row.target_etag == "new"
+
+
+def test_a_row_stays_within_200_bytes(stores: Wiring, token: AgentToken) -> None:
+    """What a sweep of 100,000 VENs costs rests on the size of one item."""
+    import boto3
+
+    record_heartbeat(
+        token,
+        Heartbeat(host=HEARTBEAT.host, uptime_seconds=2**31, applied_etag="a" * 32),
+        stores,
+        now=1_800_000_000,
+        flow_seq=10**9,
+    )
+    stores.presence.set_target(ORG, token.ven_id, "b" * 32, 10**6)
+    stores.presence.sign_of_life(token, 1_800_000_000, attributes={"ci": {"S": "Lk2jdc5eIAMCJ0w="}})
+    (item,) = boto3.client("dynamodb", "us-east-1").scan(TableName="presence")["Items"]
+    size = 0
+    for name, value in item.items():
+        ((kind, content),) = value.items()
+        # DynamoDB: numbers take a byte per two digits and one more.
+        size += len(name) + (len(content) // 2 + 2 if kind == "N" else len(content))
+    assert size <= 200, size

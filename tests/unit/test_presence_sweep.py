@@ -1,0 +1,159 @@
+"""The sweep: thresholds of the offline timer, goodbye, suspension, and the mass-offline brake."""
+
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from pce.identifiers import OrgId
+from pce.presence.record import Presence
+from pce.presence.sweep import BrakeRules, SweepClock, sweep
+from pce.presence.timers import NEVER, Timers, TimerSettings
+
+ORG = OrgId(1)
+HOUR = Timers(offline_s=3600, goodbye_s=900, warning_s=900)
+STEADY = SweepClock(resumed_at=0, last_sweep_at=10_000_000)
+NOW = 1_000_000
+
+
+def ven(silent_s: int, **facts: object) -> Presence:
+    row = Presence(ORG, uuid.uuid4(), NOW - silent_s)
+    return replace(row, **facts)  # type: ignore[arg-type]
+
+
+def kinds(*rows: Presence, timers: Timers = HOUR, clock: SweepClock = STEADY) -> list[str]:
+    # One VEN that was just heard keeps the region from looking dead.
+    decision = sweep((*rows, ven(0)), lambda row: timers, NOW, clock)
+    return [transition.kind for transition in decision.transitions]
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "expected"),
+    [
+        (0, []),
+        (899, []),
+        (900, ["missed_heartbeats"]),
+        (3599, ["missed_heartbeats"]),
+        (3600, ["offline"]),
+        (86_400, ["offline"]),
+    ],
+)
+def test_an_hour_of_silence(silent_s: int, expected: list[str]) -> None:
+    """At the default of 60 minutes: an alert after 15, offline after 60."""
+    assert kinds(ven(silent_s)) == expected
+
+
+def test_the_warning_follows_a_customized_timer() -> None:
+    """Of 4 hours a quarter is one hour."""
+    document = {"workload_disconnected_timeout_seconds": [{"scope": [], "value": 4 * 3600}]}
+    timers = TimerSettings.from_document(document).timers_for("server")
+    assert timers == Timers(4 * 3600, 900, 3600)
+    assert kinds(ven(3599), timers=timers) == []
+    assert kinds(ven(3600), timers=timers) == ["missed_heartbeats"]
+
+
+def test_a_custom_warning_time_wins() -> None:
+    """Disconnect and Quarantine Warning, Custom Timeout."""
+    document = {
+        "workload_disconnected_notification_seconds": [{"scope": [], "warning": 120}],
+    }
+    assert TimerSettings.from_document(document).timers_for("server") == Timers(3600, 900, 120)
+
+
+def test_endpoints_have_their_own_default() -> None:
+    """An endpoint that sleeps for a night is not offline."""
+    assert TimerSettings().timers_for("endpoint").offline_s == 86_400
+
+
+def test_the_entry_with_most_labels_wins() -> None:
+    """A scoped timer holds for the VENs that carry all its labels, before the default entry."""
+    scope = [{"href": "/orgs/1/labels/1"}, {"href": "/orgs/1/labels/2"}]
+    document = {
+        "workload_disconnected_timeout_seconds": [
+            {"scope": [], "value": 600},
+            {"scope": scope, "value": -1},
+        ]
+    }
+    settings = TimerSettings.from_document(document)
+    assert settings.is_scoped
+    both = [label["href"] for label in scope]
+    assert settings.timers_for("server", both) == Timers(NEVER, 900, NEVER)
+    assert settings.timers_for("server", both[:1]).offline_s == 600
+
+
+def test_each_thing_is_raised_once() -> None:
+    """A warned VEN is not warned again, an offline one is left alone."""
+    assert kinds(ven(1000, flags=frozenset({"warned"}))) == []
+    assert kinds(ven(9000, flags=frozenset({"warned", "offline"}))) == []
+
+
+def test_never_means_never() -> None:
+    """-1 keeps a silent VEN in its peers' policy."""
+    never = Timers(offline_s=NEVER, goodbye_s=NEVER, warning_s=NEVER)
+    assert kinds(ven(10**6, goodbye_at=0 + 1), timers=never) == []
+
+
+def test_goodbye_runs_on_its_own_timer() -> None:
+    """15 minutes after a goodbye the workload leaves policy, long before the offline timer."""
+    assert kinds(ven(899, goodbye_at=NOW - 899)) == []
+    assert kinds(ven(900, goodbye_at=NOW - 900)) == ["goodbye_expired"]
+
+
+def test_a_suspended_ven_stays() -> None:
+    """Suspended: no process runs, no heartbeat comes, and it stays in its peers' policy."""
+    assert kinds(ven(10**6, status="suspended")) == []
+
+
+def test_time_without_sweeps_is_no_silence() -> None:
+    """After an outage of the PCE itself every VEN has a whole timer to be heard again."""
+    clock = SweepClock(resumed_at=NOW - 5000, last_sweep_at=NOW - 5000 + 60)
+    assert clock.tick(NOW, 180) == SweepClock(NOW, NOW)
+    assert kinds(ven(10_000), clock=SweepClock(NOW - 100, NOW)) == []
+    assert kinds(ven(10_000), clock=SweepClock(NOW - 3600, NOW)) == ["offline"]
+
+
+def fleet(silent: int, heard: int) -> list[Presence]:
+    return [ven(4000) for _ in range(silent)] + [ven(10) for _ in range(heard)]
+
+
+def test_the_brake_holds_when_too_many_leave_at_once() -> None:
+    """Over 20 % and at least 20: nobody is isolated, everybody is warned about."""
+    decision = sweep(fleet(21, 79), lambda row: HOUR, NOW, STEADY)
+    assert {t.kind for t in decision.transitions} == {"missed_heartbeats"}
+    (brake,) = decision.brakes
+    assert (brake.reason, brake.held_back, brake.online) == ("share", 21, 100)
+
+
+@pytest.mark.parametrize(("silent", "heard"), [(20, 80), (19, 1), (5, 1)])
+def test_the_brake_lets_ordinary_failures_through(silent: int, heard: int) -> None:
+    """A fifth of the fleet, or fewer than 20 hosts, are marked as the timers say."""
+    decision = sweep(fleet(silent, heard), lambda row: HOUR, NOW, STEADY)
+    assert [t.kind for t in decision.transitions] == ["offline"] * silent
+    assert not decision.brakes
+
+
+def test_a_silent_region_isolates_nobody() -> None:
+    """When no VEN at all was heard for an interval, the fault is more likely ours."""
+    decision = sweep(fleet(3, 0), lambda row: HOUR, NOW, STEADY)
+    assert {t.kind for t in decision.transitions} == {"missed_heartbeats"}
+    assert decision.brakes[0].reason == "region_silent"
+
+
+def test_a_single_ven_is_no_region() -> None:
+    """The silence of one host says nothing about our side, nor do those who went on purpose."""
+    rows = [ven(4000), ven(4000, status="suspended"), ven(100, goodbye_at=NOW - 100)]
+    decision = sweep(rows, lambda row: HOUR, NOW, STEADY)
+    assert [t.kind for t in decision.transitions] == ["offline"]
+
+
+def test_a_person_can_release_the_brake() -> None:
+    """Once confirmed, the silent VENs are marked."""
+    decision = sweep(fleet(30, 0), lambda row: HOUR, NOW, STEADY, BrakeRules(), {ORG: NOW + 60})
+    assert [t.kind for t in decision.transitions] == ["offline"] * 30
+
+
+def test_one_braked_org_does_not_brake_another() -> None:
+    """Tenants are apart here too."""
+    other = [replace(ven(4000), org_id=OrgId(2)), replace(ven(1), org_id=OrgId(2))]
+    decision = sweep(fleet(50, 50) + other, lambda row: HOUR, NOW, STEADY)
+    assert [t.seen.org_id for t in decision.transitions if t.kind == "offline"] == [OrgId(2)]
