@@ -1,0 +1,207 @@
+"""Random estates, small enough that things meet: few labels, few addresses, many rules.
+
+They contain what the API refuses, too: references to nothing, rings of label groups, ranges that
+run backwards, addresses that are none.
+
+Hypothesis draws one seed and plain ``random`` does the rest: built from Hypothesis' own parts, nine
+estates of ten had no rule that met a workload. A failing example prints the whole estate.
+"""
+
+from random import Random
+
+from hypothesis import strategies as st
+
+from pce.policy.decide import Endpoint
+from pce.policy.estate import (
+    EVERYTHING,
+    Actor,
+    Estate,
+    IpList,
+    IpRange,
+    LabelGroup,
+    Rule,
+    RuleSet,
+    Workload,
+)
+from pce.policy.traffic import Traffic
+from ven_protocol.policy import Service
+
+LABEL_KEYS = {"1": "app", "2": "app", "3": "app", "4": "env", "5": "env", "6": "zone"}
+LABELS_OF = {"app": ("1", "2", "3"), "env": ("4", "5"), "zone": ("6",)}
+WORKLOAD_IDS = tuple(f"w{number}" for number in range(6))
+ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.1.1", "192.168.7.9", "fd00::1", "fd00::2")
+OUTSIDE = ("10.0.0.9", "8.8.8.8", "2001:db8::5")
+USELESS = ("127.0.0.1", "169.254.3.3", "::1", "fe80::1", "nonsense")
+MISSING = "missing"
+
+TRAFFIC = (
+    Traffic(6, 80),
+    Traffic(6, 443),
+    Traffic(17, 53),
+    Traffic(1, icmp_type=8, icmp_code=0),
+    Traffic(58, icmp_type=128, icmp_code=0),
+    Traffic(47),
+)
+SERVICES = (
+    Service(proto=-1),
+    Service(proto=6),
+    Service(proto=6, port=80),
+    Service(proto=6, port=443),
+    Service(proto=6, port=1, to_port=1023),
+    Service(proto=6, port=80, to_port=80),
+    Service(proto=17, port=53),
+    Service(proto=1, icmp_type=8),
+    Service(proto=58, icmp_type=128, icmp_code=0),
+    Service(proto=6, port=443, to_port=80),  # runs backwards
+)
+RANGES = (
+    IpRange("0.0.0.0/0"),
+    IpRange("::/0"),
+    IpRange("10.0.0.0/24"),
+    IpRange("10.0.0.9/32"),
+    IpRange("10.0.0.3/31"),  # host bits set
+    IpRange("10.0.0.1", "10.0.0.2"),
+    IpRange("10.0.0.2", "10.0.1.1"),
+    IpRange("fd00::/16"),
+    IpRange("10.0.0.2", exclusion=True),
+    IpRange("10.0.0.0/30", exclusion=True),
+    IpRange("fd00::2", exclusion=True),
+)
+BAD_RANGES = (IpRange("10.0.0.9", "10.0.0.1"), IpRange("10.0.0.1", "::1"), IpRange("nonsense"))
+
+
+def _some(random, items, least, most):
+    return tuple(random.choice(items) for _ in range(random.randint(least, most)))
+
+
+def _rarely(random):
+    return random.random() < 0.08
+
+
+def _label_or_group(random):
+    if random.random() < 0.6:
+        kind, names = "label", tuple(LABEL_KEYS)
+    else:
+        kind, names = "label_group", ("g1", "g2", "g3")
+    name = MISSING if _rarely(random) else random.choice(names)
+    return Actor(kind, name, exclusion=random.random() < 0.2)
+
+
+def _actor(random):
+    kind = random.choice(("ams", "labels", "labels", "labels", "workload", "ip_list"))
+    if kind == "labels":
+        return _label_or_group(random)
+    if kind == "ams":
+        return Actor("other", "virtual_service") if _rarely(random) else Actor("ams")
+    if kind == "workload":
+        return Actor(kind, MISSING if _rarely(random) else random.choice(WORKLOAD_IDS))
+    return Actor(kind, MISSING if _rarely(random) else random.choice(("i1", "i2", "i3")))
+
+
+def _actors(random):
+    return tuple(_actor(random) for _ in range(random.choice((1, 1, 2, 3))))
+
+
+def _scope(random):
+    if random.random() < 0.4:
+        return EVERYTHING
+    return tuple(_label_or_group(random) for _ in range(random.choice((1, 1, 2))))
+
+
+def _service(random):
+    if random.random() < 0.3:
+        return MISSING if _rarely(random) else random.choice(("s1", "s2"))
+    return random.choice(SERVICES)
+
+
+def _rule(random, rule_id, actions=("allow", "allow", "allow", "deny", "override_deny")):
+    return Rule(
+        id=rule_id,
+        action=random.choice(actions),
+        providers=_actors(random),
+        consumers=_actors(random),
+        services=tuple(_service(random) for _ in range(random.randint(1, 3))),
+        enabled=not _rarely(random),
+        unscoped_consumers=random.random() < 0.4,
+        stateless=_rarely(random),
+        provider_labels_are_workloads=not _rarely(random),
+        consumer_labels_are_workloads=not _rarely(random),
+        unenforceable=("encryption",) if _rarely(random) else (),
+    )
+
+
+def random_rule_set(random: Random, rule_set_id: str) -> RuleSet:
+    """A rule set of up to four rules in up to three scopes."""
+    return RuleSet(
+        id=rule_set_id,
+        rules=tuple(
+            _rule(random, f"rule_sets/{rule_set_id}/sec_rules/{number}")
+            for number in range(random.randint(0, 4))
+        ),
+        scopes=tuple(_scope(random) for _ in range(random.choice((1, 1, 2, 3)))),
+        enabled=not _rarely(random),
+    )
+
+
+def _workload(random, workload_id):
+    return Workload(
+        id=workload_id,
+        labels={key: random.choice(ids) for key, ids in LABELS_OF.items() if random.random() < 0.7},
+        addresses=tuple(
+            sorted(set(_some(random, ADDRESSES, 1, 2)) | set(_some(random, USELESS, 0, 1)))
+        ),
+        managed=random.random() < 0.85,
+        in_policy=random.random() < 0.85,
+        enforcement_mode=random.choice(
+            ("idle", "visibility_only", "selective", "full", "full", "full")
+        ),
+        visibility_level=random.choice(("flow_summary", "flow_drops")),
+    )
+
+
+def _ip_list(random):
+    ranges = _some(random, RANGES, 0, 4)
+    if _rarely(random):
+        ranges += (random.choice(BAD_RANGES),)
+    return IpList(ranges, ("example.com",) if _rarely(random) else ())
+
+
+def _label_group(random):
+    key = random.choice(tuple(LABELS_OF))
+    sub_groups = _some(random, ("g1", "g2", "g3"), 0, 1)
+    if _rarely(random):
+        sub_groups += (MISSING,)
+    return LabelGroup(key, _some(random, LABELS_OF[key], 0, 2), sub_groups)
+
+
+def random_estate(random: Random) -> Estate:
+    """An estate of a handful of workloads and rules."""
+    return Estate(
+        workloads=tuple(
+            _workload(random, name) for name in random.sample(WORKLOAD_IDS, random.randint(2, 6))
+        ),
+        label_keys=LABEL_KEYS,
+        label_groups={name: _label_group(random) for name in ("g1", "g2", "g3")},
+        ip_lists={name: _ip_list(random) for name in ("i1", "i2", "i3")},
+        services={name: _some(random, SERVICES, 1, 2) for name in ("s1", "s2")},
+        rule_sets=tuple(random_rule_set(random, str(n)) for n in range(random.randint(1, 3))),
+        boundaries=tuple(
+            _rule(random, f"enforcement_boundaries/{n}", ("deny",))
+            for n in range(random.randint(0, 1))
+        ),
+        block_ipv6_in_full=random.random() < 0.3,
+    )
+
+
+def endpoints(estate: Estate) -> list[Endpoint]:
+    """Every address of every workload that can open connections, and some of nobody."""
+    return [
+        Endpoint(address, workload.id)
+        for workload in estate.workloads
+        for address in workload.addresses
+        if address not in USELESS
+    ] + [Endpoint(address) for address in OUTSIDE]
+
+
+seeds = st.randoms(use_true_random=True)
+estates = seeds.map(random_estate)
