@@ -1,0 +1,1 @@
+"""The product's story on one machine: three hosts, real firewalls, real traffic."""
