@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
+
 from ven_protocol.messages import Interface, OpenPort, Process
 from ven_protocol.policy import PolicyDocument
 

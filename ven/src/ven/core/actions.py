@@ -1,0 +1,131 @@
+"""Actions that the PCE asks for in its replies: each is done once, and reported done until heard.
+
+Theory: the PCE repeats an action until a heartbeat names it done, and that heartbeat may be lost,
+so one id can come any number of times::
+
+    unknown -- asked -------------------> running (or, for a type we do not know, done)
+    running -- finished or given up ----> done: named in every heartbeat
+    done    -- a heartbeat was answered -> remembered: not named, not done again
+    remembered -- asked once more ------> done: named again
+
+What is done is kept on disk before it takes effect, because ``restart`` ends this process.
+"""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ven_protocol.messages import Action
+
+KNOWN = ("support_report", "unpair", "restart")
+"""Types that the agent carries out; ``refresh_policy`` is passed on; ``settings`` come with the
+reply itself; all others are reported done and ignored."""
+
+REMEMBERED = 64
+"""Ids of actions that are kept after they were reported: the PCE sends a handful a day."""
+
+NAMED_AT_ONCE = 16
+"""Most ids in one heartbeat (``Heartbeat.done_actions``)."""
+
+
+class ActionState(Struct, frozen=True, kw_only=True):
+    """Ids by where they stand, oldest first."""
+
+    running: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
+    remembered: tuple[str, ...] = ()
+
+
+class Asked(Struct, frozen=True):
+    """A reply carried these."""
+
+    actions: tuple[Action, ...]
+
+
+class Finished(Struct, frozen=True):
+    """An action was carried out, or cannot be."""
+
+    id: str
+
+
+class Reported(Struct, frozen=True):
+    """A heartbeat that named these as done was answered."""
+
+    ids: tuple[str, ...]
+
+
+ActionEvent = Asked | Finished | Reported
+
+
+class Do(Struct, frozen=True):
+    """Carry it out; ends in :class:`Finished`, in this process or, for a restart, the next."""
+
+    action: Action
+
+
+class RefreshAsked(Struct, frozen=True):
+    """The policy is to be fetched again whole."""
+
+
+class RememberActions(Struct, frozen=True):
+    """Keep these ids on disk: they need not be done again."""
+
+    ids: tuple[str, ...]
+
+
+ActionCommand = Do | RefreshAsked | RememberActions
+
+_Result = tuple[ActionState, tuple[ActionCommand, ...]]
+
+
+def start(done: tuple[str, ...] = ()) -> ActionState:
+    """A VEN that has just started; ``done`` was kept on disk and is named once more."""
+    return ActionState(done=done[-NAMED_AT_ONCE:], remembered=done[:-NAMED_AT_ONCE])
+
+
+def named(state: ActionState) -> tuple[str, ...]:
+    """The ids that the next heartbeat names as done."""
+    return state.done[:NAMED_AT_ONCE]
+
+
+def step(state: ActionState, event: ActionEvent) -> _Result:
+    """The next state and what to do."""
+    match event:
+        case Asked(actions):
+            commands: tuple[ActionCommand, ...] = ()
+            for action in actions:
+                state, more = _asked(state, action)
+                commands += more
+            return state, commands
+        case Finished(id):
+            return _finished(state, id)
+        case Reported(ids):
+            heard = tuple(id for id in state.done if id in ids)
+            return replace(
+                state,
+                done=tuple(id for id in state.done if id not in ids),
+                remembered=(state.remembered + heard)[-REMEMBERED:],
+            ), ()
+
+
+def _asked(state: ActionState, action: Action) -> _Result:
+    if action.id in state.running or action.id in state.done:
+        return state, ()
+    if action.id in state.remembered:
+        rest = tuple(id for id in state.remembered if id != action.id)
+        return replace(state, remembered=rest, done=(*state.done, action.id)), ()
+    if action.type == "restart":
+        # Remembered before it is done: the process that would say "finished" is gone by then.
+        state, remember = _finished(state, action.id)
+        return state, (*remember, Do(action))
+    if action.type in KNOWN:
+        return replace(state, running=(*state.running, action.id)), (Do(action),)
+    state, remember = _finished(state, action.id)
+    if action.type == "refresh_policy":
+        return state, (RefreshAsked(), *remember)
+    return state, remember
+
+
+def _finished(state: ActionState, id: str) -> _Result:
+    running = tuple(other for other in state.running if other != id)
+    state = replace(state, running=running, done=(*state.done, id))
+    return state, (RememberActions((state.remembered + state.done)[-REMEMBERED:]),)
