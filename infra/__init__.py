@@ -1,1 +1,1 @@
-"""The CDK application."""
+"""The deployment to AWS: what `cdk deploy` makes. `functions.py` is the page to review first."""

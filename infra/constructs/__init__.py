@@ -1,1 +1,1 @@
-"""One capability per construct."""
+"""One construct per capability; the stacks put them together."""

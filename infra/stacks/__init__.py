@@ -1,1 +1,1 @@
-"""Stacks: compose constructs, nothing else."""
+"""Five stacks. Each uses only those before it: data, bolts, api, schedules, observability."""

@@ -1,0 +1,274 @@
+"""Every function on one page: what calls it, what it may do, how large it is and why.
+
+This is the page of the security review. A function's role holds what stands here, the right to
+write its own log and nothing else. A grant implies the environment variable that names the thing
+granted (``PCE_OBJECTS_TABLE`` for a grant on ``objects``); ``settings`` are the further ones.
+
+A transaction needs the right for each of its parts: ``PutItem``, ``UpdateItem``, ``DeleteItem``,
+``ConditionCheckItem``; there is no right called TransactWriteItems (DynamoDB, "IAM policies").
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Table = Literal["presence", "objects", "events", "flows", "policy"]
+Queue = Literal["compile", "bolts", "traffic_queries"]
+Folder = Literal["support_reports", "traffic_results", "policies", "directories"]
+Setting = Literal[
+    "PCE_URL",
+    "PCE_BOLTS_URL",
+    "PCE_BOLTS_MANAGEMENT_URL",
+    "PCE_ARCHIVE_URL",
+    "PCE_HEARTBEAT_INTERVAL_S",
+    "PCE_FLOW_INTERVAL_S",
+    "PCE_VEN_PACKAGE",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Memory buys CPU in proportion: 1,769 MB are one core (AWS Lambda, "Configure memory")."""
+
+    memory_mb: int
+    timeout_s: int
+    why: str
+
+
+HOT = Size(512, 10, "0.29 of a core answers in 15 ms; 10 s outlast every retry of DynamoDB")
+RARE = Size(512, 20, "called seldom; a transaction that loses races is tried again a few times")
+TINY = Size(128, 3, "a constant answer: no table, no client library")
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """One function. ``name`` is its folder under ``functions/``."""
+
+    name: str
+    does: str
+    size: Size
+    routes: tuple[str, ...] = ()
+    """Routes of the HTTP API, ``METHOD /path``."""
+    queue: Queue | None = None
+    """The queue whose messages invoke it."""
+    batch_size: int = 1
+    """Most messages of ``queue`` in one invocation."""
+    tables: Mapping[Table, tuple[str, ...]] = field(default_factory=dict)
+    """DynamoDB actions by table."""
+    sends: tuple[Queue, ...] = ()
+    bucket: Mapping[Folder, tuple[str, ...]] = field(default_factory=dict)
+    """S3 actions by the first folder of the key. ``GetObject`` brings ``ListBucket``: without it
+    S3 answers 403 instead of 404 for a key that does not exist (Amazon S3, GetObject)."""
+    posts_bolts: bool = False
+    """May post to open WebSocket connections."""
+    settings: tuple[Setting, ...] = ()
+    emits_metrics: bool = False
+    """Writes metrics to its log, so its log level must let them pass."""
+
+
+VEN = "/ven/v1/orgs/{org_id}/vens/{ven_id}"
+
+#: What a VEN's request may lead to, whatever else it does: one write authenticates and records it;
+#: a VEN that was silent comes back in one transaction, and its peers' policy is computed again.
+SIGN_OF_LIFE: Mapping[Table, tuple[str, ...]] = {
+    "presence": ("UpdateItem",),
+    "objects": ("GetItem", "PutItem"),
+    "events": ("PutItem",),
+}
+
+FUNCTIONS: tuple[FunctionSpec, ...] = (
+    # -- the VEN API ---------------------------------------------------------------------------
+    FunctionSpec(
+        name="ven_activate",
+        does="Exchanges an activation code for a VEN's identity and token.",
+        routes=("POST /ven/v1/activate",),
+        size=RARE,
+        tables={
+            "presence": ("PutItem",),
+            "objects": ("GetItem", "Query", "PutItem", "UpdateItem"),
+            "events": ("PutItem",),
+        },
+        sends=("compile",),
+        settings=("PCE_URL", "PCE_BOLTS_URL", "PCE_HEARTBEAT_INTERVAL_S", "PCE_FLOW_INTERVAL_S"),
+    ),
+    FunctionSpec(
+        name="ven_heartbeat",
+        does="Records that a VEN is up; says which policy it should hold and what it should do.",
+        routes=(f"POST {VEN}/heartbeat",),
+        size=HOT,
+        tables=SIGN_OF_LIFE,
+        sends=("compile",),
+        settings=("PCE_URL", "PCE_HEARTBEAT_INTERVAL_S"),
+    ),
+    FunctionSpec(
+        name="ven_flows",
+        does="Stores a batch of flow summaries; a flow post is a heartbeat too.",
+        routes=(f"POST {VEN}/flows",),
+        size=Size(1024, 20, "inflates up to 8 MB and sorts up to 50,000 summaries"),
+        tables={**SIGN_OF_LIFE, "flows": ("PutItem",)},
+        sends=("compile",),
+        bucket={"directories": ("GetObject",)},
+        settings=("PCE_URL", "PCE_HEARTBEAT_INTERVAL_S"),
+    ),
+    FunctionSpec(
+        name="ven_policy",
+        does="Serves a VEN its policy (304, delta or all of it) and hears what was applied.",
+        routes=(f"GET {VEN}/policy", f"POST {VEN}/policy/applied"),
+        size=HOT,
+        tables={**SIGN_OF_LIFE, "policy": ("GetItem",)},
+        sends=("compile",),
+        bucket={"policies": ("GetObject",)},
+        settings=("PCE_URL",),
+    ),
+    FunctionSpec(
+        name="ven_reports",
+        does="Takes interfaces, services, users, container workloads and tampering; gives the URL"
+        " that a support report is uploaded to.",
+        routes=(
+            f"PUT {VEN}/interfaces",
+            f"PUT {VEN}/services",
+            f"PUT {VEN}/users",
+            f"PUT {VEN}/container_workloads",
+            f"POST {VEN}/tampering",
+            f"POST {VEN}/support_reports",
+        ),
+        size=RARE,
+        tables=SIGN_OF_LIFE,
+        sends=("compile",),
+        # The URL that it signs can do no more than it may do itself.
+        bucket={"support_reports": ("PutObject",)},
+        settings=("PCE_URL", "PCE_ARCHIVE_URL"),
+    ),
+    FunctionSpec(
+        name="ven_lifecycle",
+        does="Suspends, unsuspends, says goodbye, deactivates, refreshes tokens, notes lost VENs.",
+        routes=(
+            f"POST {VEN}/suspend",
+            f"POST {VEN}/unsuspend",
+            f"POST {VEN}/goodbye",
+            f"POST {VEN}/deactivate",
+            f"POST {VEN}/token",
+            f"POST {VEN}/lost",
+        ),
+        size=RARE,
+        tables={**SIGN_OF_LIFE, "presence": ("GetItem", "UpdateItem", "DeleteItem")},
+        sends=("compile",),
+        settings=("PCE_URL",),
+    ),
+    FunctionSpec(
+        name="ven_version",
+        does="Refuses a VEN of another protocol version and names the versions spoken.",
+        routes=("ANY /ven/{proxy+}",),
+        size=TINY,
+    ),
+    FunctionSpec(
+        name="ven_software",
+        does="Serves the pairing script and the VEN's package, to anybody.",
+        routes=("GET /api/{version}/software/ven/image",),
+        size=Size(256, 10, "reads one file of a few hundred kB"),
+        settings=("PCE_URL", "PCE_VEN_PACKAGE"),
+    ),
+    # -- bolts ---------------------------------------------------------------------------------
+    FunctionSpec(
+        name="bolts_connect",
+        does="Admits a VEN to the bolt channel by its agent token and notes the connection.",
+        size=HOT,
+        tables={"presence": ("UpdateItem",)},
+    ),
+    FunctionSpec(
+        name="bolts_disconnect",
+        does="A connection ended. That says nothing about policy.",
+        size=HOT,
+        tables={"presence": ("UpdateItem",)},
+    ),
+    FunctionSpec(
+        name="bolts_message",
+        does="Takes keep-alives.",
+        size=TINY,
+    ),
+    FunctionSpec(
+        name="bolts_fan_out",
+        does="Posts queued bolts to their connections.",
+        size=Size(512, 30, "1,000 posts of 10 ms, and slow readers"),
+        queue="bolts",
+        batch_size=10,
+        tables={"presence": ("UpdateItem",)},
+        posts_bolts=True,
+        settings=("PCE_BOLTS_MANAGEMENT_URL",),
+    ),
+    # -- management ----------------------------------------------------------------------------
+    FunctionSpec(
+        name="api",
+        does="The management API.",
+        routes=("ANY /api/v2/{proxy+}",),
+        size=Size(1024, 25, "filters whole collections in memory; API Gateway ends at 30 s"),
+        tables={
+            "presence": ("GetItem", "Query", "UpdateItem", "DeleteItem"),
+            "objects": ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
+            "events": ("Query", "PutItem"),
+            "policy": ("GetItem",),
+        },
+        sends=("compile", "traffic_queries"),
+        bucket={"traffic_results": ("GetObject",), "policies": ("GetObject",)},
+        settings=("PCE_URL", "PCE_BOLTS_URL", "PCE_HEARTBEAT_INTERVAL_S", "PCE_FLOW_INTERVAL_S"),
+    ),
+    FunctionSpec(
+        name="org_create",
+        does="Creates an org; returns its API key and activation code, once. Invoked by the"
+        " operator, never by a request from outside.",
+        size=RARE,
+        tables={
+            "objects": ("GetItem", "Query", "PutItem", "UpdateItem"),
+            "events": ("PutItem",),
+        },
+        sends=("compile",),
+        settings=("PCE_URL", "PCE_BOLTS_URL"),
+    ),
+    # -- behind the queues and the clock -------------------------------------------------------
+    FunctionSpec(
+        name="policy_compile",
+        does="Computes the policy of one org again and tells the VENs concerned.",
+        size=Size(1769, 60, "one core: the largest org takes 3 s and 256 MiB"),
+        queue="compile",
+        batch_size=10,
+        tables={
+            "presence": ("Query", "UpdateItem"),
+            "objects": ("GetItem", "BatchGetItem", "Query", "BatchWriteItem"),
+            "policy": ("PutItem", "UpdateItem"),
+        },
+        sends=("bolts",),
+        bucket={"policies": ("PutObject",), "directories": ("PutObject",)},
+        emits_metrics=True,
+    ),
+    FunctionSpec(
+        name="traffic_query",
+        does="Runs one explorer query over the stored flows; leaves the result in the bucket.",
+        size=Size(1769, 60, "one core decodes 80,000 summaries a second"),
+        queue="traffic_queries",
+        tables={"flows": ("Query",), "objects": ("GetItem", "PutItem", "UpdateItem")},
+        bucket={"traffic_results": ("PutObject",)},
+    ),
+    FunctionSpec(
+        name="sweep",
+        does="Every minute: finds VENs that fell silent and goodbyes that ran out.",
+        size=Size(1769, 50, "one core: 100,000 rows in 2 s; ends before the next one starts"),
+        tables={
+            # The only scan of the product: the whole of one small table, once a minute.
+            "presence": ("Scan", "UpdateItem"),
+            "objects": ("GetItem", "Query", "PutItem"),
+            "events": ("PutItem",),
+            "policy": ("GetItem", "PutItem", "UpdateItem"),
+        },
+        sends=("compile",),
+        settings=("PCE_URL", "PCE_HEARTBEAT_INTERVAL_S"),
+        emits_metrics=True,
+    ),
+)
+
+
+def spec(name: str) -> FunctionSpec:
+    """The function of this name. Raises KeyError when there is none."""
+    for candidate in FUNCTIONS:
+        if candidate.name == name:
+            return candidate
+    raise KeyError(f"no function called {name!r} in infra/functions.py")
