@@ -56,3 +56,47 @@ $(SAM): requirements/sam.txt | system-packages
 .PHONY: run
 run: setup ## run the PCE on https://localhost:$(PORT) until Ctrl-C
 	@.venv/bin/pce-local --port $(PORT) --state-dir .state/pce
+
+.PHONY: test
+test: setup $(EMULATOR) $(SAM) ## every test; as root also those that need a kernel
+	.venv/bin/python -m pytest tests --hypothesis-profile=thorough
+
+# What is typed: all but the tests. functions/*: each handler is a module of its own name.
+TYPED := layers/pce/python/pce layers/ven_protocol/python/ven_protocol ven/src/ven \
+	local/pce_local infra bench tools $(wildcard app.py demo functions/*/*.py)
+
+.PHONY: check
+check: setup ## format, lint, types, quick tests: what to run before a commit
+	.venv/bin/ruff format --check --quiet .
+	.venv/bin/ruff check --quiet .
+	.venv/bin/mypy $(TYPED)
+	.venv/bin/python -m pytest -n 2 tests/unit tests/property tests/contract
+
+.PHONY: format
+format: setup ## put the source into the one format, and mend what ruff can mend
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+.PHONY: demo
+demo: setup ## the story: three VENs, one policy, a crash or two; the kernel's part as root
+	@.venv/bin/python -m demo.run
+
+.PHONY: deploy-local
+deploy-local: setup $(EMULATOR) ## cdk deploy into the emulator, then the end-to-end tests against it
+	.venv/bin/python -m tests.e2e.deploy_local
+
+.PHONY: bench
+bench: setup ## each budget beside the figure measured
+	@.venv/bin/python -m bench
+
+# UPGRADE=--upgrade takes the newest versions that the .in files allow; without it, what is locked
+# stays as it is.
+.PHONY: lock
+lock: setup ## write requirements/*.txt and package-lock.json anew (UPGRADE=--upgrade)
+	@for name in layer ven dev emulator sam; do \
+		echo "lock: requirements/$$name.txt"; \
+		.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+			$(UPGRADE) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
+	@.venv/bin/npm install --silent --package-lock-only
