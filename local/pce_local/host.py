@@ -1,0 +1,181 @@
+"""One running instance: puts the parts together, starts them in order and stops them in reverse.
+
+client --TLS--> http_api / websocket_api / archive --> functions --> store
+                loopback (connections, SQS) <-------------'  ^
+                queue_poller, schedule ----------------------'
+"""
+
+import asyncio
+import contextlib
+import logging
+import runpy
+import socket
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from pce_local import routes
+from pce_local.archive import Archive
+from pce_local.atomic_files import write_atomically
+from pce_local.certificates import ensure_certificates, server_context
+from pce_local.config import REPOSITORY, HostConfig, StartError
+from pce_local.environment import function_environment, set_environment
+from pce_local.functions import Functions, HandlerFailed
+from pce_local.http_api import HttpApi, public_application
+from pce_local.http_events import MAX_HEADER_BYTES
+from pce_local.loopback import Loopback
+from pce_local.queue_poller import QueuePoller
+from pce_local.resources import StoreClients, ensure_resources
+from pce_local.schedule import Schedule
+from pce_local.state_dir import StateDir
+from pce_local.store_forwarding import StoreForwarder
+from pce_local.store_process import StoreProcess
+from pce_local.websocket_api import WebSocketApi
+
+DRAIN_S = 3.0
+"""How long requests, messages and a sweep get to finish when the host stops; everything else takes
+under 2 s, so that a stop ends within 5 s."""
+
+_ANY = {"0.0.0.0", "::"}  # noqa: S104 - not bound here, only recognized
+
+ORG_NAME = "local"
+
+ORG_CREATE_TIMEOUT_S = 20.0
+"""What the function is told it has."""
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    config: HostConfig, state: StateDir, store: StoreProcess, public: socket.socket
+) -> AsyncIterator[dict[str, Any]]:
+    """Serve on the bound socket ``public`` inside the block; gives what ``credentials.json`` says.
+
+    One per process: handlers read the process's environment, which this sets. ``state`` and
+    ``store`` stay the caller's.
+
+    Raises:
+        StartError: something cannot be started; the message says what to do.
+    """
+    async with contextlib.AsyncExitStack() as stack:  # closes in reverse order
+        ca_file = ensure_certificates(state.tls, _names(config), datetime.now(UTC))
+        _copy_ven_package(state)
+        key = state.aws_key()
+        clients = StoreClients.connect(store.url, key)
+        queue_urls = ensure_resources(clients)
+
+        functions = Functions(config.functions_dir)
+        stack.callback(functions.close)
+        forwarder = StoreForwarder(store.url, key)
+        stack.push_async_callback(forwarder.close)
+        bolts = WebSocketApi(config, functions)
+        pollers = {
+            trigger.queue: QueuePoller(trigger, queue_urls[trigger.queue], clients.sqs, functions)
+            for trigger in routes.QUEUE_TRIGGERS
+        }
+
+        def ring(queue: str) -> None:
+            if queue in pollers:
+                pollers[queue].ring()
+
+        private = Loopback(bolts, forwarder, key, ring).application()
+        loopback_url = await _serve_loopback(stack, private)
+        # Handlers read the environment when they are imported, and it holds the loopback's port.
+        set_environment(
+            function_environment(config, state, key, store.url, loopback_url, queue_urls)
+        )
+        functions.load(routes.functions())
+        document = {**_first_org(state, functions), **_addresses(config, str(ca_file))}
+
+        schedule = Schedule(functions, clients, config.sweep_interval_s)
+        stack.push_async_callback(_drain, functions)
+        http = HttpApi(config, functions, routes.RouteTable())
+        application = public_application(http, bolts, Archive(forwarder, key))
+        await _serve_public(stack, application, state, public)
+        for poller in pollers.values():
+            stack.callback(poller.stop)
+            poller.start()
+        stack.callback(schedule.stop)
+        schedule.start()
+        state.write_credentials(document)
+        yield document
+
+
+async def _drain(functions: Functions) -> None:
+    """Give handlers that still run, for queues and the schedule, the time to finish."""
+    deadline = time.monotonic() + DRAIN_S
+    while functions.running and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)  # seconds
+
+
+async def _serve_loopback(stack: contextlib.AsyncExitStack, application: web.Application) -> str:
+    """Serve the functions' private port; returns its URL."""
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    _, port = runner.addresses[0][:2]
+    return f"http://127.0.0.1:{port}"
+
+
+async def _serve_public(
+    stack: contextlib.AsyncExitStack,
+    application: web.Application,
+    state: StateDir,
+    public: socket.socket,
+) -> None:
+    runner = web.AppRunner(
+        application,
+        auto_decompress=False,  # bodies reach the functions as they were sent
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        access_log=None,
+        shutdown_timeout=DRAIN_S,
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.SockSite(runner, public, ssl_context=server_context(state.tls), backlog=512)
+    try:
+        await site.start()
+    except OSError as error:  # another process took the port since we bound it
+        raise StartError(f"cannot listen: {error}; choose another --port") from error
+
+
+def _first_org(state: StateDir, functions: Functions) -> dict[str, Any]:
+    """What ``credentials.json`` says; at the first start, create the org that it is about."""
+    document = state.credentials()
+    if document:
+        return document
+    try:
+        event = {"name": ORG_NAME}
+        created = functions.call(routes.ORG_CREATE, event, ORG_CREATE_TIMEOUT_S)
+        wanted = ("org_id", "api_key", "api_secret", "activation_code")
+        return {name: created[name] for name in wanted}
+    except (HandlerFailed, KeyError, TypeError) as error:
+        raise StartError(f"the first org could not be created: {error}") from error
+
+
+def _addresses(config: HostConfig, ca_file: str) -> dict[str, Any]:
+    return {"url": config.url, "bolts_url": config.bolts_url, "ca_file": ca_file}
+
+
+def _names(config: HostConfig) -> set[str]:
+    """What clients may call this host; 0.0.0.0 and :: are addresses to listen on, not to call."""
+    return {"localhost", "127.0.0.1", "::1", config.hostname, config.bind} - _ANY
+
+
+def _copy_ven_package(state: StateDir) -> None:
+    """Pack the VEN and keep a copy of our own: the checkout may change while we run.
+
+    Without it everything works but the pairing of new machines, so a failure is only logged.
+    """
+    try:
+        build = runpy.run_path(str(REPOSITORY / "infra" / "build_ven_package.py"))["build"]
+        write_atomically(state.ven_package, build().read_bytes())
+    except OSError:
+        log.exception("the VEN package cannot be built; no machine can be paired from here")

@@ -1,0 +1,109 @@
+"""The private loopback port: what API Gateway and SQS offer to the functions.
+
+``/@connections/{id}`` is API Gateway's management API for WebSocket connections. Everything else is
+SQS, passed on to the store: a message that is sent rings the bell of its queue, so that the poller
+comes at once (the store itself looks for messages only every 100 ms).
+
+Other users of this machine can reach the port too, so each request must be signed with this
+instance's key.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from pce_local.signatures import AwsKey, SignatureRefused, SignedRequest, check_header_signature
+from pce_local.store_forwarding import StoreForwarder
+from pce_local.websocket_api import MAX_MESSAGE_BYTES, WebSocketApi
+
+MAX_SQS_BYTES = 2 * 1024 * 1024
+"""A batch of SQS messages is at most 1 MiB; JSON escapes may double it."""
+
+_CONNECTIONS = "/@connections/"
+
+
+class Loopback:
+    """Answers the functions' own calls."""
+
+    def __init__(
+        self,
+        bolts: WebSocketApi,
+        forwarder: StoreForwarder,
+        key: AwsKey,
+        ring: Callable[[str], None],
+    ) -> None:
+        """``ring`` is told the name of a queue to which something was sent."""
+        self._bolts = bolts
+        self._forwarder = forwarder
+        self._key = key
+        self._ring = ring
+
+    def application(self) -> web.Application:
+        """What the loopback port serves."""
+        application = web.Application(client_max_size=MAX_SQS_BYTES)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        return application
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        path = request.raw_path.partition("?")[0]
+        # The id arrives quoted; the router's own path has lost that, the raw one has not.
+        to_connections = unquote(path).startswith(_CONNECTIONS)
+        signed = SignedRequest(
+            request.method,
+            f"http://{request.host}{request.raw_path}",
+            request.headers.items(),
+            body,
+        )
+        service = "execute-api" if to_connections else "sqs"
+        try:
+            check_header_signature(signed, self._key, service, datetime.now(UTC))
+        except SignatureRefused as refused:
+            return _error(403, "ForbiddenException", str(refused))
+        if to_connections:
+            connection_id = unquote(path).removeprefix(_CONNECTIONS)
+            return await self._connection(request.method, connection_id, body)
+        return await self._queue(request, body)
+
+    async def _connection(self, method: str, connection_id: str, body: bytes) -> web.Response:
+        if method == "POST":
+            if len(body) > MAX_MESSAGE_BYTES:
+                return _error(413, "PayloadTooLargeException", "at most 128 KB")
+            outcome = await self._bolts.post(connection_id, body)
+            if outcome == "busy":
+                return _error(429, "LimitExceededException", "the client's buffer is full")
+            return web.Response(status=200) if outcome == "sent" else _gone()
+        if method == "GET":
+            found = self._bolts.describe(connection_id)
+            return web.json_response(found) if found is not None else _gone()
+        if method == "DELETE":
+            return web.Response(status=204) if await self._bolts.close(connection_id) else _gone()
+        return _error(405, "BadRequestException", f"no {method} on connections")
+
+    async def _queue(self, request: web.Request, body: bytes) -> web.Response:
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in ("host", "content-length", "connection", "expect")
+        }
+        async with self._forwarder.send(request.method, request.raw_path, headers, body) as reply:
+            answer = await reply.read()
+        if request.headers.get("x-amz-target", "").startswith("AmazonSQS.SendMessage"):
+            url = json.loads(body).get("QueueUrl", "") if reply.status == 200 else ""
+            self._ring(url.rpartition("/")[2])
+        return web.Response(
+            status=reply.status, body=answer, headers={"content-type": reply.content_type}
+        )
+
+
+def _gone() -> web.Response:
+    return _error(410, "GoneException", "the connection does not exist any more")
+
+
+def _error(status: int, kind: str, message: str) -> web.Response:
+    return web.json_response(
+        {"message": message}, status=status, headers={"x-amzn-errortype": kind}
+    )
