@@ -7,10 +7,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pce.policy.addresses import member, member_interval, subtract
-from pce.policy.decide import Endpoint, decide
+from pce.policy.decide import decide
 from pce.policy.estate import Estate
 from pce.policy.evaluate import evaluate
 from pce.policy.recompute import recompute
+from pce.policy.resolve import is_sound
 from tests.property.policy_estates import (
     ADDRESSES,
     OUTSIDE,
@@ -81,6 +82,7 @@ def test_documents_are_well_formed(estate: Estate):
         ids = [rule.id for rule in document.rules]
         assert ids == sorted(set(ids))
         assert all(rule.peers and rule.services for rule in document.rules)
+        assert all(is_sound(service) for rule in document.rules for service in rule.services)
         assert all(rule.peers == sorted(set(rule.peers)) for rule in document.rules)
         assert not (document.mode == "idle" and document.rules)
         assert msgspec.json.decode(msgspec.json.encode(document), type=PolicyDocument) == document
