@@ -1,8 +1,7 @@
 """From the management API's JSON documents, as they are stored, to the facts of an estate.
 
-Documents are believed to have passed the API's validation; what a later release may add (another
-kind of actor, another demand of a rule) is carried as something that nothing enforces, and so is
-reported by the recompute. See ``pce-rest-api``'s objects in docs/policy.md for the fields read.
+Documents are believed to have passed the API's validation. What nothing here enforces (a kind of
+actor, a demand of a rule) is carried along, so that the recompute leaves it out and says so.
 """
 
 from collections.abc import Iterable, Mapping
