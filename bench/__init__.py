@@ -1,1 +1,1 @@
-"""Budgets and the figures measured against them: `python -m bench`."""
+"""The budgets of the design, measured: ``make bench`` prints figure beside budget."""

@@ -118,7 +118,6 @@ def test_a_row_stays_within_200_bytes(stores: Wiring, token: AgentToken) -> None
         Heartbeat(host=HEARTBEAT.host, uptime_seconds=2**31, applied_etag="a" * 32),
         stores,
         now=1_800_000_000,
-        flow_seq=10**9,
     )
     stores.presence.set_target(ORG, token.ven_id, "b" * 32, 10**6)
     stores.presence.sign_of_life(token, 1_800_000_000, attributes={"ci": {"S": "Lk2jdc5eIAMCJ0w="}})

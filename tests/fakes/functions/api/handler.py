@@ -46,6 +46,10 @@ def do_echo(event, context):
     return ok({"event": event, "function": context.function_name, "id": context.aws_request_id})
 
 
+def do_environment(event, context):
+    return ok(dict(os.environ))
+
+
 def do_bare(event, context):
     return {"no": "statusCode"}
 

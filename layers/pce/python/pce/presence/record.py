@@ -41,7 +41,6 @@ class Presence:
     """Bolt connection, or empty."""
     actions: str = ""
     """Pending actions, ``type`` or ``type:argument``, separated by commas."""
-    last_flow_seq: int = -1
 
 
 def flags_text(flags: frozenset[Flag]) -> str:

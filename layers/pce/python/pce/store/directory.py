@@ -7,13 +7,14 @@ half minute.
 
 import ipaddress
 import time
+import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from pce.identifiers import OrgId
+from pce.flows.directory import Directory, Label, Workload
+from pce.identifiers import OrgId, tail
 from pce.store.archive import Archive
 from pce.store.compression import pack_json, unpack_json
 
@@ -21,25 +22,9 @@ MAX_AGE_S = 30
 """How long a function uses a directory without looking for a newer one."""
 
 
-class DirectoryEntry(msgspec.Struct, frozen=True):
-    """One workload, as flows show it."""
-
-    id: str
-    hostname: str
-    name: str
-    labels: dict[str, str]
-    """Label id to ``key=value``."""
-    managed: bool
-    os_type: str
-    enforcement_mode: str
+class _Entry(msgspec.Struct, frozen=True):
+    workload: Workload
     addresses: list[str]
-
-
-@dataclass(frozen=True)
-class Directory:
-    """Workloads by packed address."""
-
-    by_address: Mapping[bytes, DirectoryEntry]
 
 
 class DirectoryStore:
@@ -55,10 +40,13 @@ class DirectoryStore:
         workloads: Iterable[Mapping[str, Any]],
         labels: Iterable[Mapping[str, Any]],
     ) -> None:
-        """Replace an org's directory. One S3 PUT; about 60 bytes a workload."""
-        names = {label["href"]: f"{label['key']}={label['value']}" for label in labels}
-        entries = [_entry(workload, names) for workload in workloads]
-        self._archive.put(_key(org_id), pack_json(entries))
+        """Replace an org's directory by these documents. One S3 PUT."""
+        known = {
+            label["href"]: Label(tail(label["href"]), label["key"], label["value"])
+            for label in labels
+        }
+        entries = [_entry(workload, known) for workload in workloads]
+        self._archive.put(_key(org_id), pack_json(msgspec.to_builtins(entries)))
 
     def load(self, org_id: OrgId) -> Directory:
         """An org's directory, at most ``MAX_AGE_S`` old; empty before the first compile."""
@@ -66,42 +54,35 @@ class DirectoryStore:
         if cached is not None and time.monotonic() - cached[0] < MAX_AGE_S:
             return cached[1]
         body = self._archive.get(_key(org_id))
-        entries = msgspec.convert(unpack_json(body), list[DirectoryEntry]) if body else []
-        directory = Directory(
-            {
-                ipaddress.ip_address(address).packed: entry
-                for entry in entries
-                for address in entry.addresses
-            }
-        )
+        entries = msgspec.convert(unpack_json(body), list[_Entry]) if body else []
+        directory = {
+            ipaddress.ip_address(address).packed: entry.workload
+            for entry in entries
+            for address in entry.addresses
+        }
         self._cache[org_id] = (time.monotonic(), directory)
         return directory
 
 
-def _entry(workload: Mapping[str, Any], names: Mapping[str, str]) -> DirectoryEntry:
-    labels = {
-        label["href"].rsplit("/", 1)[-1]: names[label["href"]]
-        for label in workload.get("labels") or ()
-        if label["href"] in names
-    }
+def _entry(document: Mapping[str, Any], known: Mapping[str, Label]) -> _Entry:
+    workload = Workload(
+        id=uuid.UUID(tail(document["href"])),
+        hostname=document.get("hostname") or document.get("name") or "",
+        labels=tuple(
+            known[label["href"]] for label in document.get("labels") or () if label["href"] in known
+        ),
+        managed=bool(document.get("ven")),
+    )
     addresses = {
         interface["address"]
-        for interface in workload.get("interfaces") or ()
-        if not interface.get("loopback") and _is_address(interface["address"])
+        for interface in document.get("interfaces") or ()
+        if not interface.get("loopback") and _names_a_host(interface["address"])
     }
-    return DirectoryEntry(
-        id=workload["href"].rsplit("/", 1)[-1],
-        hostname=workload.get("hostname") or "",
-        name=workload.get("name") or "",
-        labels=labels,
-        managed=bool(workload.get("ven")),
-        os_type=workload.get("os_type") or "",
-        enforcement_mode=workload.get("enforcement_mode") or "visibility_only",
-        addresses=sorted(addresses),
-    )
+    return _Entry(workload, sorted(addresses))
 
 
-def _is_address(text: str) -> bool:
+def _names_a_host(text: str) -> bool:
+    """Whether an address can tell one host of the org from another."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

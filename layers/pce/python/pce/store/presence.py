@@ -9,7 +9,7 @@ Attributes (short, since every byte is read by every sweep): ``p`` ``v`` key, ``
 heartbeat, ``up`` uptime, ``st`` status letter, ``fl`` flag letters, ``gb`` goodbye time, ``ty``
 type letter, ``th`` token hash, ``tn`` hash of a refreshed token that was not used yet, ``te``
 target etag, ``ae`` applied etag, ``cs`` number of the compile that set the target, ``fh`` hash of
-host facts, ``ci`` bolt connection, ``ac`` pending actions, ``fs`` last flow batch.
+host facts, ``ci`` bolt connection, ``ac`` pending actions.
 """
 
 import hashlib
@@ -49,7 +49,6 @@ class PresenceStore:
         *,
         applied_etag: str | None = None,
         uptime_s: int | None = None,
-        flow_seq: int | None = None,
         attributes: Mapping[str, Any] | None = None,
         remove: tuple[str, ...] = (),
     ) -> Presence:
@@ -65,8 +64,6 @@ class PresenceStore:
             values["ae"] = {"S": applied_etag}
         if uptime_s is not None:
             values["up"] = {"N": str(uptime_s)}
-        if flow_seq is not None:
-            values["fs"] = {"N": str(flow_seq)}
         values.update(attributes or {})
         hashed = token_hash(token.secret)
         removed = () if "gb" in values else ("gb",)
@@ -255,5 +252,4 @@ def _presence(item: Mapping[str, Any]) -> Presence:
         facts_hash=bytes(item["fh"]["B"]) if "fh" in item else b"",
         connection_id=text("ci"),
         actions=text("ac"),
-        last_flow_seq=number("fs", -1),
     )

@@ -1,18 +1,16 @@
 """A heartbeat: authenticate, remember, answer; write more only when something changed."""
 
-from pce.errors import NotFound
 from pce.presence.heartbeat import facts_hash, sign_of_life, without_done
-from pce.presence.record import Presence, flags_text
-from pce.store.change import PresenceChange
+from pce.presence.record import Presence
 from pce.timestamps import rfc3339
+from pce.usecases.record_return import record_return_and_facts
 from pce.usecases.stores import Stores
-from pce.usecases.ven_records import VenRecords
-from ven_protocol.messages import Action, Heartbeat, HeartbeatReply, HostFacts
+from ven_protocol.messages import Action, Heartbeat, HeartbeatReply
 from ven_protocol.paths import AgentToken
 
 
 def record_heartbeat(
-    token: AgentToken, heartbeat: Heartbeat, stores: Stores, now: int, flow_seq: int | None = None
+    token: AgentToken, heartbeat: Heartbeat, stores: Stores, now: int
 ) -> HeartbeatReply:
     """Record a heartbeat and say what the VEN should hold and do.
 
@@ -25,7 +23,6 @@ def record_heartbeat(
         now,
         applied_etag=heartbeat.applied_etag,
         uptime_s=heartbeat.uptime_seconds,
-        flow_seq=flow_seq,
     )
     meaning = sign_of_life(before, facts)
     if meaning.came_back or meaning.facts_changed:
@@ -52,52 +49,3 @@ def reply_to(
         next_heartbeat_s=stores.ven_settings.intervals.heartbeat_s,
         actions=actions or [],
     )
-
-
-def record_return_and_facts(
-    before: Presence, stores: Stores, now: int, host: HostFacts | None = None
-) -> None:
-    """Write that a VEN is back and what changed on its host, in one transaction.
-
-    Runs again with the next sign of life if it fails, since the flags stay until it succeeded.
-    A VEN that was offline enters its peers' policy again.
-    """
-    try:
-        records = VenRecords.read(stores, before.org_id, before.ven_id)
-    except NotFound:
-        return  # unpaired meanwhile: nothing is left that could be written
-    workload = {"online": True, **(_workload_facts(host) if host else {})}
-    puts, changes = records.changed(workload, _ven_facts(host) if host else {})
-    presence = None
-    if before.flags:
-        presence = PresenceChange(
-            before.ven_id, expected_flags=flags_text(before.flags), flags="", status="a"
-        )
-    if not puts and presence is None:
-        return
-    event_type = "workload.online" if before.flags else "agent.update"
-    event = records.journal(stores, now).event(event_type, changes=changes)
-    came_back = not records.workload.document.get("online")
-    stores.objects.commit(
-        records.change(puts, [event], presence, policy_reason="online" if came_back else "")
-    )
-
-
-def _workload_facts(host: HostFacts) -> dict[str, str | None]:
-    return {
-        "hostname": host.hostname,
-        "os_id": host.os_id,
-        "os_detail": host.os_detail,
-        "os_type": host.os_platform,
-        "public_ip": host.public_ip,
-    }
-
-
-def _ven_facts(host: HostFacts) -> dict[str, str | None]:
-    return {
-        "hostname": host.hostname,
-        "os_id": host.os_id,
-        "os_detail": host.os_detail,
-        "os_platform": host.os_platform,
-        "version": host.version,
-    }

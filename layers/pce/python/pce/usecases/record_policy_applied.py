@@ -2,7 +2,7 @@
 
 from pce.events.journal import Notification, ResourceChange
 from pce.identifiers import OrgId
-from pce.usecases.record_heartbeat import record_return_and_facts
+from pce.usecases.record_return import record_return_and_facts
 from pce.usecases.stores import Stores
 from pce.usecases.ven_records import VenRecords, ven_action
 from ven_protocol.messages import PolicyApplied

@@ -12,7 +12,7 @@ from pce.identifiers import OrgId
 from pce.presence.record import Presence
 from pce.store.change import Change, Put
 from pce.timestamps import rfc3339
-from pce.usecases.record_heartbeat import record_return_and_facts
+from pce.usecases.record_return import record_return_and_facts
 from pce.usecases.stores import Stores
 from pce.usecases.ven_records import VenRecords, ven_action
 from ven_protocol.messages import (

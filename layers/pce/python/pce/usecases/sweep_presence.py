@@ -178,9 +178,7 @@ def _write(stores: Stores, transition: Transition, now: int) -> bool:
                     notifications=after_goodbye if goodbye else [],
                 ),
             ),
-            policy_changes=(
-                PolicyChange("goodbye" if goodbye else "offline", (href,)),
-            ),
+            policy_changes=(PolicyChange("goodbye" if goodbye else "offline", (href,)),),
         )
     try:
         stores.objects.commit(change)

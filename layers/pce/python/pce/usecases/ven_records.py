@@ -7,14 +7,17 @@ is known of the agent.
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pce.errors import NotFound, Problem
 from pce.events.journal import HttpAction, Journal, ResourceChange, ven_actor
 from pce.identifiers import OrgId, workload_href
 from pce.store.change import Change, PolicyChange, PresenceChange, Put
-from pce.store.objects import Stored
 from pce.usecases.stores import Stores, journal
+
+if TYPE_CHECKING:
+    # For its type alone: the hot functions must not import pynamodb at a cold start.
+    from pce.store.objects import Stored
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class VenRecords:
 
     org_id: OrgId
     ven_id: uuid.UUID
-    workload: Stored
-    ven: Stored
+    workload: "Stored"
+    ven: "Stored"
 
     @classmethod
     def read(cls, stores: Stores, org_id: OrgId, ven_id: uuid.UUID) -> "VenRecords":

@@ -1,0 +1,36 @@
+"""Store a window of flow summaries. The post is a heartbeat too.
+
+The heartbeat comes first because its write is what authenticates. When the process dies before
+the batch is stored, the VEN gets no answer and posts the same batch again; when it dies after, the
+second post meets the first one's item.
+"""
+
+from pce.flows.admission import admit
+from pce.flows.batch import pack
+from pce.identifiers import OrgId
+from pce.usecases.record_heartbeat import record_heartbeat
+from pce.usecases.stores import Stores
+from ven_protocol.flows import FlowBatch
+from ven_protocol.messages import FlowsAccepted
+from ven_protocol.paths import AgentToken
+
+
+def ingest_flows(token: AgentToken, batch: FlowBatch, stores: Stores, now: int) -> FlowsAccepted:
+    """Record the heartbeat, then store the batch under its VEN and sequence number.
+
+    A batch that was stored before is acknowledged and changes nothing. Two writes, and a read of
+    the directory every half minute. Raises :class:`Unauthenticated`, or :class:`Invalid` for a
+    window that lies too far in the past or the future.
+    """
+    admit(batch, now)
+    reply = record_heartbeat(token, batch.heartbeat, stores, now)
+    org_id = OrgId(token.org_id)
+    stored = False
+    if len(batch):
+        body = pack(batch, token.ven_id, stores.directory.load(org_id))
+        stored = stores.flows.put(org_id, token.ven_id, batch.seq, batch.end, body)
+    return FlowsAccepted(
+        accepted=len(batch) if stored else 0,
+        duplicate=bool(len(batch)) and not stored,
+        heartbeat=reply,
+    )
