@@ -4,10 +4,26 @@ Stored in ``vens`` under the UUID that it shares with its workload. What changes
 heartbeat lies in the presence table; both are joined when a VEN is shown.
 """
 
+import operator
+import re
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from pce.identifiers import OrgId, ven_href
+from pce.objects.collection import Collection
+from pce.objects.fields import MAX_TEXT, Choice, Shape, Text
+from pce.objects.filters import (
+    Filter,
+    MakeFilter,
+    at_least,
+    at_most,
+    boolean,
+    contains,
+    equals,
+    has_address,
+    has_labels,
+)
 from pce.timestamps import rfc3339
 from ven_protocol.messages import HostFacts, VenType
 
@@ -51,3 +67,77 @@ def new_ven(
         "updated_at": at,
         "updated_by": {"href": href},
     }
+
+
+VENS = Collection(
+    name="vens",
+    kind="ven",
+    shape=Shape(
+        {
+            "name": Text(),
+            "description": Text(MAX_TEXT),
+            "status": Choice(("active", "suspended")),
+            "target_pce_fqdn": Text(),
+        }
+    ),
+    unique=(),
+    searched=("name", "hostname"),
+    numbered=False,
+    keeps_deleted=True,
+    shown_in_events=("href", "name", "hostname"),
+)
+
+
+def _is_healthy(text: str) -> Filter:
+    """``healthy``, or any of the words for the contrary."""
+    healthy = text == "healthy"
+    if text == "error":
+        return lambda ven: any(
+            c["latest_event"]["severity"] in ("err", "error") for c in ven["conditions"]
+        )
+    return lambda ven: (not ven["conditions"]) is healthy
+
+
+def _has_condition(text: str) -> Filter:
+    return lambda ven: any(
+        c["latest_event"]["notification_type"] == text for c in ven["conditions"]
+    )
+
+
+def _version(compare: Callable[[Any, Any], bool]) -> MakeFilter:
+    def numbers(text: str) -> list[int]:
+        return [int(part) for part in re.findall(r"\d+", text)]
+
+    def make(text: str) -> Filter:
+        return lambda ven: compare(numbers(ven.get("version") or ""), numbers(text))
+
+    return make
+
+
+def _no_upgrade_pending(text: str) -> Filter:
+    """The PCE upgrades no VENs, so none is pending."""
+    wanted = boolean(text, "upgrade_pending")
+    return lambda ven: not wanted
+
+
+SHOWN_FILTERS = {
+    "name": contains("name"),
+    "hostname": contains("hostname"),
+    "description": contains("description"),
+    "ip_address": has_address,
+    "labels": has_labels,
+    "os": contains("os_id"),
+    "status": equals("status"),
+    "activation_type": equals("activation_type"),
+    "health": _is_healthy,
+    "condition": _has_condition,
+    "last_heartbeat_at[gte]": at_least("last_heartbeat_at"),
+    "last_heartbeat_at[lte]": at_most("last_heartbeat_at"),
+    "disconnected_before": at_most("last_heartbeat_at"),
+    "last_goodbye_at[gte]": at_least("last_goodbye_at"),
+    "last_goodbye_at[lte]": at_most("last_goodbye_at"),
+    "version[gte]": _version(operator.ge),
+    "version[lte]": _version(operator.le),
+    "upgrade_pending": _no_upgrade_pending,
+}
+"""Filters on VENs as they are shown: most ask for what presence knows."""

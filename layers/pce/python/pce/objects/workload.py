@@ -5,14 +5,170 @@ follows from labels, the VEN's record or its presence is joined when it is shown
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
 
 import msgspec
 
+from pce.errors import Problem
 from pce.identifiers import OrgId, ven_href, workload_href
+from pce.objects.collection import EXTERNAL_DATA, Collection
+from pce.objects.fields import (
+    INVALID,
+    MAX_TEXT,
+    Address,
+    Choice,
+    Flag,
+    Integer,
+    ListOf,
+    Record,
+    Reference,
+    Shape,
+    Text,
+)
+from pce.objects.filters import contains, equals, flag, has_address, has_labels, one_of
 from pce.timestamps import rfc3339
 from ven_protocol.messages import EnforcementMode, HostFacts, Interface, VisibilityLevel
+
+ENFORCEMENT_MODES: tuple[str, ...] = get_args(EnforcementMode)
+VISIBILITY_LEVELS: tuple[str, ...] = get_args(VisibilityLevel)
+
+LEGACY_MODES = {
+    "idle": "idle",
+    "visibility_only": "illuminated",
+    "selective": "selective",
+    "full": "enforced",
+}
+"""Enforcement mode to what the older ``agent.config.mode`` calls it."""
+
+_INTERFACE = Shape(
+    {
+        "name": Text(),
+        "address": Address(),
+        "cidr_block": Integer(0, 128),
+        "default_gateway_address": Address(),
+        "link_state": Choice(("up", "down", "unknown")),
+        "friendly_name": Text(),
+    },
+    required=("name", "address"),
+)
+
+READ_ONLY_WHEN_MANAGED = (
+    "hostname",
+    "interfaces",
+    "public_ip",
+    "os_id",
+    "os_detail",
+    "os_type",
+    "online",
+)
+"""Attributes that the VEN sets: of managed workloads they are ignored in what clients send."""
+
+POLICY_ATTRIBUTES = {
+    "labels": "labels",
+    "enforcement_mode": "workload",
+    "visibility_level": "workload",
+    "interfaces": "interfaces",
+    "ignored_interface_names": "interfaces",
+    "online": "workload",
+}
+"""Attributes that policy depends on, with the reason that the change log gives."""
+
+
+def _whole_problems(document: Mapping[str, Any]) -> Iterable[Problem]:
+    if not document.get("name") and not document.get("hostname"):
+        yield Problem("workload_unnamed", "a workload needs a name or a hostname", "name")
+    seen = set()
+    for at, interface in enumerate(document.get("interfaces") or ()):
+        place = (interface.get("name"), interface.get("address"))
+        if place in seen:
+            where = f"interfaces[{at}]"
+            yield Problem(INVALID, f"{where}: {place[0]} has {place[1]} already", where)
+        seen.add(place)
+
+
+WORKLOADS = Collection(
+    name="workloads",
+    kind="workload",
+    shape=Shape(
+        {
+            "name": Text(),
+            "hostname": Text(),
+            "description": Text(MAX_TEXT),
+            "service_principal_name": Text(),
+            "agent_to_pce_certificate_authentication_id": Text(),
+            "distinguished_name": Text(),
+            "public_ip": Address(),
+            "interfaces": ListOf(Record(_INTERFACE), max_entries=4096),
+            "ignored_interface_names": ListOf(Text(), max_entries=4096),
+            "service_provider": Text(),
+            "data_center": Text(),
+            "data_center_zone": Text(),
+            "os_id": Text(),
+            "os_detail": Text(MAX_TEXT),
+            "os_type": Text(),
+            "online": Flag(),
+            "labels": ListOf(Reference("labels"), max_entries=64),
+            "enforcement_mode": Choice(ENFORCEMENT_MODES),
+            "visibility_level": Choice(VISIBILITY_LEVELS),
+            **EXTERNAL_DATA,
+        }
+    ),
+    defaults={
+        "managed": False,
+        "deleted": False,
+        "online": True,
+        "enforcement_mode": "visibility_only",
+        "visibility_level": "flow_summary",
+    },
+    unique=(),
+    whole_check=_whole_problems,
+    filters={
+        "name": contains("name"),
+        "hostname": contains("hostname"),
+        "description": contains("description"),
+        "ip_address": lambda text: has_address(text),
+        "labels": has_labels,
+        "managed": flag("managed"),
+        "online": flag("online"),
+        "enforcement_mode": equals("enforcement_mode"),
+        "enforcement_modes": one_of("enforcement_mode"),
+        "visibility_level": equals("visibility_level"),
+        "mode": lambda text: lambda document: LEGACY_MODES[document["enforcement_mode"]] == text,
+        "os_id": contains("os_id"),
+        "ven": equals("ven"),
+        "external_data_set": equals("external_data_set"),
+        "external_data_reference": equals("external_data_reference"),
+    },
+    searched=("name", "hostname"),
+    numbered=False,
+    keeps_deleted=True,
+    private=("agent_id", "deleted_at"),
+    shown_in_events=("href", "name", "hostname"),
+)
+
+
+def from_legacy(body: Any) -> Any:
+    """What a client sent, with the older ``agent.config`` turned into the present attributes."""
+    config = ((body.get("agent") or {}).get("config") or {}) if isinstance(body, Mapping) else {}
+    modes = {legacy: mode for mode, legacy in LEGACY_MODES.items()}
+    said = {}
+    if config.get("mode") in modes:
+        said["enforcement_mode"] = modes[config["mode"]]
+    if isinstance(config.get("log_traffic"), bool):
+        said["visibility_level"] = "flow_summary" if config["log_traffic"] else "flow_drops"
+    return {**said, **body} if said else body
+
+
+def policy_reasons(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Why policy must be computed again after this change; empty when it need not be."""
+    return sorted(
+        {
+            reason
+            for name, reason in POLICY_ATTRIBUTES.items()
+            if before.get(name) != after.get(name)
+        }
+    )
 
 
 def new_managed_workload(

@@ -1,0 +1,149 @@
+"""What the collections of the management API have in common, as a value per collection.
+
+Each collection's own module says what its objects hold; this one says what may be said of any
+collection, and does what all of them need: new and changed documents, names that must be unique,
+the short form in audit events, and what clients see.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pce.errors import Invalid, Problem
+from pce.objects.fields import Shape, Text
+from pce.objects.filters import Filter
+from pce.objects.hrefs import PROVISIONABLE
+
+Document = Mapping[str, Any]
+
+EXTERNAL_DATA = {"external_data_set": Text(), "external_data_reference": Text()}
+"""Attributes by which another system finds its objects again; every collection has them."""
+
+
+def nothing_more(document: Document) -> Iterable[Problem]:
+    """The default of ``Collection.whole_check``."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One collection: what its objects are called, hold and promise."""
+
+    name: str
+    """Last part of its path, and where its documents are stored."""
+    kind: str
+    """One of its objects, as audit events and error tokens call it."""
+    shape: Shape
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Values of attributes that a new object was not given."""
+    immutable: tuple[str, ...] = ()
+    """Attributes that never change after creation."""
+    unique: tuple[tuple[str, ...], ...] = (("name",),)
+    """Groups of attributes that no two objects may share, apart from the external data."""
+    whole_check: Callable[[Document], Iterable[Problem]] = nothing_more
+    """What must hold between the attributes of a complete document."""
+    filters: Mapping[str, Callable[[str], Filter]] = field(default_factory=dict)
+    """Query parameter to what it asks of a stored document."""
+    searched: tuple[str, ...] = ("name",)
+    """Text attributes whose exact matches sort first, because some clients take the first."""
+    numbered: bool = True
+    """Ids are whole numbers; otherwise UUIDs."""
+    keeps_deleted: bool = False
+    """A deleted object stays readable by its href, with ``deleted: true``."""
+    caps: tuple[str, ...] = ("write",)
+    private: tuple[str, ...] = ()
+    """Attributes of stored documents that clients never see."""
+    shown_in_events: tuple[str, ...] = ("href", "name")
+
+    @property
+    def provisionable(self) -> bool:
+        """Whether its objects have drafts and policy versions."""
+        return self.name in PROVISIONABLE
+
+    @property
+    def stored_in(self) -> str:
+        """The object store's collection of its documents (drafts, when it is provisionable)."""
+        return f"draft#{self.name}" if self.provisionable else self.name
+
+    def new_document(self, body: Any) -> dict[str, Any]:
+        """The attributes of a new object; raises :class:`Invalid` with all that is wrong."""
+        said = self.shape.clean(body)
+        given = {name: value for name, value in said.items() if value is not None}
+        document = {**self.shape.empty(), **self.defaults, **given}
+        self._check_whole(document)
+        return document
+
+    def changed_document(self, document: Document, body: Any) -> dict[str, Any]:
+        """The document with what a partial update says; raises :class:`Invalid`."""
+        said = self.shape.clean(body, partial=True)
+        problems = [
+            Problem(
+                f"{self.kind}_{name}_immutable",
+                f"{name} of {document['href']} is {document.get(name)!r} for ever; create another"
+                f" {self.kind} for {said[name]!r}",
+                name,
+            )
+            for name in self.immutable
+            if name in said and said[name] != document.get(name)
+        ]
+        if problems:
+            raise Invalid(problems)
+        changed = {**document, **said}
+        self._check_whole(changed)
+        return changed
+
+    def _check_whole(self, document: Document) -> None:
+        problems = [*_external_data_problems(document), *self.whole_check(document)]
+        if problems:
+            raise Invalid(problems)
+
+    def claims(self, document: Document) -> list[str]:
+        """Names that only this object may hold while it exists."""
+        claims = []
+        for attributes in self.unique:
+            values = [str(document.get(name) or "") for name in attributes]
+            if all(values):
+                claims.append("#".join((self.name, *_claim_values(values))))
+        pair = [document.get("external_data_set"), document.get("external_data_reference")]
+        if all(pair):
+            digest = hashlib.sha256(json.dumps(pair).encode()).hexdigest()
+            claims.append(f"{self.name}#external#{digest}")
+        return claims
+
+    def in_event(self, document: Document) -> dict[str, Any]:
+        """The short form of an object in an audit event."""
+        return {name: document.get(name) for name in self.shown_in_events}
+
+    def changes(self, before: Document | None, after: Document | None) -> dict[str, Any]:
+        """What changed between two states, attribute by attribute, as audit events show it."""
+        return {
+            name: {"before": (before or {}).get(name), "after": (after or {}).get(name)}
+            for name in self.shape.fields
+            if (before or {}).get(name) != (after or {}).get(name)
+        }
+
+
+def _external_data_problems(document: Document) -> Iterable[Problem]:
+    given = [document.get("external_data_set"), document.get("external_data_reference")]
+    if any(given) and not all(given):
+        yield Problem(
+            "external_data_incomplete",
+            "external_data_set and external_data_reference must be given both or not at all",
+            "external_data_set",
+        )
+
+
+def _claim_values(values: list[str]) -> list[str]:
+    """Values as parts of a key of 1,024 bytes, in which ``#`` stands between parts."""
+    return [
+        value
+        if len(value) <= MAX_PLAIN_CLAIM and "#" not in value and value.isascii()
+        else hashlib.sha256(value.encode()).hexdigest()
+        for value in values
+    ]
+
+
+MAX_PLAIN_CLAIM = 255
+"""Characters of a name that are written out in a claim, for people who look at the table."""

@@ -1,0 +1,33 @@
+"""Label groups: labels of one key under one name, and groups in groups. Provisioned."""
+
+from pce.objects.collection import EXTERNAL_DATA, Collection
+from pce.objects.fields import MAX_TEXT, ListOf, Reference, Shape, Text
+from pce.objects.filters import contains, equals
+from pce.objects.label import KEY
+
+LABEL_GROUPS = Collection(
+    name="label_groups",
+    kind="label_group",
+    shape=Shape(
+        {
+            "name": Text(),
+            "key": KEY,
+            "description": Text(MAX_TEXT),
+            "labels": ListOf(Reference("labels")),
+            "sub_groups": ListOf(Reference("label_groups")),
+            **EXTERNAL_DATA,
+        },
+        required=("name", "key"),
+    ),
+    immutable=("key",),
+    filters={
+        "name": contains("name"),
+        "key": equals("key"),
+        "description": contains("description"),
+        "external_data_set": equals("external_data_set"),
+        "external_data_reference": equals("external_data_reference"),
+    },
+    numbered=False,
+    caps=("write", "provision"),
+    shown_in_events=("href", "key", "name"),
+)

@@ -1,0 +1,266 @@
+"""Workloads and VENs as clients see them: the stored documents joined with presence.
+
+A host is two objects in the API: the workload (what policy speaks of) and the VEN (the agent on
+it). Both are shown from the same three sources: the two documents and the presence row.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pce.objects.workload import LEGACY_MODES
+from pce.presence.record import Presence
+from pce.timestamps import rfc3339
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """All that is known of one workload. Without a VEN the last three are None."""
+
+    workload: Document
+    ven: Document | None = None
+    presence: Presence | None = None
+    service_report: Document | None = None
+    """Stored report of open ports; read only when one workload is shown."""
+
+    @property
+    def status(self) -> str:
+        """``active``, ``suspended``, ``stopped`` or ``uninstalled``."""
+        if self.ven is not None and self.ven.get("deleted"):
+            return "uninstalled"
+        if self.presence is not None:
+            return self.presence.status
+        return str((self.ven or {}).get("status") or "active")
+
+    @property
+    def last_heartbeat_at(self) -> str | None:
+        """When the VEN was heard last."""
+        return rfc3339(self.presence.last_heartbeat) if self.presence else None
+
+    @property
+    def sync_state(self) -> str:
+        """``applied`` when the VEN reported the policy that it should hold."""
+        row = self.presence
+        held = row is not None and row.target_etag and row.applied_etag == row.target_etag
+        return "applied" if held and row is not None and row.goodbye_at is None else "syncing"
+
+    @property
+    def health(self) -> str:
+        """``active``, ``warning``, ``error`` or ``suspended``."""
+        if self.status == "suspended":
+            return "suspended"
+        if self.ven is not None and self.ven.get("security_policy_error"):
+            return "error"
+        return "warning" if self.presence and self.presence.flags else "active"
+
+    def conditions(self) -> list[dict[str, Any]]:
+        """What is wrong with the VEN; empty when it is healthy."""
+        row = self.presence
+        if self.ven is None or row is None or not row.flags & {"warned", "offline"}:
+            return []
+        event = {
+            "notification_type": "agent.missed_heartbeats",
+            "severity": "warning",
+            "href": None,
+            "timestamp": rfc3339(row.last_heartbeat),
+            "info": {
+                "agent": {
+                    "href": _agent_href(self.ven),
+                    "name": self.ven.get("name"),
+                    "hostname": self.ven.get("hostname"),
+                }
+            },
+        }
+        at = rfc3339(row.last_heartbeat)
+        return [{"first_reported_timestamp": at, "latest_event": event}]
+
+
+def shown_workload(host: Host) -> dict[str, Any]:
+    """The workload object; every attribute that clients index is there, null where unknown."""
+    stored = host.workload
+    managed = bool(stored.get("ven"))
+    return {
+        **_ABSENT,
+        **stored,
+        "managed": managed,
+        "interfaces": [_interface(i) for i in stored.get("interfaces") or ()],
+        "services": _services(host) if managed else None,
+        "agent": _agent(host) if managed else {"config": _config(stored)},
+        "ven": dict(stored["ven"]) if managed else None,
+        "caps": [] if stored.get("deleted") else ["write"],
+    }
+
+
+def shown_ven(host: Host) -> dict[str, Any]:
+    """The VEN object of a managed workload."""
+    ven, workload = host.ven or {}, host.workload
+    interfaces = [
+        {"href": f"{workload['href']}/interfaces/{i['name']}", **_interface(i)}
+        for i in workload.get("interfaces") or ()
+    ]
+    deleted = bool(ven.get("deleted"))
+    return {
+        **{name: value for name, value in ven.items() if name not in _PRIVATE_OF_VEN},
+        "status": host.status,
+        "labels": list(workload.get("labels") or ()),
+        "interfaces": interfaces,
+        "workloads": [
+            {
+                "href": workload["href"],
+                "name": workload.get("name"),
+                "hostname": workload.get("hostname"),
+                "online": bool(workload.get("online")),
+                "mode": LEGACY_MODES[workload["enforcement_mode"]],
+                "enforcement_mode": workload["enforcement_mode"],
+                "visibility_level": workload["visibility_level"],
+                "os_id": workload.get("os_id"),
+                "os_detail": workload.get("os_detail"),
+                "public_ip": workload.get("public_ip"),
+                "labels": list(workload.get("labels") or ()),
+                "interfaces": interfaces,
+                "security_policy_applied_at": ven.get("security_policy_applied_at"),
+                "security_policy_received_at": ven.get("security_policy_received_at"),
+            }
+        ],
+        "container_cluster": None,
+        "secure_connect": {"matching_issuer_name": ""},
+        "active_pce_fqdn": None,
+        "last_heartbeat_at": host.last_heartbeat_at,
+        "unpair_allowed": not deleted,
+        "conditions": host.conditions(),
+        "caps": [] if deleted else ["write", "generate_support_report", "upgrade", "unpair"],
+    }
+
+
+_PRIVATE_OF_VEN = ("agent_id", "machine_id", "pairing_profile", "managed_since")
+
+_ABSENT: dict[str, Any] = {
+    **dict.fromkeys(
+        (
+            "name",
+            "hostname",
+            "description",
+            "service_principal_name",
+            "agent_to_pce_certificate_authentication_id",
+            "distinguished_name",
+            "public_ip",
+            "service_provider",
+            "data_center",
+            "data_center_zone",
+            "os_id",
+            "os_detail",
+            "os_type",
+            "external_data_set",
+            "external_data_reference",
+            "delete_type",
+            "container_cluster",
+            "ike_authentication_certificate",
+            "vulnerabilities_summary",
+        )
+    ),
+    "deleted": False,
+    "online": False,
+    "labels": [],
+    "ignored_interface_names": [],
+    "selectively_enforced_services": [],
+    "detected_vulnerabilities": [],
+    "num_enforcement_boundaries": 0,
+    "firewall_coexistence": {"illumio_primary": True},
+    "containers_inherit_host_policy": False,
+    "blocked_connection_action": "drop",
+}
+
+
+def _interface(stored: Document) -> dict[str, Any]:
+    return {
+        "name": stored["name"],
+        "address": stored["address"],
+        "cidr_block": stored.get("cidr_block"),
+        "default_gateway_address": stored.get("default_gateway_address"),
+        "link_state": stored.get("link_state") or "unknown",
+        "friendly_name": stored.get("friendly_name"),
+        "loopback": bool(stored.get("loopback")),
+        "network": None,
+        "network_detection_mode": "single_private_brn",
+    }
+
+
+def _config(workload: Document) -> dict[str, Any]:
+    level = workload["visibility_level"]
+    return {
+        "mode": LEGACY_MODES[workload["enforcement_mode"]],
+        "log_traffic": level not in ("flow_off", "flow_drops"),
+        "visibility_level": level,
+        "security_policy_update_mode": "adaptive",
+    }
+
+
+def _agent(host: Host) -> dict[str, Any]:
+    ven, row = host.ven or {}, host.presence
+    conditions = host.conditions()
+    error = ven.get("security_policy_error")
+    return {
+        "href": _agent_href(ven) if ven else None,
+        "type": "Host",
+        "active_pce_fqdn": None,
+        "target_pce_fqdn": ven.get("target_pce_fqdn"),
+        "unpair_allowed": not ven.get("deleted"),
+        "config": _config(host.workload),
+        "secure_connect": {"matching_issuer_name": ""},
+        "status": {
+            "status": host.status,
+            "uid": ven.get("uid"),
+            "instance_id": None,
+            "agent_version": ven.get("version") or "unknown",
+            "last_heartbeat_on": host.last_heartbeat_at,
+            "uptime_seconds": row.uptime_s if row else 0,
+            "managed_since": ven.get("managed_since"),
+            "fw_config_current": host.sync_state == "applied",
+            "firewall_rule_count": ven.get("firewall_rule_count"),
+            "security_policy_refresh_at": None,
+            "security_policy_applied_at": ven.get("security_policy_applied_at"),
+            "security_policy_received_at": ven.get("security_policy_received_at"),
+            "security_policy_sync_state": host.sync_state,
+            "agent_health": [
+                {
+                    "type": condition["latest_event"]["notification_type"],
+                    "severity": condition["latest_event"]["severity"],
+                    "audit_event": None,
+                }
+                for condition in conditions
+            ],
+            "agent_health_errors": {
+                "errors": ["security_policy_refresh_failure"] if error else [],
+                "warnings": [c["latest_event"]["notification_type"] for c in conditions],
+            },
+        },
+    }
+
+
+def _agent_href(ven: Document) -> str:
+    return f"{str(ven['href']).split('/vens/')[0]}/agents/{ven.get('agent_id', 0)}"
+
+
+def _services(host: Host) -> dict[str, Any]:
+    stored = host.service_report or {}
+    report = stored.get("report") or {}
+    ports: Sequence[Document] = report.get("open_ports") or ()
+    uptime_s = host.presence.uptime_s if host.presence else report.get("uptime_seconds", 0)
+    return {
+        "uptime_seconds": uptime_s,
+        "created_at": stored.get("created_at"),
+        "open_service_ports": [
+            {
+                "protocol": port["protocol"],
+                "address": port["address"],
+                "port": port["port"],
+                "process_name": port.get("process_name"),
+                "user": port.get("user"),
+                "package": port.get("package"),
+                "win_service_name": port.get("win_service_name"),
+            }
+            for port in ports
+        ],
+    }
