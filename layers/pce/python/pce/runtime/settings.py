@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pce.store.queues import QueueUrls
-from pce.store.tables import TableNames
+from pce.store.table_names import TableNames
 from ven_protocol.limits import FLOW_INTERVAL_S, HEARTBEAT_INTERVAL_S
 from ven_protocol.messages import Intervals, Settings
 

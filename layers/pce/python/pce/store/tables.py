@@ -17,27 +17,16 @@ Org 0 is the installation: its collections ``orgs``, ``credentials`` (API keys) 
 (by the hash of the activation code) belong to no org.
 """
 
-from dataclasses import dataclass
-
 from pynamodb.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.models import Model
+
+from pce.store.table_names import TableNames
 
 CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 5
 """A DynamoDB call that takes longer is lost; API Gateway gives up after 30 s altogether."""
 MAX_RETRIES = 4
 """With exponential waits from 50 ms this rides out a partition split, and stays under 2 s."""
-
-
-@dataclass(frozen=True, slots=True)
-class TableNames:
-    """Names of the tables, as deployed; a function names only those that it may use."""
-
-    presence: str = ""
-    objects: str = ""
-    events: str = ""
-    flows: str = ""
-    policy: str = ""
 
 
 class _Meta:
