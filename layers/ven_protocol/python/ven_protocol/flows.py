@@ -9,6 +9,7 @@ The form is described for other implementers in ``docs/ven-api/flow-batch.md``.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import compress
 from operator import gt, ne
 from typing import Annotated, Literal, TypeVar
 
@@ -198,7 +199,7 @@ def encode_batch(
 
     ``start`` and ``end`` are epoch seconds. Whatever this returns, ``decode_batch`` accepts: a
     summary that it would refuse raises :class:`FlowBatchError` here. Texts are cut to
-    ``MAX_TEXT`` characters and what is not UTF-8 in them is escaped.
+    ``MAX_TEXT`` characters, and NUL and what is not UTF-8 in them is escaped.
     """
     strings: dict[str, int] = {}
     addresses: dict[bytes, int] = {}
@@ -206,7 +207,7 @@ def encode_batch(
     def text(value: str | None) -> int:
         if value is None:
             return ABSENT
-        clean = value.encode("utf-8", "backslashreplace").decode()[:MAX_TEXT]
+        clean = value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:MAX_TEXT]
         return strings.setdefault(clean, len(strings))
 
     def address(value: bytes) -> int:
@@ -364,6 +365,8 @@ def _check_values(flows: FlowColumns, end: int) -> None:
         return
     if not {4, 16}.issuperset(map(len, flows.addresses)):
         raise FlowBatchError("flows.addresses", "an address has 4 or 16 bytes")
+    if "\0" in "".join(flows.strings):
+        raise FlowBatchError("flows.strings", "a text holds a NUL")
     for name in ("src", "dst"):
         _check_below(name, getattr(flows, name), len(flows.addresses))
     for name in _TEXT_COLUMNS:
@@ -405,3 +408,5 @@ def _check_icmp(flows: FlowColumns) -> None:
         present = map(ABSENT.__ne__, column) if column else [False] * len(wanted)
         if any(map(ne, wanted, present)):
             raise FlowBatchError(f"flows.{name}", "ICMP has it, and no other protocol does")
+    if any(compress(flows.port, wanted)):
+        raise FlowBatchError("flows.port", "ICMP has none: 0")
