@@ -22,7 +22,9 @@ WEB_HOST, DB_HOST = "00000000-0000-7000-8000-00000000000a", "00000000-0000-7000-
 
 
 EXPECTED_WEB = {
+    "version": 1,
     "mode": "full",
+    "block_ipv6_in_full": False,
     "visibility": "flow_summary",
     "sets": {
         "i391552c099c101b": ["0.0.0.0-203.0.112.255", "203.0.114.0-255.255.255.255"],
@@ -46,8 +48,8 @@ EXPECTED_WEB = {
     ],
 }
 EXPECTED_ETAGS = {
-    WEB_HOST: "461fb6f14d4f7b8b3a349928c9a77b37",
-    DB_HOST: "0c5ceada1f136c4b3da1819791b1f074",
+    WEB_HOST: "f0cdeb5db4b65bc8836a98b140b1ae48",
+    DB_HOST: "9cbedac23d271e9caff18892fdbc23e0",
 }
 
 

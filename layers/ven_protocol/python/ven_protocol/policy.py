@@ -45,8 +45,9 @@ class Rule(Message, frozen=True, kw_only=True):
     stateless: bool = False
 
 
-class PolicyDocument(Message, frozen=True, kw_only=True):
-    """Everything one VEN enforces, complete in itself."""
+class PolicyDocument(Message, frozen=True, kw_only=True, omit_defaults=False):
+    """Everything one VEN enforces, complete in itself. Every field is sent: a VEN must be able to
+    tell a version that it does not know."""
 
     version: int = POLICY_DOCUMENT_VERSION
     mode: EnforcementMode

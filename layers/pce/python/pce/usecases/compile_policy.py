@@ -23,7 +23,7 @@ from pce.store.policies import PolicyStore
 from pce.store.presence import PresenceStore
 from pce.store.queues import BoltOrder
 from pce.usecases.stores import Stores
-from ven_protocol.policy import PolicyDocument, policy_etag
+from ven_protocol.policy import PolicyDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def compile_policy(org_id: OrgId, stores: Stores, clock: Callable[[], float]) ->
     _, documents = stores.policy_versions.active_documents(org_id)
     recomputed = recompute(estate_from_documents(workloads, labels, documents))
 
-    etags = {id: policy_etag(document) for id, document in recomputed.documents.items()}
+    etags = recomputed.etags()
     rows = presence.all_of(org_id)
     _write_documents(org_id, policies, recomputed.documents, etags, rows, clock)
     stores.directory.save(org_id, workloads, labels)
