@@ -40,9 +40,10 @@ $(VENV): requirements/dev.txt tools/link_packages.py | system-packages
 	@.venv/bin/python tools/link_packages.py
 	@touch $@
 
+# --use-system-ca: trust what the machine trusts, which may include a proxy's own certificate.
 $(NODE): package.json package-lock.json .npmrc | $(VENV)
 	@echo "setup: node_modules from package-lock.json"
-	@.venv/bin/npm ci --silent
+	@NODE_OPTIONS=--use-system-ca .venv/bin/npm ci --loglevel=error --no-progress
 	@touch $@
 
 $(EMULATOR): requirements/emulator.txt | system-packages
@@ -99,4 +100,4 @@ lock: setup ## write requirements/*.txt and package-lock.json anew (UPGRADE=--up
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 			$(UPGRADE) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
-	@.venv/bin/npm install --silent --package-lock-only
+	@.venv/bin/npm install --loglevel=error --package-lock-only
