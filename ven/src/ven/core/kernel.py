@@ -45,6 +45,8 @@ class Connection(Struct, frozen=True, gc=False, kw_only=True):
     icmp_type: int | None = None
     icmp_code: int | None = None
     decision: Decision = Decision.UNKNOWN
+    qualifier: int = 0
+    """Why it is potentially blocked, as the summary's ``pd_qualifier``: see :class:`Drop`."""
     bytes_to_dst: int = 0
     """IP-level bytes from initiator to responder since the start; 0 in ``new``."""
     bytes_to_src: int = 0
@@ -53,7 +55,7 @@ class Connection(Struct, frozen=True, gc=False, kw_only=True):
     ended: float | None = None
     """Unix time of the deletion; only in ``end``."""
     closed: bool = False
-    """The end was said by the peers (FIN or RST), not found by a time-out; only in ``end``."""
+    """The peers said that it is over (FIN or RST); only in ``end`` and ``live``."""
 
 
 class Drop(Struct, frozen=True, gc=False, kw_only=True):

@@ -1,0 +1,196 @@
+"""Packets that the firewall refused, as the kernel logs them to a netlink group.
+
+The log's prefix says why and of which direction the connection was; the rest is in the packet.
+(The kernel can attach the connection itself, but not every distribution builds that in.)
+"""
+
+import errno
+import socket
+import struct
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ven.core.kernel import Decision, Drained, Drop
+from ven.core.ruleset import LOG_BATCH, LOG_PREFIXES, NFLOG_GROUP, SNAP_BYTES
+from ven.edge.conntrack import PORT_PROTOCOLS
+from ven.edge.netlink import (
+    NETFILTER_HEADER_BYTES,
+    NETLINK_NETFILTER,
+    NLM_F_REQUEST,
+    NetlinkError,
+    NetlinkSocket,
+    attribute,
+    attributes,
+    messages,
+    netfilter_header,
+)
+
+_SUBSYS = 4
+_PACKET = _SUBSYS << 8
+_CONFIG = _SUBSYS << 8 | 1
+_COMMAND, _MODE, _TIMEOUT, _THRESHOLD, _FLAGS = 1, 2, 4, 5, 6
+_BIND = 1
+_COPY_PACKET = 2
+_FLAG_SEQUENCE = 1
+_PACKET_HEADER, _PAYLOAD, _PREFIX, _SEQUENCE = 1, 9, 10, 12
+_HOOK_IN = 1
+
+FLUSH_CENTISECONDS = 10
+"""How long the kernel may gather packets for one read."""
+BUFFER_BYTES = 1 << 20
+"""Some 2,000 packets: five bursts of the logging rate."""
+
+
+class DropLog:
+    """Refused packets of this network namespace, from now on, up to the logging rate; what is
+    above it is counted (``Firewall.drain_drops``)."""
+
+    def __init__(self, group: int = NFLOG_GROUP) -> None:
+        """Raises OSError with EBUSY when another program reads ``group``."""
+        self._netlink = NetlinkSocket(NETLINK_NETFILTER, receive_bytes=BUFFER_BYTES)
+        self._expected: int | None = None
+        self.lost = 0
+        """Packets that the kernel logged and could not deliver."""
+        try:
+            self._configure(group, attribute(_COMMAND, struct.pack("B", _BIND)))
+            self._configure(
+                group,
+                attribute(_MODE, struct.pack(">IBx", SNAP_BYTES, _COPY_PACKET)),
+                attribute(_TIMEOUT, struct.pack(">I", FLUSH_CENTISECONDS)),
+                attribute(_THRESHOLD, struct.pack(">I", LOG_BATCH)),
+                attribute(_FLAGS, struct.pack(">H", _FLAG_SEQUENCE)),
+            )
+        except NetlinkError as error:
+            self._netlink.close()
+            raise OSError(error.errno, f"NFLOG group {group}: {error.strerror}") from None
+
+    def _configure(self, group: int, *settings: bytes) -> None:
+        body = netfilter_header(resource=group) + b"".join(settings)
+        self._netlink.request(_CONFIG, NLM_F_REQUEST, body)
+
+    def fileno(self) -> int:
+        """Descriptor to wait on."""
+        return self._netlink.fileno()
+
+    def drain(self, limit: int = 2000) -> Drained[Drop]:
+        """What was refused, in order; 10 microseconds each. Repeated packets (a SYN that is sent
+        again) are repeated here."""
+        items: list[Drop] = []
+        lost = False
+        while len(items) < limit:
+            try:
+                datagram = self._netlink.receive()
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                lost = True
+                continue
+            if datagram is None:
+                return Drained(items, lost=lost)
+            for message in messages(datagram):
+                if message.kind == _PACKET:
+                    drop = self._drop(message.body)
+                    if drop is not None:
+                        items.append(drop)
+        return Drained(items, lost=lost, more=True)
+
+    def _drop(self, body: bytes) -> Drop | None:
+        packet = prefix = b""
+        hook = -1
+        for kind, payload in attributes(body, NETFILTER_HEADER_BYTES):
+            if kind == _PACKET_HEADER:
+                hook = payload[2]
+            elif kind == _PAYLOAD:
+                packet = payload
+            elif kind == _PREFIX:
+                prefix = payload.rstrip(b"\0")
+            elif kind == _SEQUENCE:
+                (number,) = struct.unpack(">I", payload)
+                if self._expected is not None:
+                    self.lost += (number - self._expected) & 0xFFFFFFFF
+                self._expected = (number + 1) & 0xFFFFFFFF
+        reason = LOG_PREFIXES.get(prefix.decode(errors="replace"))
+        ends = packet_ends(packet)
+        if reason is None or ends is None:
+            return None  # another program logs to our group, or a packet is cut short
+        direction, qualifier = reason
+        # A packet of an inbound connection that goes out is an answer: its source is the responder.
+        ends = ends if (hook == _HOOK_IN) == (direction == "in") else ends.turned()
+        return Drop(
+            direction="I" if direction == "in" else "O",
+            proto=ends.proto,
+            src=ends.src,
+            dst=ends.dst,
+            dst_port=ends.dst_port,
+            icmp_type=ends.icmp_type,
+            icmp_code=ends.icmp_code,
+            decision=Decision.BLOCKED,
+            qualifier=qualifier,
+        )
+
+    def close(self) -> None:
+        """Stop listening; the group is free again."""
+        self._netlink.close()
+
+
+class PacketEnds(Struct, frozen=True, kw_only=True):
+    """Where one packet comes from and goes to."""
+
+    proto: int
+    src: bytes
+    dst: bytes
+    src_port: int = 0
+    dst_port: int = 0
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+
+    def turned(self) -> "PacketEnds":
+        """The packet that this one answers."""
+        return PacketEnds(
+            proto=self.proto,
+            src=self.dst,
+            dst=self.src,
+            src_port=self.dst_port,
+            dst_port=self.src_port,
+            icmp_type=_ASKED.get(self.icmp_type or 0, self.icmp_type) if _is_icmp(self) else None,
+            icmp_code=self.icmp_code,
+        )
+
+
+_ASKED = {0: 8, 14: 13, 129: 128}
+"""ICMP and ICMPv6 answers (echo, timestamp) to what was asked."""
+_EXTENSIONS = frozenset((0, 43, 44, 60))
+"""IPv6 headers that stand before the transport: hop-by-hop, routing, fragment, destination."""
+
+
+def _is_icmp(ends: PacketEnds) -> bool:
+    return ends.proto in (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6)
+
+
+def packet_ends(packet: bytes) -> PacketEnds | None:
+    """Of the beginning of an IP packet; None when it is too short to tell."""
+    if len(packet) >= 20 and packet[0] >> 4 == 4:
+        proto, start = packet[9], (packet[0] & 0xF) * 4
+        src, dst = packet[12:16], packet[16:20]
+    elif len(packet) >= 40 and packet[0] >> 4 == 6:
+        proto, start = packet[6], 40
+        src, dst = packet[8:24], packet[24:40]
+        while proto in _EXTENSIONS:
+            if len(packet) < start + 8:
+                return None
+            length = 8 if proto == 44 else 8 + packet[start + 1] * 8
+            proto, start = packet[start], start + length
+    else:
+        return None
+    if proto in PORT_PROTOCOLS:
+        if len(packet) < start + 4:
+            return None
+        src_port, dst_port = struct.unpack_from(">HH", packet, start)
+        return PacketEnds(proto=proto, src=src, dst=dst, src_port=src_port, dst_port=dst_port)
+    ends = PacketEnds(proto=proto, src=src, dst=dst)
+    if _is_icmp(ends):
+        if len(packet) < start + 2:
+            return None
+        return replace(ends, icmp_type=packet[start], icmp_code=packet[start + 1])
+    return ends
