@@ -1,0 +1,39 @@
+"""All collections by name."""
+
+from pce.objects.collection import Collection
+from pce.objects.enforcement_boundary import ENFORCEMENT_BOUNDARIES
+from pce.objects.firewall_settings import FIREWALL_SETTINGS
+from pce.objects.ip_list import IP_LISTS
+from pce.objects.label import LABELS
+from pce.objects.label_dimension import LABEL_DIMENSIONS
+from pce.objects.label_group import LABEL_GROUPS
+from pce.objects.pairing_profile import PAIRING_PROFILES
+from pce.objects.rule import DENY_RULES, SEC_RULES
+from pce.objects.rule_set import RULE_SETS
+from pce.objects.service import SERVICES
+from pce.objects.ven import VENS
+from pce.objects.workload import WORKLOADS
+
+PROVISIONED: tuple[Collection, ...] = (
+    LABEL_GROUPS,
+    SERVICES,
+    RULE_SETS,
+    IP_LISTS,
+    ENFORCEMENT_BOUNDARIES,
+    FIREWALL_SETTINGS,
+)
+"""Collections with drafts and policy versions, in the order in which clients list them."""
+
+COLLECTIONS: dict[str, Collection] = {
+    collection.name: collection
+    for collection in (
+        LABELS,
+        LABEL_DIMENSIONS,
+        WORKLOADS,
+        VENS,
+        PAIRING_PROFILES,
+        SEC_RULES,
+        DENY_RULES,
+        *PROVISIONED,
+    )
+}
