@@ -8,14 +8,20 @@ from pce_local.resources import BUCKET
 from pce_local.signatures import AwsKey
 from pce_local.state_dir import StateDir
 
-_FOREIGN = (
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_SECURITY_TOKEN",
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-)
-"""Settings of the person who starts the host, which would lead the functions elsewhere."""
+
+def forget_aws_settings() -> None:
+    """Drop the AWS account, profile and endpoints of whoever starts the host, and their proxy for
+    this machine. Before any SDK is used: nothing here may ever reach a real account."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(
+        {
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **_no_proxy(os.environ),
+        }
+    )
 
 
 def function_environment(
@@ -53,18 +59,7 @@ def function_environment(
         "AWS_SECRET_ACCESS_KEY": key.secret_key,
         "AWS_ENDPOINT_URL": store_url,
         "AWS_ENDPOINT_URL_SQS": loopback_url,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        **_no_proxy(os.environ),
     }
-
-
-def set_environment(variables: Mapping[str, str]) -> None:
-    """Make these the environment of this process, before any handler is imported."""
-    for name in _FOREIGN:
-        os.environ.pop(name, None)
-    os.environ.update(variables)
 
 
 def _no_proxy(environment: Mapping[str, str]) -> dict[str, str]:

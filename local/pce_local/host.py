@@ -8,6 +8,7 @@ client --TLS--> http_api / websocket_api / archive --> functions --> store
 import asyncio
 import contextlib
 import logging
+import os
 import runpy
 import socket
 import time
@@ -22,7 +23,7 @@ from pce_local.archive import Archive
 from pce_local.atomic_files import write_atomically
 from pce_local.certificates import ensure_certificates, server_context
 from pce_local.config import REPOSITORY, HostConfig, StartError
-from pce_local.environment import function_environment, set_environment
+from pce_local.environment import function_environment
 from pce_local.functions import Functions, HandlerFailed
 from pce_local.http_api import HttpApi, public_application
 from pce_local.http_events import MAX_HEADER_BYTES
@@ -85,14 +86,26 @@ async def serving(
         private = Loopback(bolts, forwarder, key, ring).application()
         loopback_url = await _serve_loopback(stack, private)
         # Handlers read the environment when they are imported, and it holds the loopback's port.
-        set_environment(
+        os.environ.update(
             function_environment(config, state, key, store.url, loopback_url, queue_urls)
         )
         functions.load(routes.functions())
         document = {**_first_org(state, functions), **_addresses(config, str(ca_file))}
 
+        stop_by = 0.0
+
+        async def drain() -> None:
+            while (
+                functions.running or any(poller.running for poller in pollers.values())
+            ) and time.monotonic() < stop_by:
+                await asyncio.sleep(0.02)  # seconds
+
+        def begin_to_stop() -> None:
+            nonlocal stop_by
+            stop_by = time.monotonic() + DRAIN_S
+
         schedule = Schedule(functions, clients, config.sweep_interval_s)
-        stack.push_async_callback(_drain, functions)
+        stack.push_async_callback(drain)
         http = HttpApi(config, functions, routes.RouteTable())
         application = public_application(http, bolts, Archive(forwarder, key))
         await _serve_public(stack, application, state, public)
@@ -101,15 +114,9 @@ async def serving(
             poller.start()
         stack.callback(schedule.stop)
         schedule.start()
+        stack.callback(begin_to_stop)
         state.write_credentials(document)
         yield document
-
-
-async def _drain(functions: Functions) -> None:
-    """Give handlers that still run, for queues and the schedule, the time to finish."""
-    deadline = time.monotonic() + DRAIN_S
-    while functions.running and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)  # seconds
 
 
 async def _serve_loopback(stack: contextlib.AsyncExitStack, application: web.Application) -> str:
@@ -135,7 +142,7 @@ async def _serve_public(
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
         access_log=None,
-        shutdown_timeout=DRAIN_S,
+        shutdown_timeout=DRAIN_S / 2,  # aiohttp waits that long, cancels, and waits again
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pce_local.config import HostConfig, StartError
+from pce_local.environment import forget_aws_settings
 from pce_local.host import serving
 from pce_local.json_log import log_to_stderr
 from pce_local.state_dir import StateDir
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(config: HostConfig) -> int:
     """Run the host that ``config`` describes; returns the exit status (1: it could not go on)."""
     log_to_stderr()
+    forget_aws_settings()
     # Some libraries log to stdout, as Lambda invites them to; ours is for the lines below.
     console, sys.stdout = sys.stdout, sys.stderr
     status = 0

@@ -55,9 +55,10 @@ class QueuePoller:
         self._stop_asked.set()
         self._bell.set()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the end after ``stop``, at most this long."""
-        self._thread.join(timeout_s)
+    @property
+    def running(self) -> bool:
+        """Whether it still looks for messages, or finishes a batch after ``stop``."""
+        return self._thread.is_alive()
 
     def _run(self) -> None:
         while not self._stop_asked.is_set():
