@@ -132,3 +132,28 @@ def draft_form(document: Mapping[str, Any]) -> dict[str, Any]:
     """A document with its hrefs pointing into the draft."""
     form: dict[str, Any] = in_version(document, DRAFT)
     return form
+
+
+def new_draft(document: Mapping[str, Any], revision: str) -> dict[str, Any]:
+    """A draft in a new state."""
+    return {"deleted_at": None, "deleted_by": None, **document, REVISION: revision}
+
+
+def version_record(
+    org_id: int,
+    version: int,
+    message: str,
+    counts: Mapping[str, int],
+    at: str,
+    by: Mapping[str, str],
+) -> dict[str, Any]:
+    """A policy version as clients see it. ``counts``: objects that it changed, by collection."""
+    return {
+        "href": f"/orgs/{org_id}/sec_policy/{version}",
+        "version": version,
+        "commit_message": message,
+        "workloads_affected": 0,
+        "object_counts": dict(counts),
+        "created_at": at,
+        "created_by": dict(by),
+    }

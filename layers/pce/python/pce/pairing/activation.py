@@ -26,6 +26,8 @@ def check_key(key: Mapping[str, Any] | None, profile: Mapping[str, Any] | None, 
         raise _refused("unknown", "is not known; generate a new one from the pairing profile")
     if profile is None or not profile.get("enabled", True):
         raise _refused("disabled", "belongs to a pairing profile that is disabled or deleted")
+    if key.get("generation", 0) != profile.get("key_generation", 0):
+        raise _refused("unknown", "was revoked; generate a new one from the pairing profile")
     if key.get("expires_at") is not None and now >= key["expires_at"]:
         raise _refused("expired", "has expired; generate a new one from the pairing profile")
     if key.get("max_uses") is not None and key.get("uses", 0) >= key["max_uses"]:

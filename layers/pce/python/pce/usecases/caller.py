@@ -1,0 +1,58 @@
+"""Who calls the management API: the key's owner and org, and the call as events show it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pce.events.journal import HttpAction, Journal, user_actor
+from pce.identifiers import OrgId, org_href
+from pce.timestamps import rfc3339
+from pce.usecases.stores import Stores, journal
+
+SYSTEM_USER = "/users/0"
+"""Owner of factory objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One authenticated call, at one time."""
+
+    org_id: OrgId
+    user_href: str
+    username: str
+    now: int
+    """Epoch seconds."""
+    action: HttpAction | None = None
+
+    @property
+    def at(self) -> str:
+        """The time of the call, RFC 3339."""
+        return rfc3339(self.now)
+
+    @property
+    def by(self) -> dict[str, str]:
+        """What ``created_by`` and ``updated_by`` say."""
+        return {"href": self.user_href}
+
+    def path(self, *parts: str | int) -> str:
+        """An href in the caller's org."""
+        return "/".join((org_href(self.org_id), *map(str, parts)))
+
+    def journal(self, stores: Stores, status: int) -> Journal:
+        """A journal for events of this call, which answers with ``status``."""
+        action = replace(self.action, status=status) if self.action else None
+        actor = user_actor(self.user_href, self.username)
+        return journal(stores, self.org_id, actor, self.now, action)
+
+    def created(self) -> Mapping[str, Any]:
+        """Authorship of a new object."""
+        return {
+            "created_at": self.at,
+            "created_by": self.by,
+            "updated_at": self.at,
+            "updated_by": self.by,
+        }
+
+    def updated(self) -> Mapping[str, Any]:
+        """Authorship of a changed object."""
+        return {"updated_at": self.at, "updated_by": self.by}
