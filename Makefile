@@ -27,12 +27,12 @@ setup: system-packages $(VENV) $(NODE) ## install what the other targets need
 system-packages:
 	@PYTHON="$(PYTHON)" tools/install-system-packages
 
-# install-requirements <venv> <lock file>
+# install-requirements <venv> <lock file>. The lock is complete: --no-deps leaves pip nothing to choose.
 define install-requirements
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else 0'
 	@echo "setup: $(1) from $(2)"
 	@test -x $(1)/bin/pip || $(PYTHON) -m venv --clear $(1)
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2)
+	@$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $(2)
 endef
 
 $(VENV): requirements/dev.txt tools/link_packages.py | system-packages
