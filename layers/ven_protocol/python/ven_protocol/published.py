@@ -98,7 +98,7 @@ _ERRORS = {
 
 def openapi() -> JsonObject:
     """The HTTP part, as an OpenAPI 3.1 document."""
-    kinds = {messages.Problem}
+    kinds: set[type[messages.Message]] = {messages.Problem}
     for operation in OPERATIONS:
         kinds |= {kind for kind in (operation.request, operation.reply) if kind is not None}
     _, schemas = _schemas(kinds)
