@@ -67,13 +67,16 @@ class HeartbeatMissed(Struct, frozen=True):
 
 
 class WindowClosed(Struct, frozen=True):
-    """A flow window ended; its batch is on disk, or nothing was seen in it."""
+    """A flow window ended; its batches are on disk: one, more of a very busy window, or none of
+    one in which nothing was seen."""
 
-    batch: outbox.Batch | None
+    batches: tuple[outbox.Batch, ...]
 
 
-class WindowFull(Struct, frozen=True):
-    """As many different flows were seen as memory allows: close the window early."""
+class BatchStored(Struct, frozen=True):
+    """A part of the window is on disk already, because memory for it was used up."""
+
+    batch: outbox.Batch
 
 
 class FlowsTaken(Struct, frozen=True):
@@ -85,7 +88,7 @@ class FlowsTaken(Struct, frozen=True):
 
 
 class FlowsUnreadable(Struct, frozen=True):
-    """The PCE will never take this batch (4xx other than 401 and 429)."""
+    """The PCE will never take this batch: repeating it cannot help."""
 
     seq: int
 
@@ -109,7 +112,7 @@ Event = (
     | HeartbeatAnswered
     | HeartbeatMissed
     | WindowClosed
-    | WindowFull
+    | BatchStored
     | FlowsTaken
     | FlowsUnreadable
     | FlowsMissed
@@ -147,7 +150,7 @@ class PostFlows(Struct, frozen=True):
 
 
 class CloseWindow(Struct, frozen=True):
-    """End the flow window, write its batch; ends in :class:`WindowClosed`."""
+    """End the flow window, write its batches; ends in :class:`WindowClosed`."""
 
 
 class ObserveServices(Struct, frozen=True):
@@ -246,10 +249,10 @@ def step(state: VenState, event: Event, now: float) -> _Result:
             return _answered(state, reply, done, now)
         case HeartbeatMissed(authentication):
             return _heartbeat(state, heartbeat.Missed(authentication), now)
-        case WindowFull():
-            return _close_window(state)
-        case WindowClosed(batch):
-            return _window_closed(state, batch, now)
+        case BatchStored(batch):
+            return _outbox(state, outbox.Stored(batch))
+        case WindowClosed(batches):
+            return _window_closed(state, batches, now)
         case FlowsTaken(seq, reply, done):
             state, commands = _outbox(state, outbox.Accepted(seq))
             state, more = _answered(state, reply, done, now)
@@ -342,12 +345,13 @@ def _close_window(state: VenState) -> _Result:
     return replace(state, closing=True), (CloseWindow(),)
 
 
-def _window_closed(state: VenState, batch: outbox.Batch | None, now: float) -> _Result:
+def _window_closed(state: VenState, batches: tuple[outbox.Batch, ...], now: float) -> _Result:
     sign_owed = state.sign_owed
     state = replace(state, closing=False, sign_owed=False, flows_due_at=now + _window_s(state))
     commands: tuple[Command, ...] = ()
-    if batch is not None:
-        state, commands = _outbox(state, outbox.Stored(batch))
+    for batch in batches:
+        state, more = _outbox(state, outbox.Stored(batch))
+        commands += more
     if sign_owed:
         state, more = _sign_of_life(state)
         return state, commands + more

@@ -20,7 +20,7 @@ In mode ``idle`` the firewall is not ours: only the dump counts, as state S with
 
 Memory: at most :data:`MAX_LIVE` connections are remembered and :data:`MAX_ROWS` summaries built
 up; both are packed. Beyond the first, a connection counts as active without bytes and brings all
-its bytes with its end; at the second the agent closes the window early. Neither loses a count.
+its bytes with its end; at the second the agent takes the summaries early. Neither loses a count.
 """
 
 import struct
@@ -28,6 +28,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_interface
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ven.core.kernel import Connection, Decision, Drop
 from ven_protocol.flows import ICMP_PROTOCOLS, Direction, FlowSummary, State, Transmission
@@ -40,13 +41,16 @@ MAX_ROWS = 5_000
 
 TCP = 6
 
-_LIVE = struct.Struct("<dQQI?B")
+_LIVE = struct.Struct("<dQQI?BB")
 """Started (Unix time), bytes to and from the responder reported so far, number of the last dump
-that showed it, whether its end was reported already, decision. The identity follows."""
+that showed it, whether its end was reported already, decision, qualifier. Then the identity."""
 _IDENTITY = struct.Struct("<BHHBB")
 """Protocol, source port, destination port, ICMP type and code; after both addresses."""
 _ROW = struct.Struct("<BHBBccBB")
 """Protocol, destination port, ICMP type and code, direction, state, decision, qualifier."""
+
+
+_QUALIFIED = (Decision.POTENTIALLY_BLOCKED, Decision.BLOCKED)
 
 
 class Owner(Struct, frozen=True):
@@ -88,11 +92,10 @@ class FlowLedger:
         self._live: dict[int, bytes] = {}
         self._rows: dict[bytes, _Sum] = {}
         self._dump = 0
-        self._dumping = False
 
     @property
     def full(self) -> bool:
-        """The window should be closed now, without a dump."""
+        """No more summaries should be built up: :meth:`take` them."""
         return len(self._rows) >= MAX_ROWS
 
     def see(self, connection: Connection, now: float) -> None:
@@ -128,23 +131,28 @@ class FlowLedger:
         row.last = now
 
     def begin_dump(self) -> None:
-        """A dump of all live connections follows, each through :meth:`see`; then :meth:`close`."""
+        """A dump of all live connections follows, each through :meth:`see`."""
         self._dump += 1
-        self._dumping = True
+
+    def end_dump(self, now: float, complete: bool) -> None:
+        """The dump is over; an incomplete one says nothing of what it did not show."""
+        if complete:
+            self._count_vanished(now)
+        else:
+            self._dump -= 1
+
+    def take(self, now: float) -> list[FlowSummary]:
+        """The summaries built up so far; the window goes on."""
+        rows, self._rows = self._rows, {}
+        return [summary for key, row in rows.items() if (summary := self._summary(key, row, now))]
 
     def close(self, now: float) -> list[FlowSummary]:
-        """The window's summaries; the next window begins at ``now``.
+        """The window's (remaining) summaries; the next window begins at ``now``.
 
-        After :meth:`begin_dump` and the whole dump: everything. Without: what ended and what was
-        dropped, and what lives is left to the next window.
+        After a dump: everything. Without: what ended and what was dropped, and what lives is left
+        to the next window.
         """
-        if self._dumping:
-            self._count_vanished(now)
-            self._dumping = False
-        rows, self._rows = self._rows, {}
-        summaries = [
-            summary for key, row in rows.items() if (summary := self._summary(key, row, now))
-        ]
+        summaries = self.take(now)
         self.window_start = now
         return summaries
 
@@ -152,7 +160,6 @@ class FlowLedger:
         """Begin anew: collection was stopped and what happened meanwhile is not known."""
         self._live.clear()
         self._rows.clear()
-        self._dumping = False
         self.window_start = now
 
     def _ended(self, connection: Connection, now: float) -> None:
@@ -207,18 +214,24 @@ class FlowLedger:
             return connection.started, 0, 0, False  # not known, or the id is used again
         if forget:
             del self._live[connection.id]
-        started, bytes_in, bytes_out, _, done, _ = _LIVE.unpack_from(packed)
+        started, bytes_in, bytes_out, _, done, _, _ = _LIVE.unpack_from(packed)
         return connection.started or started, bytes_in, bytes_out, done
 
     def _count_vanished(self, now: float) -> None:
         for id, packed in list(self._live.items()):
-            started, bytes_in, bytes_out, dump, done, decision = _LIVE.unpack_from(packed)
+            started, bytes_in, bytes_out, dump, done, decision, qualifier = _LIVE.unpack_from(
+                packed
+            )
             if dump >= self._dump - 1:
                 continue  # shown by this dump, or young enough for its end to be on its way
             del self._live[id]
             if not done and self.mode != "idle":
-                connection = _from_identity(
-                    id, packed[_LIVE.size :], Decision(decision), bytes_in, bytes_out
+                connection = replace(
+                    _from_identity(id, packed[_LIVE.size :]),
+                    decision=Decision(decision),
+                    qualifier=qualifier,
+                    bytes_to_dst=bytes_in,
+                    bytes_to_src=bytes_out,
                 )
                 self._count(connection, b"T", started, now, bytes_in, bytes_out)
 
@@ -226,7 +239,7 @@ class FlowLedger:
         if self.visibility == "flow_off":
             return False
         if self.visibility == "flow_drops":
-            return decision in (Decision.POTENTIALLY_BLOCKED, Decision.BLOCKED)
+            return decision in _QUALIFIED
         return True
 
     def _count(
@@ -250,7 +263,7 @@ class FlowLedger:
             b"?",
             state,
             decision,
-            0,
+            connection.qualifier + 1 if decision in _QUALIFIED else 0,
         )  # fmt: skip
         row = self._rows.get(key)
         if row is None:
@@ -349,9 +362,7 @@ def _identity(connection: Connection) -> bytes:
     )  # fmt: skip
 
 
-def _from_identity(
-    id: int, identity: bytes, decision: Decision, bytes_in: int, bytes_out: int
-) -> Connection:
+def _from_identity(id: int, identity: bytes) -> Connection:
     width = (len(identity) - _IDENTITY.size) // 2
     proto, src_port, dst_port, icmp_type, icmp_code = _IDENTITY.unpack_from(identity, 2 * width)
     return Connection(
@@ -364,9 +375,6 @@ def _from_identity(
         dst_port=dst_port,
         icmp_type=icmp_type,
         icmp_code=icmp_code,
-        decision=decision,
-        bytes_to_dst=bytes_in,
-        bytes_to_src=bytes_out,
     )
 
 

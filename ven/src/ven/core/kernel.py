@@ -149,6 +149,10 @@ class Kernel(Protocol):
     def drops(self) -> Stream[Drop]:
         """Start reading refused and would-be refused connections."""
 
+    def counted_drops(self) -> list[Drop]:
+        """Refused connections since the previous call that :meth:`drops` left out because there
+        were too many; each with its count. Milliseconds, 10 microseconds each."""
+
     def foreign_changes(self) -> Stream[ForeignChange]:
         """Start reading changes to our table that are not our own."""
 

@@ -1,0 +1,618 @@
+"""The running agent: one event loop that does what the state machines decide.
+
+It owns no decisions. Events from the edges go to ``ven.core.coordination``; each command that comes
+back is carried out by one method here, and its outcome goes in as the next event. Whatever may
+block (requests to the PCE, the kernel's bulk work, process listings) runs in worker threads, one
+request and one kernel change at a time.
+
+It may be killed at any instruction: the policy stays in the kernel, what must survive is on disk
+before it is acted upon, and a restart goes on from there. An error that nobody foresaw ends the
+process for the same reason; the service manager starts it again.
+"""
+
+import asyncio
+import hashlib
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Executor
+from typing import Any, Literal, TypeVar, get_args
+
+import msgspec
+from msgspec.structs import replace
+
+from ven import support_report
+from ven.collection import FlowCollection
+from ven.configuration import Identity, Server
+from ven.core import actions, bolts, coordination, heartbeat, outbox, policy_state, reports
+from ven.core import tampering as tamper
+from ven.core.flows import neighbourhood, port_owners
+from ven.core.kernel import (
+    Drained,
+    ForeignChange,
+    Kernel,
+    KernelRefused,
+    Stream,
+)
+from ven.core.timing import NEVER, Dice, Tick
+from ven.edge.bolts import BoltConnection
+from ven.edge.clock import Clock, rfc3339
+from ven.edge.files import DataDirectory, KeptPolicy, Status
+from ven.edge.host import uptime_s
+from ven.edge.http import (
+    AuthenticationRefused,
+    Pce,
+    PceConnection,
+    Refused,
+    Unreachable,
+    trust,
+)
+from ven.edge.readers import StreamReader
+from ven_protocol.flows import FlowBatch
+from ven_protocol.messages import (
+    Action,
+    Deactivate,
+    Goodbye,
+    HealthCondition,
+    Heartbeat,
+    HostFacts,
+    Interface,
+    InterfacesReport,
+    LostAgent,
+    OpenPort,
+    PolicyApplied,
+    Process,
+    ServicesReport,
+    SupportReportRequest,
+    Tampering,
+)
+from ven_protocol.policy import PolicyDocument
+
+_log = logging.getLogger("ven.agent")
+
+GOODBYE_TIMEOUT_S = 4
+"""A stopping host does not wait for a PCE that does not answer; goodbye is best effort."""
+
+INTERFACE_SETTLE_S = 0.3
+"""Links, addresses and routes change in bursts; they are read once after the burst."""
+
+KNOWN_ADDRESSES = 32
+"""Addresses of the PCE that stay open in the firewall: both its host names, and what they were a
+few look-ups ago, because a cloud's names change their addresses all the time."""
+
+UNREADABLE = (400, 406, 413, 422)
+"""Answers to a flow post that repeating cannot mend. Others (a proxy's 403, say) may pass."""
+
+Outcome = Literal["stopped", "restart", "unpaired"]
+
+FirewallRestore = Literal["recommended", "saved", "open", "default", "disable"]
+
+_Result = TypeVar("_Result")
+
+_BATCH = msgspec.msgpack.Decoder(FlowBatch)
+
+
+def load_last_known_good(data: DataDirectory, kernel: Kernel) -> KeptPolicy | None:
+    """Put the last-known-good policy into the kernel; to be done before any network is trusted.
+
+    Returns it, or None when there is none or the kernel refuses it. Up to a second.
+    """
+    kernel.protect(data.pce_addresses())
+    kept = data.policy()
+    if kept is None:
+        return None
+    try:
+        kernel.apply(kept.document)
+    except KernelRefused as error:
+        _log.error("the kernel refused the last-known-good policy %s: %s", kept.etag, error)
+        return None
+    _log.info("last-known-good policy %s is in the kernel", kept.etag)
+    return kept
+
+
+class Agent:
+    """One VEN. Build it in a running event loop, then await :meth:`run`."""
+
+    def __init__(
+        self,
+        data: DataDirectory,
+        identity: Identity,
+        kernel: Kernel,
+        held: KeptPolicy | None,
+        facts: Callable[[str], HostFacts],
+        workers: Executor,
+        clock: Clock | None = None,
+    ) -> None:
+        """``held`` is what :func:`load_last_known_good` put into the kernel; ``facts`` tells of
+        the host, given its address towards the PCE; ``workers`` runs what may block (three
+        threads are enough for one agent). Raises ``Unreachable`` when the CA file cannot be read.
+        """
+        self._data = data
+        self._identity = identity
+        self._kernel = kernel
+        self._facts = facts
+        self._workers = workers
+        self._clock = clock or Clock()
+        self._loop = asyncio.get_running_loop()
+        context = trust(identity.ca_file)
+        server = Server.parse(identity.server)
+        self._connection = PceConnection(server, context, identity.agent_token, self._let_through)
+        self._pce = Pce(identity, self._connection)
+        self._bolts = BoltConnection(
+            context,
+            identity.agent_token,
+            on_bolt=lambda bolt: self._feed(coordination.BoltArrived(bolt)),
+            on_lost=lambda: self._feed(bolts.Lost()),
+            before_connect=self._let_through,
+        )
+        self._addresses = data.pce_addresses()
+        self._flows = FlowCollection(
+            data,
+            kernel,
+            self._clock,
+            on_batch=lambda batch: self._feed(coordination.BatchStored(batch)),
+            on_error=self._fail,
+            workers=workers,
+        )
+        self._interfaces: list[Interface] = []
+        self._services: tuple[list[OpenPort], list[Process]] = ([], [])
+        self._readers: list[StreamReader[Any]] = []
+        self._request_lock = asyncio.Lock()
+        self._kernel_lock = threading.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended: asyncio.Future[Outcome] = self._loop.create_future()
+        self._last_heartbeat = ""
+        self._refused_policy = ""
+        self._status: Status | None = None
+        self.state = self._first_state(held)
+
+    def stop(self) -> None:
+        """End :meth:`run` in an orderly way."""
+        self._end("stopped")
+
+    async def run(self) -> Outcome:
+        """Enforce and report until :meth:`stop`, a restart or an unpairing that the PCE asks for.
+
+        Expects that the last-known-good policy is in the kernel (:func:`load_last_known_good`).
+        """
+        _log.info("VEN %s starts, PCE %s", self._identity.ven_href, self._identity.server)
+        try:
+            self._read(self._readers, self._kernel.interface_changes(), self._interfaces_changed)
+            self._read(self._readers, self._kernel.foreign_changes(), self._foreign_change)
+            self._spawn(self._observe_interfaces())
+            self._feed(coordination.Started())
+            return await self._ended
+        finally:
+            await self._shut_down()
+
+    # Events in, commands out
+
+    def _first_state(self, held: KeptPolicy | None) -> coordination.VenState:
+        seed = secrets.randbits(63)
+        policy = policy_state.start(Dice(seed + 2))
+        if held is not None:
+            policy = policy_state.start(Dice(seed + 2), held.etag, held.document)
+            self._take_policy(held.document)
+        return coordination.start(
+            now=self._clock.monotonic(),
+            seed=seed,
+            settings=self._identity.settings,
+            policy=policy,
+            waiting=self._data.batches(),
+            done_actions=self._data.done_actions(),
+        )
+
+    def _feed(self, event: coordination.Event) -> None:
+        if self._ended.done():
+            return
+        try:
+            self.state, commands = coordination.step(self.state, event, self._clock.monotonic())
+            for command in commands:
+                self._perform(command)
+            self._arm()
+            self._write_status()
+        except Exception as error:  # the end of the process, wherever this was called from
+            self._fail(error)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = coordination.wake_at(self.state)
+        if at != NEVER:
+            wait_s = max(0.0, at - self._clock.monotonic())
+            self._timer = self._loop.call_later(wait_s, self._feed, Tick())
+
+    def _perform(self, command: coordination.Command) -> None:
+        """Carry out one command; what takes time goes on in a task that feeds its outcome."""
+        match command:
+            case coordination.SendHeartbeat(done):
+                self._spawn(self._send_heartbeat(done))
+            case coordination.PostFlows(seq, done):
+                self._spawn(self._post_flows(seq, done))
+            case coordination.CloseWindow():
+                self._spawn(self._close_window())
+            case coordination.ObserveServices():
+                self._spawn(self._observe_services())
+            case coordination.StartCollecting():
+                self._flows.start()
+            case coordination.StopCollecting():
+                self._flows.stop()
+            case coordination.SaveSettings(settings):
+                self._identity = replace(self._identity, settings=settings)
+                self._keep(self._data.save_identity, self._identity)
+            case heartbeat.TellLost():
+                self._spawn(self._tell_lost())
+            case heartbeat.ModeChanged(mode):
+                _log.warning("mode is now %s", mode)
+            case policy_state.FetchPolicy(etag):
+                self._spawn(self._fetch_policy(etag))
+            case policy_state.ApplyPolicy(etag, document):
+                self._spawn(self._apply_policy(etag, document))
+            case policy_state.SavePolicy(etag, document):
+                self._keep(self._data.save_policy, etag, document)
+            case policy_state.ReportPolicy():
+                self._spawn(self._report_policy(command))
+            case bolts.OpenBolts():
+                self._spawn(self._open_bolts())
+            case bolts.CloseBolts():
+                self._spawn(self._bolts.close())
+            case bolts.SendKeepAlive():
+                self._spawn(self._bolts.keep_alive())
+            case tamper.CheckKernel():
+                self._spawn(self._check_kernel())
+            case tamper.RevertKernel():
+                self._spawn(self._revert_kernel())
+            case tamper.ReportTampering():
+                self._spawn(self._report_tampering(command))
+            case reports.SendReport(kind):
+                self._spawn(self._send_report(kind))
+            case actions.Do(action):
+                self._spawn(self._do(action))
+            case actions.RememberActions(ids):
+                self._keep(self._data.save_done_actions, ids)
+            case outbox.ForgetBatch(seq, lost):
+                self._data.forget_batch(seq)
+                if lost:
+                    _log.error("flow batch %d dropped: no room for it any more", seq)
+
+    # Signs of life
+
+    async def _send_heartbeat(self, done: tuple[str, ...]) -> None:
+        try:
+            reply = await self._request(self._pce.heartbeat, self._heartbeat(done))
+        except (Unreachable, Refused, AuthenticationRefused) as error:
+            _log.warning("heartbeat missed: %s", error)
+            refused = isinstance(error, AuthenticationRefused)
+            self._feed(coordination.HeartbeatMissed(refused))
+        else:
+            self._heard()
+            self._feed(coordination.HeartbeatAnswered(reply, done))
+
+    def _heartbeat(self, done: tuple[str, ...]) -> Heartbeat:
+        document = self.state.policy.document
+        return Heartbeat(
+            host=self._facts(self._connection.local_address),
+            uptime_seconds=uptime_s(),
+            agent_mode=self.state.heartbeat.mode,
+            applied_etag=self.state.policy.held,
+            health=self._health(),
+            enforcement_mode=document.mode if document else None,
+            done_actions=list(done),
+        )
+
+    def _health(self) -> list[HealthCondition]:
+        found = []
+        if self._refused_policy:
+            found.append(
+                HealthCondition(
+                    code="security_policy_refresh_failure",
+                    severity="error",
+                    message=self._refused_policy[:1024],
+                )
+            )
+        return found
+
+    def _heard(self) -> None:
+        self._last_heartbeat = rfc3339(self._clock.wall())
+
+    async def _tell_lost(self) -> None:
+        host = self._facts("")
+        message = LostAgent(hostname=host.hostname, reason="the PCE refuses the agent token")
+        await self._best_effort("lost agent", self._pce.lost, message)
+
+    # Flows
+
+    async def _close_window(self) -> None:
+        self._feed(coordination.WindowClosed(await self._flows.close_window()))
+
+    async def _post_flows(self, seq: int, done: tuple[str, ...]) -> None:
+        content = self._data.batch(seq)
+        if content is None:
+            self._feed(coordination.FlowsUnreadable(seq))
+            return
+        body = msgspec.msgpack.encode(
+            replace(_BATCH.decode(content), heartbeat=self._heartbeat(done))
+        )
+        try:
+            reply = await self._request(self._pce.flows, body)
+        except (Unreachable, AuthenticationRefused, Refused) as error:
+            _log.warning("flow batch %d not taken: %s", seq, error)
+            if isinstance(error, Refused) and error.status in UNREADABLE:
+                self._feed(coordination.FlowsUnreadable(seq))
+            else:
+                refused = isinstance(error, AuthenticationRefused)
+                self._feed(coordination.FlowsMissed(seq, refused))
+        else:
+            self._heard()
+            self._feed(coordination.FlowsTaken(seq, reply.heartbeat, done))
+
+    # Policy
+
+    async def _fetch_policy(self, etag: str) -> None:
+        try:
+            reply = await self._request(self._pce.policy, etag)
+        except (Unreachable, Refused, AuthenticationRefused) as error:
+            _log.warning("policy not fetched: %s", error)
+            self._feed(policy_state.FetchFailed())
+        else:
+            self._feed(policy_state.Fetched(reply) if reply else policy_state.Unchanged())
+
+    async def _apply_policy(self, etag: str, document: PolicyDocument) -> None:
+        try:
+            rules = await self._work(self._apply, document)
+        except KernelRefused as error:
+            _log.error("the kernel refused policy %s: %s", etag, error)
+            self._refused_policy = str(error)
+            self._feed(policy_state.Refused(str(error)))
+        else:
+            _log.info("policy %s is in the kernel: %s, %d rules", etag, document.mode, rules)
+            self._refused_policy = ""
+            self._take_policy(document)
+            self._feed(policy_state.Applied(rules))
+
+    def _apply(self, document: PolicyDocument) -> int:
+        with self._kernel_lock:
+            return self._kernel.apply(document)
+
+    def _take_policy(self, document: PolicyDocument) -> None:
+        self._flows.ledger.mode = document.mode
+        self._flows.ledger.visibility = document.visibility
+
+    async def _report_policy(self, said: policy_state.ReportPolicy) -> None:
+        to_wall = self._clock.wall() - self._clock.monotonic()
+        message = PolicyApplied(
+            etag=said.etag,
+            success=not said.error,
+            received_at=rfc3339(said.received_at + to_wall),
+            applied_at=rfc3339(said.applied_at + to_wall),
+            rule_count=said.rules,
+            error=said.error[:1024],
+        )
+        await self._best_effort("policy report", self._pce.policy_applied, message)
+
+    def _let_through(self, addresses: Sequence[tuple[str, int]]) -> None:
+        """The PCE is at these addresses: never block them. Runs in worker threads."""
+        with self._kernel_lock:
+            if set(addresses) <= set(self._addresses):
+                return
+            # The newest first: what the PCE's names no longer mean drops off in time.
+            known = [*addresses, *(a for a in self._addresses if a not in addresses)]
+            self._addresses = tuple(known[:KNOWN_ADDRESSES])
+            self._kernel.protect(self._addresses)
+            self._data.save_pce_addresses(self._addresses)
+
+    # Tampering
+
+    def _foreign_change(self, drained: Drained[ForeignChange]) -> None:
+        for change in drained.items:
+            self._feed(tamper.Suspected(change.process_name, change.detail))
+        if drained.lost:
+            self._feed(tamper.Suspected(detail="notifications were lost"))
+
+    async def _check_kernel(self) -> None:
+        self._feed(tamper.Looked(await self._work(self._intact)))
+
+    def _intact(self) -> bool:
+        with self._kernel_lock:
+            return self._kernel.intact()
+
+    async def _revert_kernel(self) -> None:
+        document = self.state.policy.document
+        try:
+            if document is not None:
+                await self._work(self._apply, document)
+        except KernelRefused as error:
+            _log.error(
+                "the firewall was changed and the kernel refused to change it back: %s", error
+            )
+            self._feed(tamper.Reverted(succeeded=False))
+        else:
+            self._feed(tamper.Reverted(succeeded=True))
+
+    async def _report_tampering(self, said: tamper.ReportTampering) -> None:
+        _log.error("firewall changed by %r: %s", said.process_name or "?", said.detail)
+        message = Tampering(
+            num_reverts=1,
+            revert_succeeded=said.succeeded,
+            process_name=said.process_name[:255],
+            detail=said.detail[:1024],
+        )
+        await self._best_effort("tampering report", self._pce.tampering, message)
+
+    # Bolts
+
+    async def _open_bolts(self) -> None:
+        try:
+            await self._bolts.open(self._identity.settings.bolts_url)
+        except Unreachable as error:
+            _log.info("bolt channel: %s", error)
+            self._feed(bolts.Failed())
+            return
+        self._feed(bolts.Opened())
+        if self.state.bolts.phase == "off":
+            await self._bolts.close()
+
+    # Reports
+
+    def _interfaces_changed(self, drained: Drained[None]) -> None:
+        self._spawn(self._observe_interfaces())
+
+    async def _observe_interfaces(self) -> None:
+        self._interfaces = await self._work(self._kernel.interfaces)
+        self._flows.ledger.neighbourhood = neighbourhood(self._interfaces)
+        self._feed(reports.Observed("interfaces", _digest(self._interfaces)))
+
+    async def _observe_services(self) -> None:
+        self._services = await self._work(self._kernel.open_ports)
+        self._flows.ledger.owners = port_owners(self._services[0])
+        self._feed(reports.Observed("services", _digest(self._services)))
+
+    async def _send_report(self, kind: reports.ReportKind) -> None:
+        try:
+            if kind == "interfaces":
+                await self._request(
+                    self._pce.interfaces, InterfacesReport(interfaces=self._interfaces)
+                )
+            else:
+                ports, processes = self._services
+                report = ServicesReport(
+                    uptime_seconds=uptime_s(), open_ports=ports, processes=processes
+                )
+                await self._request(self._pce.services, report)
+        except (Unreachable, Refused, AuthenticationRefused) as error:
+            _log.warning("%s report: %s", kind, error)
+            self._feed(reports.ReportFailed(kind))
+        else:
+            self._feed(reports.ReportAccepted(kind))
+
+    # Actions of the PCE
+
+    async def _do(self, action: Action) -> None:
+        _log.warning("the PCE asks for %s", action.type)
+        match action.type:
+            case "support_report":
+                await self._best_effort("support report", self.send_support_report, action.id)
+                self._feed(actions.Finished(action.id))
+            case "unpair":
+                message = Deactivate(firewall_restore=_restore(action))
+                await self._best_effort("deactivation", self._pce.deactivate, message)
+                self._end("unpaired")
+            case "restart":
+                self._end("restart")
+
+    def send_support_report(self, action_id: str = "") -> None:
+        """Build and upload a support report. Blocking. Raises as a request does."""
+        with support_report.build(self._data, self._kernel, self._identity) as report:
+            where = self._pce.support_report(
+                SupportReportRequest(
+                    size_bytes=report.size_bytes, sha256=report.sha256, action_id=action_id
+                )
+            )
+            report.upload(where, self._identity.ca_file)
+
+    # Plumbing
+
+    async def _shut_down(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._connection.abort()
+        self._flows.stop()
+        while self._readers:
+            self._readers.pop().close()
+        await self._bolts.close()
+        stopped = not self._ended.cancelled() and self._ended.exception() is None
+        if stopped and self._ended.result() == "stopped" and not self._data.suspended:
+            await self._say_goodbye()
+        _log.info("VEN stopped")
+
+    async def _say_goodbye(self) -> None:
+        # A connection of its own: the other may be in the middle of a request.
+        connection = PceConnection(
+            Server.parse(self._identity.server),
+            trust(self._identity.ca_file),
+            self._identity.agent_token,
+        )
+        goodbye = self._work(Pce(self._identity, connection).goodbye, Goodbye())
+        try:
+            await asyncio.wait_for(goodbye, GOODBYE_TIMEOUT_S)
+        except (Unreachable, Refused, AuthenticationRefused, TimeoutError) as error:
+            _log.warning("goodbye not heard: %s", repr(error))
+
+    def _write_status(self) -> None:
+        state = self.state
+        status = Status(
+            pid=os.getpid(),
+            mode=state.heartbeat.mode,
+            enforcement_mode=state.policy.document.mode if state.policy.document else "",
+            applied_etag=state.policy.held,
+            bolts=state.bolts.phase,
+            last_heartbeat=self._last_heartbeat,
+            batches_waiting=len(state.outbox.waiting),
+        )
+        if status != self._status:
+            self._status = status
+            self._keep(self._data.save_status, status)
+
+    def _keep(self, save: Callable[..., None], *arguments: object) -> None:
+        """Write to the data directory; a full disk must not stop enforcement."""
+        try:
+            save(*arguments)
+        except OSError as error:
+            _log.error("not kept on disk: %s", error)
+
+    def _read(
+        self,
+        into: list[StreamReader[Any]],
+        stream: Stream[_Result],
+        handle: Callable[[Drained[_Result]], None],
+    ) -> None:
+        into.append(StreamReader(stream, handle, self._fail))
+
+    async def _request(self, call: Callable[..., _Result], *arguments: object) -> _Result:
+        """One request in a worker thread; the connection takes one at a time."""
+        async with self._request_lock:
+            return await self._work(call, *arguments)
+
+    async def _best_effort(self, what: str, call: Callable[..., None], *arguments: object) -> None:
+        """A request whose failure is only logged."""
+        try:
+            await self._request(call, *arguments)
+        except (Unreachable, Refused, AuthenticationRefused) as error:
+            _log.warning("%s: %s", what, error)
+
+    async def _work(self, call: Callable[..., _Result], *arguments: object) -> _Result:
+        return await self._loop.run_in_executor(self._workers, call, *arguments)
+
+    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(error)
+
+    def _end(self, outcome: Outcome) -> None:
+        if not self._ended.done():
+            self._ended.set_result(outcome)
+
+
+def _digest(content: object) -> str:
+    return hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
+
+
+def _restore(action: Action) -> FirewallRestore:
+    """What the PCE wants left of the firewall; ``saved`` when it says nothing that we know."""
+    wanted = action.params.get("firewall_restore", "saved")
+    return next((known for known in get_args(FirewallRestore) if known == wanted), "saved")

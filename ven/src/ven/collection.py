@@ -1,0 +1,132 @@
+"""Flow collection: from the kernel's streams into the ledger, from the ledger onto the disk.
+
+What counts as what is decided in ``ven.core.flows``; when a window ends and when a batch is posted
+in ``ven.core.coordination``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+from ven.core.flows import FlowLedger
+from ven.core.kernel import Connection, Drained, Drop, Kernel
+from ven.core.outbox import Batch
+from ven.edge.clock import Clock
+from ven.edge.files import DataDirectory
+from ven.edge.readers import StreamReader
+from ven_protocol.flows import FlowSummary, encode_batch
+from ven_protocol.messages import Heartbeat, HostFacts
+
+DUMP_SLICE = 1000
+"""Connections of a table dump between two turns for other work: about 5 ms."""
+
+NOBODY = Heartbeat(host=HostFacts(hostname="-", version="-"), uptime_seconds=0)
+"""Stands in a stored batch until it is posted with the heartbeat of that moment."""
+
+_log = logging.getLogger("ven.vtap")
+
+
+class FlowCollection:
+    """Everything between the kernel's flow events and the batches on disk."""
+
+    def __init__(
+        self,
+        data: DataDirectory,
+        kernel: Kernel,
+        clock: Clock,
+        on_batch: Callable[[Batch], None],
+        on_error: Callable[[BaseException], None],
+        workers: Executor,
+    ) -> None:
+        """``on_batch`` is told of batches that are stored before their window ends, because
+        memory for it was used up."""
+        self._data = data
+        self._kernel = kernel
+        self._clock = clock
+        self._on_batch = on_batch
+        self._on_error = on_error
+        self._workers = workers
+        self._readers: list[StreamReader[Any]] = []
+        self.ledger = FlowLedger(clock.wall())
+
+    def start(self) -> None:
+        """Collect from now on. Raises OSError when the kernel does not let us listen."""
+        self.ledger.forget(self._clock.wall())
+        self._readers = [
+            StreamReader(self._kernel.connections(), self._saw_connections, self._on_error),
+            StreamReader(self._kernel.drops(), self._saw_drops, self._on_error),
+        ]
+        _log.info("collecting flows")
+
+    def stop(self) -> None:
+        """Collect no more; what is in the ledger is forgotten at the next start."""
+        while self._readers:
+            self._readers.pop().close()
+            _log.info("flow collection stopped")
+
+    async def close_window(self) -> tuple[Batch, ...]:
+        """End the window: read all that lives, put the summaries on disk."""
+        ledger = self.ledger
+        start = ledger.window_start
+        batches: list[Batch | None] = []
+        try:
+            # It waits for packets that are under way, hence not in the loop.
+            loop = asyncio.get_running_loop()
+            drops = await loop.run_in_executor(self._workers, self._kernel.counted_drops)
+            for drop in drops:
+                ledger.drop(drop, self._clock.wall())
+        except OSError as error:
+            _log.error("counted drops: %s", error)
+        ledger.begin_dump()
+        try:
+            for number, connection in enumerate(self._kernel.dump(), 1):
+                ledger.see(connection, self._clock.wall())
+                if ledger.full:
+                    batches.append(self._store(start, ledger.take(self._clock.wall())))
+                if number % DUMP_SLICE == 0:
+                    await asyncio.sleep(0)
+        except OSError as error:
+            _log.error("connection table: %s", error)
+            ledger.end_dump(self._clock.wall(), complete=False)
+        else:
+            ledger.end_dump(self._clock.wall(), complete=True)
+        batches.append(self._store(start, ledger.close(self._clock.wall())))
+        return tuple(batch for batch in batches if batch is not None)
+
+    def _saw_connections(self, drained: Drained[Connection]) -> None:
+        now = self._clock.wall()
+        for connection in drained.items:
+            self.ledger.see(connection, now)
+        self._after_drain(drained.lost, "connection")
+
+    def _saw_drops(self, drained: Drained[Drop]) -> None:
+        now = self._clock.wall()
+        for drop in drained.items:
+            self.ledger.drop(drop, now)
+        self._after_drain(drained.lost, "drop")
+
+    def _after_drain(self, lost: bool, what: str) -> None:
+        if lost:
+            _log.warning("%s events were lost: the kernel's buffer overran", what)
+        if self.ledger.full:
+            start = self.ledger.window_start
+            batch = self._store(start, self.ledger.take(self._clock.wall()))
+            if batch is not None:
+                self._on_batch(batch)
+
+    def _store(self, start: float, summaries: Sequence[FlowSummary]) -> Batch | None:
+        """Put a batch on disk; None when there is nothing in it or the disk takes no more."""
+        if not summaries:
+            return None
+        end = int(self._clock.wall())
+        try:
+            seq = self._data.next_sequence()
+            content = encode_batch(seq, min(int(start), end), end, NOBODY, summaries)
+            batch = self._data.save_batch(seq, content)
+        except OSError as error:
+            _log.error("%d flow summaries dropped: %s", len(summaries), error)
+            return None
+        _log.info("batch %d: %d summaries, %d bytes", seq, len(summaries), batch.size_bytes)
+        return batch

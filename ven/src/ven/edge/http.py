@@ -1,0 +1,348 @@
+"""Requests to the PCE: one kept-alive TLS connection, used by one thread at a time.
+
+Trust comes from a verified certificate chain and host name and from nothing else; no switch turns
+that off. ``http.client`` is used because it costs 2 MiB where friendlier clients cost 5 to 14.
+"""
+
+import contextlib
+import gzip
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from ven.configuration import VERSION, Identity, Server
+from ven_protocol.compression import Corrupt, TooLarge, inflate
+from ven_protocol.messages import (
+    Activate,
+    Activated,
+    Deactivate,
+    FlowsAccepted,
+    Goodbye,
+    Heartbeat,
+    HeartbeatReply,
+    InterfacesReport,
+    LostAgent,
+    PolicyApplied,
+    Problem,
+    ServicesReport,
+    SupportReportRequest,
+    SupportReportUpload,
+    Tampering,
+)
+from ven_protocol.paths import ACTIVATE
+from ven_protocol.policy import PolicyReply
+
+CONNECT_TIMEOUT_S = 10
+REPLY_TIMEOUT_S = 30
+"""API Gateway gives a function 30 seconds; nothing comes after that."""
+UPLOAD_TIMEOUT_S = 120
+"""For each block of a support report, not for the whole."""
+
+IDLE_LIMIT_S = 50
+"""A connection that was idle for longer is replaced before use: load balancers drop idle ones
+after 60 seconds, and a request on a dropped connection fails for no fault of the PCE."""
+
+MAX_REPLY_BYTES = 64_000_000
+"""A policy of a million addresses; also the cap on what a compressed reply may inflate to."""
+
+COMPRESS_FROM_BYTES = 1_400
+"""A body that fits one packet is not worth compressing."""
+
+_Reply = TypeVar("_Reply")
+
+
+class Unreachable(Exception):
+    """No usable answer: network, TLS, time-out, 429 or 5xx. Trying again later may help."""
+
+
+class AuthenticationRefused(Exception):
+    """401 ``invalid_agent_token``: the PCE does not know this VEN (any more)."""
+
+
+class Refused(Exception):
+    """Another 4xx: the PCE understood and will not do it."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Response(Struct, frozen=True):
+    """A complete reply; the body is inflated."""
+
+    status: int
+    body: bytes
+
+
+def trust(ca_file: str = "") -> ssl.SSLContext:
+    """Whom to believe: the authority in ``ca_file`` alone, or the host's own when it is empty.
+
+    Raises :class:`Unreachable` when the file cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise Unreachable(f"CA file {ca_file}: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def resolve(host: str, port: int) -> tuple[tuple[str, int], ...]:
+    """Addresses of a host, sorted; raises :class:`Unreachable`. May take seconds."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise Unreachable(f"cannot resolve {host}: {error}") from error
+    return tuple(sorted({(str(address[0]), port) for *_, address in found}))
+
+
+class PceConnection:
+    """One connection to one PCE. Blocking; not for two threads at once.
+
+    ``before_connect`` is called with the addresses about to be used, so that the firewall can let
+    them through first.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        context: ssl.SSLContext,
+        token: str = "",
+        before_connect: Callable[[Sequence[tuple[str, int]]], None] | None = None,
+    ) -> None:
+        self._server = server
+        self._context = context
+        self._token = token
+        self._before_connect = before_connect
+        self._connection: http.client.HTTPSConnection | None = None
+        self._used_at = 0.0
+        self.local_address = ""
+        """The host's own address towards the PCE, once connected."""
+
+    def abort(self) -> None:
+        """From another thread: make the request under way fail at once."""
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send and receive. Raises :class:`Unreachable`, :class:`AuthenticationRefused`,
+        :class:`Refused`. At most CONNECT_TIMEOUT_S + REPLY_TIMEOUT_S of silence, twice when a kept
+        connection turns out to be dead."""
+        sent = {"accept-encoding": "gzip", "user-agent": f"ven/{VERSION}", **(headers or {})}
+        if self._token:
+            sent["authorization"] = f"Bearer {self._token}"
+        if body is not None:
+            sent["content-type"] = content_type
+            if len(body) >= COMPRESS_FROM_BYTES:
+                body = gzip.compress(body, 6)
+                sent["content-encoding"] = "gzip"
+        response = self._exchange(method, path, body, sent)
+        if response.status < 400:
+            return response
+        problems = _problems(response.body)
+        said = "; ".join(f"{problem.token}: {problem.message}" for problem in problems)
+        text = f"{method} {path}: {response.status} {said}"
+        if response.status == 401 and any(p.token == "invalid_agent_token" for p in problems):  # noqa: S105
+            raise AuthenticationRefused(text)
+        if response.status in (408, 429) or response.status >= 500:
+            raise Unreachable(text)
+        raise Refused(response.status, text)
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Response:
+        kept = self._connection is not None and time.monotonic() - self._used_at < IDLE_LIMIT_S
+        if not kept:
+            self.close()
+        try:
+            try:
+                return self._send(method, path, body, headers)
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                # The server closed a kept connection while we were about to use it: it has not
+                # seen the request.
+                if not kept:
+                    raise
+                self.close()
+                return self._send(method, path, body, headers)
+        except (OSError, http.client.HTTPException, Corrupt, TooLarge) as error:
+            self.close()
+            reason = str(error) or type(error).__name__
+            raise Unreachable(f"{method} https://{self._server}{path}: {reason}") from error
+
+    def _send(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Response:
+        connection = self._connection or self._connect()
+        connection.request(method, path, body=body, headers=dict(headers))
+        reply = connection.getresponse()
+        content = reply.read(MAX_REPLY_BYTES + 1)
+        if len(content) > MAX_REPLY_BYTES:
+            raise TooLarge(MAX_REPLY_BYTES)
+        self._used_at = time.monotonic()
+        if reply.will_close:
+            self.close()
+        return Response(reply.status, inflate(content, MAX_REPLY_BYTES))
+
+    def _connect(self) -> http.client.HTTPSConnection:
+        server = self._server
+        if self._before_connect is not None:
+            self._before_connect(resolve(server.host, server.port))
+        connection = http.client.HTTPSConnection(
+            server.host, server.port, timeout=CONNECT_TIMEOUT_S, context=self._context
+        )
+        connection.connect()
+        connection.sock.settimeout(REPLY_TIMEOUT_S)
+        self.local_address = str(connection.sock.getsockname()[0])
+        self._connection = connection
+        return connection
+
+
+class Pce:
+    """The VEN API's requests, typed. Each raises what :meth:`PceConnection.request` raises, and
+    :class:`Unreachable` for a reply that is not what the protocol says."""
+
+    def __init__(self, identity: Identity, connection: PceConnection) -> None:
+        self._identity = identity
+        self._connection = connection
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        self._connection.close()
+
+    def heartbeat(self, message: Heartbeat) -> HeartbeatReply:
+        """POST heartbeat."""
+        return self._post("heartbeat", message, HeartbeatReply)
+
+    def flows(self, batch: bytes) -> FlowsAccepted:
+        """POST flows: a batch as :func:`ven_protocol.flows.encode_batch` makes it."""
+        response = self._connection.request(
+            "POST", self._identity.path("flows"), batch, content_type="application/octet-stream"
+        )
+        return _decode(response, FlowsAccepted)
+
+    def policy(self, etag: str) -> PolicyReply | None:
+        """GET policy; None when the policy named ``etag`` is still the one to hold."""
+        headers = {"if-none-match": f'"{etag}"'} if etag else {}
+        response = self._connection.request("GET", self._identity.path("policy"), headers=headers)
+        return None if response.status == 304 else _decode(response, PolicyReply)
+
+    def policy_applied(self, message: PolicyApplied) -> None:
+        """POST policy/applied."""
+        self._tell("POST", "policy/applied", message)
+
+    def interfaces(self, message: InterfacesReport) -> None:
+        """PUT interfaces."""
+        self._tell("PUT", "interfaces", message)
+
+    def services(self, message: ServicesReport) -> None:
+        """PUT services."""
+        self._tell("PUT", "services", message)
+
+    def tampering(self, message: Tampering) -> None:
+        """POST tampering."""
+        self._tell("POST", "tampering", message)
+
+    def lost(self, message: LostAgent) -> None:
+        """POST lost."""
+        self._tell("POST", "lost", message)
+
+    def goodbye(self, message: Goodbye) -> None:
+        """POST goodbye."""
+        self._tell("POST", "goodbye", message)
+
+    def suspend(self) -> None:
+        """POST suspend."""
+        self._tell("POST", "suspend", None)
+
+    def unsuspend(self) -> None:
+        """POST unsuspend."""
+        self._tell("POST", "unsuspend", None)
+
+    def deactivate(self, message: Deactivate) -> None:
+        """POST deactivate; the token is void afterwards."""
+        self._tell("POST", "deactivate", message)
+
+    def support_report(self, message: SupportReportRequest) -> SupportReportUpload:
+        """POST support_reports: where to upload."""
+        return self._post("support_reports", message, SupportReportUpload)
+
+    def _post(self, resource: str, message: Struct, kind: type[_Reply]) -> _Reply:
+        body = msgspec.json.encode(message)
+        return _decode(self._connection.request("POST", self._identity.path(resource), body), kind)
+
+    def _tell(self, method: str, resource: str, message: Struct | None) -> None:
+        body = b"{}" if message is None else msgspec.json.encode(message)
+        self._connection.request(method, self._identity.path(resource), body)
+
+
+def activate(connection: PceConnection, message: Activate) -> Activated:
+    """Exchange the activation code for an identity. Raises as :meth:`PceConnection.request`."""
+    return _decode(connection.request("POST", ACTIVATE, msgspec.json.encode(message)), Activated)
+
+
+def upload(where: SupportReportUpload, file: Path, ca_file: str = "") -> None:
+    """PUT a file to a presigned address, which may be another host than the PCE.
+
+    Trusts the host's authorities and ``ca_file``. Raises :class:`Unreachable` and
+    :class:`Refused`. The file is streamed.
+    """
+    address = urlsplit(where.url)
+    if address.scheme != "https" or not address.hostname:
+        raise Refused(0, "the upload address is not https")
+    context = trust()
+    if ca_file:
+        context.load_verify_locations(cafile=ca_file)
+    connection = http.client.HTTPSConnection(
+        address.hostname, address.port, timeout=UPLOAD_TIMEOUT_S, context=context
+    )
+    path = address.path + (f"?{address.query}" if address.query else "")
+    headers = {**where.headers, "content-length": str(file.stat().st_size)}
+    try:
+        with file.open("rb") as content:
+            connection.request("PUT", path, body=content, headers=headers)
+        reply = connection.getresponse()
+        reply.read(MAX_REPLY_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"upload to {address.hostname}: {error}") from error
+    finally:
+        connection.close()
+    if reply.status >= 300:
+        raise Refused(reply.status, f"upload to {address.hostname}: {reply.status}")
+
+
+def _decode(response: Response, kind: type[_Reply]) -> _Reply:
+    try:
+        return msgspec.json.decode(response.body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise Unreachable(f"the PCE's reply is not a {kind.__name__}: {error}") from error
+
+
+def _problems(body: bytes) -> list[Problem]:
+    """What an error body says; empty when it is not the PCE's."""
+    try:
+        return msgspec.json.decode(body, type=list[Problem])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return []

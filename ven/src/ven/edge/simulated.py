@@ -1,0 +1,346 @@
+"""A kernel that exists only in memory: same interface, same meaning, no root.
+
+For machines where the VEN may not touch the firewall, for tests and for the fleet simulator. It
+judges connections by the policy document alone, keeps every document that it was given, and
+produces the events that a real kernel would.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address, ip_interface, ip_network
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from ven.core.kernel import (
+    Connection,
+    Decision,
+    Drained,
+    Drop,
+    ForeignChange,
+    KernelRefused,
+    Stream,
+)
+from ven_protocol.messages import Interface, OpenPort, Process
+from ven_protocol.policy import PolicyDocument, RuleAction, Service
+
+_Item = TypeVar("_Item")
+
+_TIERS: tuple[RuleAction, ...] = ("override_deny", "allow", "deny")
+_QUALIFIER = {"override_deny": 2, "allow": 0, "deny": 1}
+
+
+class Judgement(Struct, frozen=True):
+    """What a document says of one connection attempt."""
+
+    decision: Decision
+    qualifier: int = 0
+    """Why it is (potentially) blocked: 0 no rule, 1 deny rule, 2 override deny."""
+
+
+def judge(
+    document: PolicyDocument,
+    direction: Literal["in", "out"],
+    peer: str,
+    proto: int,
+    port: int = 0,
+) -> Judgement:
+    """What a host that holds ``document`` does with a connection from or to ``peer``."""
+    if document.mode == "idle":
+        return Judgement(Decision.UNKNOWN)
+    if document.mode == "full" and document.block_ipv6_in_full and ":" in peer:
+        return Judgement(Decision.BLOCKED)
+    found = {
+        rule.action
+        for rule in document.rules
+        if rule.direction == direction
+        and any(_serves(service, proto, port) for service in rule.services)
+        and any(_holds(member, peer) for name in rule.peers for member in document.sets[name])
+    }
+    tier = next((tier for tier in _TIERS if tier in found), None)
+    if tier == "allow":
+        return Judgement(Decision.ALLOWED)
+    blocks = document.mode == "full" or (document.mode == "selective" and tier is not None)
+    decision = Decision.BLOCKED if blocks else Decision.POTENTIALLY_BLOCKED
+    return Judgement(decision, _QUALIFIER[tier] if tier else 0)
+
+
+def _serves(service: Service, proto: int, port: int) -> bool:
+    if service.proto not in (-1, proto) or service.icmp_type is not None:
+        return False
+    if service.port is None:
+        return True
+    return service.port <= port <= (service.to_port or service.port)
+
+
+def _holds(member: str, peer: str) -> bool:
+    address = ip_address(peer)
+    first, dash, last = member.partition("-")
+    if not dash:
+        return address in ip_network(member)
+    low, high = ip_address(first), ip_address(last)
+    return low.version == address.version and int(low) <= int(address) <= int(high)
+
+
+class _Queue(Generic[_Item]):
+    """A stream over a queue, with a descriptor that is readable while it is not empty."""
+
+    def __init__(self) -> None:
+        self._items: deque[_Item] = deque()
+        self._signal = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def put(self, item: _Item) -> None:
+        self._items.append(item)
+        os.eventfd_write(self._signal, 1)
+
+    def fileno(self) -> int:
+        return self._signal
+
+    def drain(self, limit: int = 2000) -> Drained[_Item]:
+        items = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+        if not self._items:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._signal)
+        return Drained(items, more=bool(self._items))
+
+    def close(self) -> None:
+        os.close(self._signal)
+
+
+class SimulatedKernel:
+    """Implements :class:`ven.core.kernel.Kernel` in memory."""
+
+    def __init__(
+        self,
+        hostname: str = "",
+        addresses: Iterable[str] = ("192.0.2.10/24",),
+        open_ports: Iterable[OpenPort] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.hostname = hostname
+        self._clock = clock
+        self._interfaces = _interfaces_of(addresses)
+        self._ports = list(open_ports)
+        self._queues: dict[str, list[_Queue[object]]] = {}
+        self._live: dict[int, Connection] = {}
+        self._next_id = 1
+        self.applied: list[PolicyDocument] = []
+        """Every document that was applied, oldest first."""
+        self.protected: tuple[tuple[str, int], ...] = ()
+        self.removed = False
+        self.refuse = ""
+        """When set, :meth:`apply` refuses with this text."""
+        self.tampered = False
+
+    # What the agent uses
+
+    def apply(self, document: PolicyDocument) -> int:
+        if self.refuse:
+            raise KernelRefused(self.refuse)
+        self.applied.append(document)
+        self.removed = self.tampered = False
+        for id, connection in list(self._live.items()):
+            # As the real one: a connection that is no longer allowed ends with its next packet.
+            if self._judge(connection).decision == Decision.BLOCKED:
+                self.end(id)
+        return len(document.rules)
+
+    def protect(self, addresses: Iterable[tuple[str, int]]) -> None:
+        self.protected = tuple(addresses)
+
+    def remove(self) -> None:
+        self.applied.clear()
+        self.removed = True
+
+    def intact(self) -> bool:
+        return not self.tampered
+
+    def listing(self) -> str:
+        if not self.applied:
+            return ""
+        return msgspec.json.format(msgspec.json.encode(self.applied[-1]).decode())
+
+    def connections(self) -> Stream[Connection]:
+        return self._stream("connections")
+
+    def dump(self) -> Iterable[Connection]:
+        return [msgspec.structs.replace(c, phase="live") for c in self._live.values()]
+
+    def drops(self) -> Stream[Drop]:
+        return self._stream("drops")
+
+    def counted_drops(self) -> list[Drop]:
+        return []
+
+    def foreign_changes(self) -> Stream[ForeignChange]:
+        return self._stream("foreign_changes")
+
+    def interface_changes(self) -> Stream[None]:
+        return self._stream("interface_changes")
+
+    def interfaces(self) -> list[Interface]:
+        return list(self._interfaces)
+
+    def open_ports(self) -> tuple[list[OpenPort], list[Process]]:
+        return list(self._ports), []
+
+    # What the outside world does to it
+
+    def connect(
+        self,
+        src: str,
+        dst: str,
+        proto: int,
+        port: int,
+        bytes_to_dst: int = 0,
+        bytes_to_src: int = 0,
+        stays_open: bool = False,
+    ) -> Judgement:
+        """A connection is tried between this host and a peer; one of the two is this host.
+
+        Allowed ones are seen as connections (ended at once unless ``stays_open``), refused ones as
+        drops.
+        """
+        source, target = ip_address(src), ip_address(dst)
+        direction: Literal["in", "out"] = "out" if self._owns(src) else "in"
+        peer = dst if direction == "out" else src
+        held = self.applied[-1] if self.applied else None
+        if direction == "out" and (dst, port) in self.protected:
+            judgement = Judgement(Decision.ALLOWED)
+        else:
+            judgement = (
+                Judgement(Decision.UNKNOWN)
+                if held is None
+                else judge(held, direction, peer, proto, port)
+            )
+        now = self._clock()
+        if judgement.decision == Decision.BLOCKED:
+            drop = Drop(
+                direction="O" if direction == "out" else "I",
+                proto=proto,
+                src=source.packed,
+                dst=target.packed,
+                dst_port=port,
+                qualifier=judgement.qualifier,
+            )
+            self._tell("drops", drop)
+            return judgement
+        connection = Connection(
+            phase="new",
+            id=self._next_id,
+            proto=proto,
+            src=source.packed,
+            dst=target.packed,
+            src_port=32768 + self._next_id % 28_000,
+            dst_port=port,
+            decision=judgement.decision,
+            started=now,
+        )
+        self._next_id += 1
+        self._tell("connections", connection)
+        self._live[connection.id] = msgspec.structs.replace(
+            connection, bytes_to_dst=bytes_to_dst, bytes_to_src=bytes_to_src
+        )
+        if not stays_open:
+            self.end(connection.id)
+        return judgement
+
+    def end(self, id: int) -> None:
+        """The peers close a connection that stayed open."""
+        connection = self._live.pop(id)
+        ended = msgspec.structs.replace(
+            connection, phase="end", ended=self._clock(), closed=connection.proto == 6
+        )
+        self._tell("connections", ended)
+
+    def change_addresses(self, addresses: Iterable[str]) -> None:
+        """The host gets other addresses."""
+        self._interfaces = _interfaces_of(addresses)
+        self._tell("interface_changes", None)
+
+    def tamper(self, process_name: str) -> None:
+        """Somebody else changes the VEN's table."""
+        self.tampered = True
+        self._tell("foreign_changes", ForeignChange(process_name=process_name))
+
+    def _judge(self, connection: Connection) -> Judgement:
+        src, dst = str(ip_address(connection.src)), str(ip_address(connection.dst))
+        direction: Literal["in", "out"] = "out" if self._owns(src) else "in"
+        peer = dst if direction == "out" else src
+        return judge(self.applied[-1], direction, peer, connection.proto, connection.dst_port)
+
+    def _owns(self, address: str) -> bool:
+        return any(interface.address == address for interface in self._interfaces)
+
+    def _stream(self, name: str) -> _Queue[_Item]:
+        queue: _Queue[_Item] = _Queue()
+        self._queues.setdefault(name, []).append(queue)  # type: ignore[arg-type]
+        closed = queue.close
+
+        def close() -> None:
+            self._queues[name].remove(queue)  # type: ignore[arg-type]
+            closed()
+
+        queue.close = close  # type: ignore[method-assign]
+        return queue
+
+    def _tell(self, name: str, item: object) -> None:
+        for queue in self._queues.get(name, ()):
+            queue.put(item)
+
+
+class _Try(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line to the control socket: a connection is tried."""
+
+    src: str
+    dst: str
+    proto: int = 6
+    port: int
+    bytes_to_dst: int = 0
+    bytes_to_src: int = 0
+    stays_open: bool = False
+
+
+async def serve(kernel: SimulatedKernel, path: Path) -> asyncio.AbstractServer:
+    """Let other programs try connections through a Unix socket: one JSON object a line in, one
+    ``{"decision": "allowed", "qualifier": 0}`` out; or ``{"error": ...}``."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            try:
+                wish = msgspec.json.decode(line, type=_Try)
+                judgement = kernel.connect(**msgspec.structs.asdict(wish))
+                answer: dict[str, object] = {
+                    "decision": judgement.decision.name.lower(),
+                    "qualifier": judgement.qualifier,
+                }
+            except ValueError as error:
+                answer = {"error": str(error)}
+            writer.write(msgspec.json.encode(answer) + b"\n")
+            await writer.drain()
+        writer.close()
+
+    path.unlink(missing_ok=True)
+    return await asyncio.start_unix_server(talk, path)
+
+
+def _interfaces_of(addresses: Iterable[str]) -> list[Interface]:
+    found = []
+    for number, text in enumerate(addresses):
+        interface = ip_interface(text)
+        found.append(
+            Interface(
+                name=f"sim{number}",
+                address=str(interface.ip),
+                cidr_block=interface.network.prefixlen,
+                link_state="up",
+                kind="virtual",
+            )
+        )
+    return found
