@@ -38,7 +38,10 @@ class Host:
     def entered(self) -> Iterator[None]:
         """The calling thread is in this host's network: sockets that it opens and programs that
         it starts stay there."""
-        with Path("/proc/thread-self/ns/net").open() as home, (_NAMED / self.namespace).open() as there:
+        with (
+            Path("/proc/thread-self/ns/net").open() as home,
+            (_NAMED / self.namespace).open() as there,
+        ):
             _set_namespace(there.fileno())
             try:
                 yield
@@ -71,7 +74,9 @@ class Host:
             server.listen(64)
         return server
 
-    def connect(self, host: "Host", port: int, family: int = 4, timeout_s: float = 5) -> socket.socket:
+    def connect(
+        self, host: "Host", port: int, family: int = 4, timeout_s: float = 5
+    ) -> socket.socket:
         """A TCP connection to ``host``. Raises TimeoutError when packets are dropped."""
         with self.entered():
             client = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6)

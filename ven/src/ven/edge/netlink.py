@@ -37,7 +37,6 @@ _SOL_NETLINK = 270
 _NETLINK_ADD_MEMBERSHIP = 1
 _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
-_NETLINK_GET_STRICT_CHK = 12
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 
@@ -127,8 +126,8 @@ def messages(datagram: bytes) -> Iterator[Message]:
 class NetlinkSocket:
     """A netlink socket of the calling thread's network namespace, for requests or for events.
 
-    Never shared between threads: an answer is told by its sequence number, and an answer that the
-    caller does not expect is dropped.
+    One request at a time: an answer is known by its sequence number, and what nobody waits for any
+    more is dropped.
     """
 
     def __init__(
@@ -137,18 +136,15 @@ class NetlinkSocket:
         *,
         groups: Iterable[int] = (),
         receive_bytes: int = 1 << 20,
-        strict: bool = False,
     ) -> None:
         """``groups``: numbers of multicast groups to join. ``receive_bytes``: kernel memory for
-        what was not read yet. ``strict``: the kernel honours filters in dump requests."""
+        what was not read yet."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         self._sequence = 0
         try:
             self._resize(_SO_RCVBUFFORCE, socket.SO_RCVBUF, receive_bytes)
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
-            if strict:
-                self._socket.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
             self._socket.bind((0, 0))
             for group in groups:
                 self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
@@ -161,6 +157,11 @@ class NetlinkSocket:
             self._socket.setsockopt(socket.SOL_SOCKET, forced, size)
         except PermissionError:  # without CAP_NET_ADMIN the system's maximum holds
             self._socket.setsockopt(socket.SOL_SOCKET, polite, size)
+
+    @property
+    def port(self) -> int:
+        """The address of this socket, by which others' messages name who caused them."""
+        return int(self._socket.getsockname()[0])
 
     def fileno(self) -> int:
         """Descriptor to wait on."""

@@ -71,6 +71,11 @@ class Firewall:
         """Give the socket back; the table stays."""
         self._netlink.close()
 
+    @property
+    def port(self) -> int:
+        """The netlink port of our own commits, except those by ``nft``."""
+        return self._netlink.port
+
     def apply(self, desired: Ruleset | None) -> None:
         """Make the kernel hold exactly ``desired`` (None: no table) in one transaction.
 
@@ -83,14 +88,17 @@ class Firewall:
                 self.remove()
                 return
             missing = self._settings.apply()
-            self._replace(desired)
+            try:
+                self._replace(desired)
+            except NetlinkError as error:
+                raise KernelRefused(f"netlink: {error.strerror}") from None
             if missing:  # conntrack was not loaded before the first rule that asks for it
                 self._settings.apply()
 
     def _replace(self, desired: Ruleset) -> None:
         if self._held is not None and not self._rules_intact():
             self._held = None
-        held = self._held
+        held, generation = self._held, self._generation
         if held is not None:
             changes = member_changes(held, desired)
             try:
@@ -105,7 +113,7 @@ class Firewall:
         try:
             self._load(desired, None)
         except KernelRefused:
-            self._held = held
+            self._held = held if self._current_generation() == generation else None
             raise
 
     def _load(self, desired: Ruleset, held: Ruleset | None) -> None:
