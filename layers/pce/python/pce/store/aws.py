@@ -3,6 +3,7 @@
 boto3 and pynamodb are not imported here: both together would double a cold start.
 """
 
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,10 @@ _CONFIG = botocore.config.Config(
 )
 
 
+_CREATING = threading.Lock()
+"""A botocore session may not create two clients at the same time; the clients are thread-safe."""
+
+
 @lru_cache(maxsize=1)
 def _session() -> botocore.session.Session:
     return botocore.session.Session()
@@ -26,9 +31,10 @@ def _session() -> botocore.session.Session:
 
 def aws_client(service: str, region: str, endpoint_url: str | None = None) -> Any:
     """A botocore client. ``AWS_ENDPOINT_URL`` in the environment is honoured by botocore itself."""
-    return _session().create_client(
-        service, region_name=region, endpoint_url=endpoint_url, config=_CONFIG
-    )
+    with _CREATING:
+        return _session().create_client(
+            service, region_name=region, endpoint_url=endpoint_url, config=_CONFIG
+        )
 
 
 def error_code(error: ClientError) -> str:

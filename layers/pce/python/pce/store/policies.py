@@ -59,9 +59,11 @@ class PolicyStore:
 
     def document(self, org_id: OrgId, etag: str) -> PolicyDocument | None:
         """A document by its etag, or None. One read, or none when it is in memory."""
-        if (org_id, etag) in self._cache:
-            self._cache.move_to_end((org_id, etag))
-            return self._cache[org_id, etag]
+        # Taken out and put in again at the end: handlers may run in threads of one process.
+        known = self._cache.pop((org_id, etag), None)
+        if known is not None:
+            self._cache[org_id, etag] = known
+            return known
         item = self._get(f"{org_id}#documents", etag)
         if item is None:
             return None
