@@ -45,7 +45,7 @@ _ANY = {"0.0.0.0", "::"}  # noqa: S104 - not bound here, only recognized
 ORG_NAME = "local"
 
 ORG_CREATE_TIMEOUT_S = 20.0
-"""What the function is told it has."""
+"""More than its time-out on AWS, because the store has just begun to work."""
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ async def serving(
             function_environment(config, state, key, store.url, loopback_url, queue_urls)
         )
         functions.load(routes.functions())
-        document = {**_first_org(state, functions), **_addresses(config, str(ca_file))}
+        document = {**await _first_org(state, functions), **_addresses(config, str(ca_file))}
 
         stop_by = 0.0
 
@@ -153,17 +153,17 @@ async def _serve_public(
         raise StartError(f"cannot listen: {error}; choose another --port") from error
 
 
-def _first_org(state: StateDir, functions: Functions) -> dict[str, Any]:
+async def _first_org(state: StateDir, functions: Functions) -> dict[str, Any]:
     """What ``credentials.json`` says; at the first start, create the org that it is about."""
     document = state.credentials()
     if document:
         return document
     try:
         event = {"name": ORG_NAME}
-        created = functions.call(routes.ORG_CREATE, event, ORG_CREATE_TIMEOUT_S)
+        created = await functions.invoke(routes.ORG_CREATE, event, ORG_CREATE_TIMEOUT_S)
         wanted = ("org_id", "api_key", "api_secret", "activation_code")
         return {name: created[name] for name in wanted}
-    except (HandlerFailed, KeyError, TypeError) as error:
+    except (HandlerFailed, TimeoutError, KeyError, TypeError) as error:
         raise StartError(f"the first org could not be created: {error}") from error
 
 

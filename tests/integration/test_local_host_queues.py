@@ -40,6 +40,11 @@ def handled(host, function, case):
     ]
 
 
+def test_message_of_the_first_start_is_not_lost(host):
+    """What org_create queues, before anything is served, is handled like any other."""
+    assert wait_until(lambda: handled(host, "policy_compile", "first org"))
+
+
 def test_event_has_the_shape_of_sqs(host, client):
     """Every field that Lambda's SQS event source documents."""
     send(client, "bolts", {"case": "shape"})
