@@ -83,9 +83,9 @@ class ConnectionEvents:
                 return Drained(items, lost=lost)
             for message in messages(datagram):
                 if message.kind == _DESTROY:
-                    connection = _connection(message.body, "end")
+                    connection = decode_connection(message.body, "end")
                 elif message.kind == _NEW and message.flags & NLM_F_CREATE:
-                    connection = _connection(message.body, "new")
+                    connection = decode_connection(message.body, "new")
                 else:
                     continue
                 if connection is not None:
@@ -103,7 +103,7 @@ def dump() -> Iterator[Connection]:
     Raises NetlinkError with EINTR at the end when the table was changed so that some may be
     missing."""
     for body in _dump_bodies():
-        connection = _connection(body, "live")
+        connection = decode_connection(body, "live")
         if connection is not None:
             yield connection
 
@@ -155,8 +155,15 @@ class Endpoints:
             self.icmp_type, self.icmp_code = protocol[kind][0], protocol[code][0]
 
 
-def _connection(body: bytes, phase: Literal["new", "end", "live"]) -> Connection | None:
-    """None when the message lacks what every connection has."""
+def decode_connection(body: bytes, phase: Literal["new", "end", "live"]) -> Connection | None:
+    """From the body of a message; None when it is not what every connection looks like."""
+    try:
+        return _connection(body, phase)
+    except (KeyError, IndexError, struct.error, ValueError):
+        return None
+
+
+def _connection(body: bytes, phase: Literal["new", "end", "live"]) -> Connection:
     original = reply = b""
     mark = identifier = 0
     to_dst = to_src = 0
@@ -182,10 +189,7 @@ def _connection(body: bytes, phase: Literal["new", "end", "live"]) -> Connection
             ended = int.from_bytes(times[2]) / 1e9 if 2 in times and phase == "end" else None
         elif kind == _PROTOINFO and phase != "new":
             closed = _said_goodbye(payload)
-    try:
-        opened, answered = Endpoints(original), Endpoints(reply)
-    except (KeyError, IndexError, struct.error):
-        return None
+    opened, answered = Endpoints(original), Endpoints(reply)
     decision, qualifier = decision_of(mark)
     return Connection(
         phase=phase,

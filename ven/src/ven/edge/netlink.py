@@ -249,7 +249,7 @@ class NetlinkSocket:
                 if sequence != self._sequence:
                     continue
                 if kind in (_NLMSG_DONE, _NLMSG_ERROR):
-                    _raise_error(body, flags, sequence)
+                    raise_error(body, flags, sequence)
                     return
                 yield Message(kind, flags, port, body)
 
@@ -265,7 +265,7 @@ class NetlinkSocket:
                 start += (length + 3) & ~3
                 if kind != _NLMSG_ERROR:
                     continue
-                _raise_error(body, flags, sequence)
+                raise_error(body, flags, sequence)
                 if sequence == last:
                     return
 
@@ -274,7 +274,7 @@ def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return _HEADER.pack(16 + len(body), kind, flags, sequence, 0) + body
 
 
-def _raise_error(body: bytes, flags: int, sequence: int) -> None:
+def raise_error(body: bytes, flags: int, sequence: int) -> None:
     """Raise what NLMSG_ERROR or NLMSG_DONE carries; an error number of 0 is an acknowledgement."""
     (number,) = struct.unpack_from("=i", body) if len(body) >= 4 else (0,)
     if number == 0:

@@ -90,48 +90,55 @@ class DropLog:
                 return Drained(items, lost=lost)
             for message in messages(datagram):
                 if message.kind == _PACKET:
-                    drop = self._drop(message.body)
+                    self._follow(message.body)
+                    drop = decode_drop(message.body)
                     if drop is not None:
                         items.append(drop)
         return Drained(items, lost=lost, more=True)
 
-    def _drop(self, body: bytes) -> Drop | None:
-        packet = prefix = b""
-        hook = -1
+    def _follow(self, body: bytes) -> None:
         for kind, payload in attributes(body, NETFILTER_HEADER_BYTES):
-            if kind == _PACKET_HEADER:
-                hook = payload[2]
-            elif kind == _PAYLOAD:
-                packet = payload
-            elif kind == _PREFIX:
-                prefix = payload.rstrip(b"\0")
-            elif kind == _SEQUENCE:
-                (number,) = struct.unpack(">I", payload)
+            if kind == _SEQUENCE:
+                number = int.from_bytes(payload)
                 if self._expected is not None:
                     self.lost += (number - self._expected) & 0xFFFFFFFF
                 self._expected = (number + 1) & 0xFFFFFFFF
-        reason = LOG_PREFIXES.get(prefix.decode(errors="replace"))
-        ends = packet_ends(packet)
-        if reason is None or ends is None:
-            return None  # another program logs to our group, or a packet is cut short
-        direction, qualifier = reason
-        # A packet of an inbound connection that goes out is an answer: its source is the responder.
-        ends = ends if (hook == _HOOK_IN) == (direction == "in") else ends.turned()
-        return Drop(
-            direction="I" if direction == "in" else "O",
-            proto=ends.proto,
-            src=ends.src,
-            dst=ends.dst,
-            dst_port=ends.dst_port,
-            icmp_type=ends.icmp_type,
-            icmp_code=ends.icmp_code,
-            decision=Decision.BLOCKED,
-            qualifier=qualifier,
-        )
 
     def close(self) -> None:
         """Stop listening; the group is free again."""
         self._netlink.close()
+
+
+def decode_drop(body: bytes) -> Drop | None:
+    """From the body of a logged packet; None when another program logs to our group, or when the
+    packet is cut short."""
+    packet = prefix = b""
+    hook = -1
+    for kind, payload in attributes(body, NETFILTER_HEADER_BYTES):
+        if kind == _PACKET_HEADER and len(payload) >= 3:
+            hook = payload[2]
+        elif kind == _PAYLOAD:
+            packet = payload
+        elif kind == _PREFIX:
+            prefix = payload.rstrip(b"\0")
+    reason = LOG_PREFIXES.get(prefix.decode(errors="replace"))
+    ends = packet_ends(packet)
+    if reason is None or ends is None:
+        return None
+    direction, qualifier = reason
+    # A packet of an inbound connection that goes out is an answer: its source is the responder.
+    ends = ends if (hook == _HOOK_IN) == (direction == "in") else ends.turned()
+    return Drop(
+        direction="I" if direction == "in" else "O",
+        proto=ends.proto,
+        src=ends.src,
+        dst=ends.dst,
+        dst_port=ends.dst_port,
+        icmp_type=ends.icmp_type,
+        icmp_code=ends.icmp_code,
+        decision=Decision.BLOCKED,
+        qualifier=qualifier,
+    )
 
 
 class PacketEnds(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,347 @@
+"""From a policy document to the text and the set contents of the table ``inet ven``."""
+
+import re
+import socket
+from ipaddress import ip_address, ip_network
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pce.policy.traffic import Traffic
+from pce.policy.traffic import service_matches as means
+from ven.core.ruleset import (
+    AddressSet,
+    BadPolicy,
+    Endpoint,
+    Ruleset,
+    compile_ruleset,
+    member_changes,
+    members_text,
+    service_matches,
+    transaction,
+    volatile_chains,
+)
+from ven_protocol.messages import EnforcementMode
+from ven_protocol.policy import PolicyDocument, Rule, RuleAction, Service
+
+ANY = Service(proto=-1)
+HTTPS = Service(proto=6, port=443)
+
+
+def rule(
+    id: str, action: RuleAction, peers: list[str], services: list[Service], direction: str = "in"
+) -> Rule:
+    return Rule(id=id, direction=direction, action=action, peers=peers, services=services)  # type: ignore[arg-type]
+
+
+def document(
+    sets: dict[str, list[str]],
+    rules: list[Rule],
+    mode: EnforcementMode = "full",
+    block_ipv6_in_full: bool = False,
+) -> PolicyDocument:
+    return PolicyDocument(
+        mode=mode,
+        visibility="flow_summary",
+        sets=sets,
+        rules=rules,
+        block_ipv6_in_full=block_ipv6_in_full,
+    )
+
+
+def compiled(*arguments: object, **named: object) -> Ruleset:
+    ruleset = compile_ruleset(document(*arguments, **named))  # type: ignore[arg-type]
+    assert ruleset is not None
+    return ruleset
+
+
+def chain(ruleset: Ruleset, name: str) -> list[str]:
+    """The rules of one chain."""
+    found = re.search(rf"chain {name} \{{\n(.*?)\n    \}}", ruleset.chains, re.DOTALL)
+    assert found
+    return [line.strip() for line in found[1].splitlines()]
+
+
+def contents(ruleset: Ruleset) -> dict[str, list[str]]:
+    return {name: list(members_text(found)) for name, found in ruleset.sets.items()}
+
+
+def test_idle_means_no_table() -> None:
+    """The host's firewall is not ours in mode idle."""
+    assert compile_ruleset(document({}, [], mode="idle")) is None
+
+
+def test_members_are_sorted_into_hash_and_interval_sets_by_family() -> None:
+    """Addresses go to hash sets; prefixes and ranges go to interval sets, joined where they touch;
+    a range of one address is an address."""
+    ruleset = compiled(
+        {
+            "s": [
+                "10.0.0.1",
+                "10.1.0.0/16",
+                "10.2.0.0-10.2.0.9",
+                "10.9.9.9/32",
+                "fd00::1",
+                "fd01::/16",
+            ]
+        },
+        [rule("r", "allow", ["s"], [ANY])],
+    )
+    assert contents(ruleset) == {
+        "a4_s": ["10.0.0.1", "10.9.9.9"],
+        "r4_s": ["10.1.0.0-10.2.0.9"],
+        "a6_s": ["fd00::1"],
+        "r6_s": ["fd01::-fd01:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+    }
+
+
+def test_only_sets_that_rules_use_reach_the_kernel() -> None:
+    """A set that nobody names, and a set without members, cost nothing."""
+    ruleset = compiled({"used": [], "unused": ["10.0.0.1"]}, [rule("r", "allow", ["used"], [ANY])])
+    assert ruleset.sets == {}
+    assert chain(ruleset, "judge_in")[:-1] == []
+
+
+def test_a_rule_without_peers_or_services_selects_nothing() -> None:
+    """Empty is nobody, never everybody."""
+    sets = {"s": ["10.0.0.1"]}
+    for empty in (rule("r", "allow", [], [ANY]), rule("r", "allow", ["s"], [])):
+        assert compiled(sets, [empty]).rules == 0
+
+
+@pytest.mark.parametrize(
+    "member", ["10.0.0.256", "web", "10.0.0.9-10.0.0.5", "10.0.0.1/24", "", "::1-10.0.0.1"]
+)
+def test_a_member_that_is_no_address_is_named(member: str) -> None:
+    """The error says which set and which member."""
+    with pytest.raises(BadPolicy, match="'web servers'") as caught:
+        compiled({"web servers": [member]}, [rule("r", "allow", ["web servers"], [ANY])])
+    assert repr(member) in str(caught.value)
+
+
+def test_a_rule_that_names_a_missing_set_is_refused() -> None:
+    """Absent is not empty: such a document is broken, and enforcing half of it would be too."""
+    with pytest.raises(BadPolicy, match="'gone'"):
+        compiled({}, [rule("r", "deny", ["gone"], [ANY])])
+
+
+def test_names_from_the_policy_cannot_speak_to_nft() -> None:
+    """Whatever set and rule ids hold, the text has no more statements than for plain ones."""
+    evil = 'x"; } } flush ruleset; table inet y { chain z { #'
+    plain = compiled({"s": ["10.0.0.1"]}, [rule("r", "allow", ["s"], [ANY])])
+    ruleset = compiled({evil: ["10.0.0.1"]}, [rule(evil + "\n", "allow", [evil], [ANY])])
+    text = transaction(ruleset, None, 1, "a")
+    assert "flush ruleset" not in text
+    assert len(text.splitlines()) == len(transaction(plain, None, 1, "a").splitlines())
+    assert text.count('"') == transaction(plain, None, 1, "a").count('"')
+
+
+def test_tiers_come_strongest_first_and_the_default_last() -> None:
+    """Override deny, allow, deny, then what the mode says."""
+    rules = [rule(action, action, ["s"], [ANY]) for action in ("deny", "allow", "override_deny")]
+    for mode, default in (
+        ("full", "refused"),
+        ("selective", "allowed"),
+        ("visibility_only", "allowed"),
+    ):
+        lines = chain(compiled({"s": ["10.0.0.1"]}, rules, mode=mode), "judge_in")
+        comments = [re.findall(r'comment "(\w+)"', line) for line in lines]
+        assert comments == [["override_deny"], ["allow"], ["deny"], []]
+        targets = [line.split("goto ")[1].split()[0] for line in lines]
+        denied = "allowed" if mode == "visibility_only" else "refused"
+        assert targets == [denied, "allowed", denied, default]
+
+
+def test_ipv6_is_left_out_when_full_enforcement_blocks_it() -> None:
+    """No rule speaks of IPv6, so the default drops it; other modes are not concerned."""
+    sets = {"s": ["10.0.0.1", "fd00::1", "fd00::/8"]}
+    rules = [rule("r", "allow", ["s"], [ANY])]
+    assert set(compiled(sets, rules, block_ipv6_in_full=True).sets) == {"a4_s"}
+    selective = compiled(sets, rules, mode="selective", block_ipv6_in_full=True)
+    assert set(selective.sets) == {"a4_s", "a6_s", "r6_s"}
+
+
+def test_lifelines_come_before_every_rule_of_the_policy() -> None:
+    """A policy error cannot cut the VEN off from its PCE."""
+    policy = document({"s": ["0.0.0.0/0"]}, [rule("r", "override_deny", ["s"], [ANY], "out")])
+    lifelines = [
+        Endpoint("10.0.0.200", 6, 443),
+        Endpoint("10.0.0.201", 6, 443),
+        Endpoint("fd00::9", 6, 443),
+    ]
+    ruleset = compile_ruleset(policy, lifelines)
+    assert ruleset is not None
+    first, second, override, _default = chain(ruleset, "judge_out")
+    assert "@lifeline4_6_443" in first and "@lifeline6_6_443" in second
+    assert 'comment "r"' in override
+    assert contents(ruleset)["lifeline4_6_443"] == ["10.0.0.200", "10.0.0.201"]
+
+
+def test_flow_off_reports_no_refused_packets() -> None:
+    """Neither logged nor counted, still dropped."""
+    policy = PolicyDocument(mode="full", visibility="flow_off", sets={}, rules=[])
+    ruleset = compile_ruleset(policy)
+    assert ruleset is not None
+    assert chain(ruleset, "refused") == ["jump stamp", "drop"]
+
+
+def test_a_verdict_never_stands_behind_a_counting_set() -> None:
+    """A full set ends its rule, and a drop behind it would not happen."""
+    ruleset = compiled({}, [])
+    for side in ("a", "b"):
+        for line in chain(ruleset, f"count_{side}"):
+            assert "update @" in line
+            assert not re.search(r"\b(drop|accept|goto|jump)\b", line)
+    assert chain(ruleset, "refused")[-1] == "drop"
+
+
+# --- services
+
+
+def matches(lines: list[str], traffic: Traffic) -> bool:
+    """What the kernel does with the expressions that :func:`service_matches` writes."""
+    for line in lines:
+        if line == "":
+            return True
+        protocols = re.match(r"meta l4proto (?:\{ (.*?) \}|(\d+)) ", line)
+        assert protocols
+        if traffic.proto not in map(int, (protocols[1] or protocols[2]).split(", ")):
+            continue
+        ports = re.search(r"ct (reply proto-src|original proto-dst) \{ (.*?) \} $", line)
+        if ports is None:
+            return True
+        if ports[1] == "reply proto-src":
+            value = traffic.port or 0
+        else:
+            value = (traffic.icmp_type or 0) << 8 | (traffic.icmp_code or 0)
+        for part in ports[2].split(", "):
+            first, _, last = part.partition("-")
+            if int(first) <= value <= int(last or first):
+                return True
+    return False
+
+
+bytes_ = st.one_of(st.none(), st.integers(0, 255))
+small_ports = st.sampled_from([0, 1, 79, 80, 81, 443, 65535])
+protocols = st.sampled_from([1, 6, 17, 47, 132])
+services = st.builds(
+    Service,
+    proto=st.one_of(st.just(-1), protocols),
+    port=st.one_of(st.none(), small_ports),
+    to_port=st.one_of(st.none(), st.just(65535)),
+    icmp_type=st.one_of(st.none(), st.sampled_from([0, 3, 8])),
+    icmp_code=st.one_of(st.none(), st.sampled_from([0, 1])),
+)
+connections = st.one_of(
+    st.builds(Traffic, proto=st.sampled_from([6, 17, 132]), port=small_ports),
+    st.builds(
+        Traffic,
+        proto=st.just(1),
+        icmp_type=st.sampled_from([0, 3, 8]),
+        icmp_code=st.sampled_from([0, 1]),
+    ),
+    st.builds(Traffic, proto=st.just(47)),
+)
+
+
+@given(st.lists(services, max_size=4), connections)
+def test_services_match_what_the_policy_engine_says(found: list[Service], traffic: Traffic) -> None:
+    """The kernel's expressions and the definition of a service agree."""
+    assert matches(service_matches(found, 4), traffic) == any(means(s, traffic) for s in found)
+
+
+# --- changes
+
+addresses = st.integers(0, 40).map(lambda n: str(ip_address("10.0.0.0") + n))
+prefixes = st.tuples(st.integers(0, 15), st.integers(28, 31)).map(
+    lambda p: str(ip_network((f"10.0.0.{p[0] * 16}", p[1]), strict=False))
+)
+members = st.lists(st.one_of(addresses, prefixes), min_size=1, max_size=12, unique=True)
+
+
+def covered(ruleset: Ruleset) -> set[int]:
+    """Last byte of every address in the sets."""
+    found: set[int] = set()
+    for kept in ruleset.sets.values():
+        for member in kept.members:
+            found.update(range(member[3], member[-1] + 1))
+    return found
+
+
+@given(members)
+def test_the_sets_hold_exactly_the_members(given_members: list[str]) -> None:
+    """Every address of every member, no other, however they overlap; ranges never touch."""
+    ruleset = compiled({"s": given_members}, [rule("r", "allow", ["s"], [ANY])])
+    networks = [ip_network(member) for member in given_members]
+    assert covered(ruleset) == {int(a) & 255 for network in networks for a in network}
+    if "r4_s" in ruleset.sets:
+        ranges = sorted(ruleset.sets["r4_s"].members)
+        for before, after in pairwise(ranges):
+            assert int.from_bytes(before[4:]) + 1 < int.from_bytes(after[:4])
+
+
+@given(members, members)
+def test_a_member_change_leads_to_the_desired_sets(before: list[str], after: list[str]) -> None:
+    """Removing and adding what it says gives the desired members, and it touches no other."""
+    rules = [rule("r", "allow", ["s"], [ANY])]
+    held, desired = compiled({"s": before}, rules), compiled({"s": after}, rules)
+    changes = member_changes(held, desired)
+    if changes is None:
+        assert held.sets.keys() != desired.sets.keys()
+        return
+    for name, new in desired.sets.items():
+        removed, added = changes.get(name, (frozenset(), frozenset()))
+        assert removed <= held.sets[name].members
+        assert (held.sets[name].members - removed) | added == new.members
+        assert not removed & added
+
+
+def test_a_changed_rule_is_more_than_a_member_change() -> None:
+    """Rules go through a whole transaction."""
+    sets = {"s": ["10.0.0.1"]}
+    held = compiled(sets, [rule("r", "allow", ["s"], [ANY])])
+    assert member_changes(held, compiled(sets, [rule("r", "allow", ["s"], [HTTPS])])) is None
+
+
+def test_a_transaction_sends_only_sets_that_differ() -> None:
+    """Unchanged contents stay in the kernel, gone sets go, and the counting sets are not lost."""
+    rules = [rule("r", "allow", ["same", "other"], [ANY]), rule("x", "allow", ["gone"], [ANY])]
+    sets = {"same": ["10.0.0.1"], "other": ["10.0.0.2"], "gone": ["10.0.0.3"]}
+    held = compiled(sets, rules)
+    desired = compiled(sets | {"other": ["10.0.0.4"]}, rules[:1])
+    text = transaction(desired, held, 2, "a")
+    assert "delete table" not in text
+    assert "set drops4_a" not in text
+    assert "delete set inet ven a4_gone" in text
+    assert "flush set inet ven a4_other" in text
+    assert "add element inet ven a4_other { 10.0.0.4 }" in text
+    assert "a4_same {" not in text
+
+
+def test_an_unknown_table_is_replaced_whole_in_one_transaction() -> None:
+    """Whatever was there goes, in the same transaction that brings the new."""
+    text = transaction(compiled({}, []), None, 2, "a")
+    lines = text.splitlines()
+    assert lines[:3] == ["add table inet ven", "delete table inet ven", "table inet ven {"]
+    assert text.count("table inet ven {") == 1
+
+
+def test_the_epoch_is_named_in_the_volatile_chains_only() -> None:
+    """A new epoch replaces two small chains, however many rules there are."""
+    assert "0x01200000" in volatile_chains(0x12, "a")
+    first = transaction(compiled({}, []), None, 0x12, "a")
+    second = transaction(compiled({}, []), None, 0x34, "a")
+    differing = [a for a, b in zip(first.splitlines(), second.splitlines(), strict=True) if a != b]
+    assert len(differing) == 2
+
+
+def test_members_are_written_as_nft_reads_them() -> None:
+    """Ranges with a dash, addresses alone, in order."""
+    packed = [socket.inet_aton(a) for a in ("10.0.0.9", "10.0.0.10", "10.0.0.1")]
+    assert list(members_text(AddressSet(4, False, frozenset(packed)))) == [
+        "10.0.0.1",
+        "10.0.0.9",
+        "10.0.0.10",
+    ]
