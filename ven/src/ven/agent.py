@@ -46,6 +46,7 @@ from ven.edge.http import (
     Pce,
     PceConnection,
     Refused,
+    RequestFailed,
     Unreachable,
     trust,
 )
@@ -154,7 +155,6 @@ class Agent:
             self._clock,
             on_batch=lambda batch: self._feed(coordination.BatchStored(batch)),
             on_error=self._fail,
-            workers=workers,
         )
         self._interfaces: list[Interface] = []
         self._services: tuple[list[OpenPort], list[Process]] = ([], [])
@@ -167,6 +167,8 @@ class Agent:
         self._last_heartbeat = ""
         self._refused_policy = ""
         self._status: Status | None = None
+        self.firewall_restore: FirewallRestore = "saved"
+        """What an unpairing leaves of the firewall; set before :meth:`run` returns ``unpaired``."""
         self.state = self._first_state(held)
 
     def stop(self) -> None:
@@ -284,7 +286,7 @@ class Agent:
     async def _send_heartbeat(self, done: tuple[str, ...]) -> None:
         try:
             reply = await self._request(self._pce.heartbeat, self._heartbeat(done))
-        except (Unreachable, Refused, AuthenticationRefused) as error:
+        except RequestFailed as error:
             _log.warning("heartbeat missed: %s", error)
             refused = isinstance(error, AuthenticationRefused)
             self._feed(coordination.HeartbeatMissed(refused))
@@ -339,7 +341,7 @@ class Agent:
         )
         try:
             reply = await self._request(self._pce.flows, body)
-        except (Unreachable, AuthenticationRefused, Refused) as error:
+        except RequestFailed as error:
             _log.warning("flow batch %d not taken: %s", seq, error)
             if isinstance(error, Refused) and error.status in UNREADABLE:
                 self._feed(coordination.FlowsUnreadable(seq))
@@ -355,7 +357,7 @@ class Agent:
     async def _fetch_policy(self, etag: str) -> None:
         try:
             reply = await self._request(self._pce.policy, etag)
-        except (Unreachable, Refused, AuthenticationRefused) as error:
+        except RequestFailed as error:
             _log.warning("policy not fetched: %s", error)
             self._feed(policy_state.FetchFailed())
         else:
@@ -402,7 +404,10 @@ class Agent:
             # The newest first: what the PCE's names no longer mean drops off in time.
             known = [*addresses, *(a for a in self._addresses if a not in addresses)]
             self._addresses = tuple(known[:KNOWN_ADDRESSES])
-            self._kernel.protect(self._addresses)
+            try:
+                self._kernel.protect(self._addresses)
+            except KernelRefused as error:
+                _log.error("the firewall does not let the PCE's new address through: %s", error)
             self._data.save_pce_addresses(self._addresses)
 
     # Tampering
@@ -483,7 +488,7 @@ class Agent:
                     uptime_seconds=uptime_s(), open_ports=ports, processes=processes
                 )
                 await self._request(self._pce.services, report)
-        except (Unreachable, Refused, AuthenticationRefused) as error:
+        except RequestFailed as error:
             _log.warning("%s report: %s", kind, error)
             self._feed(reports.ReportFailed(kind))
         else:
@@ -498,7 +503,8 @@ class Agent:
                 await self._best_effort("support report", self.send_support_report, action.id)
                 self._feed(actions.Finished(action.id))
             case "unpair":
-                message = Deactivate(firewall_restore=_restore(action))
+                self.firewall_restore = _restore(action)
+                message = Deactivate(firewall_restore=self.firewall_restore)
                 await self._best_effort("deactivation", self._pce.deactivate, message)
                 self._end("unpaired")
             case "restart":
@@ -541,7 +547,7 @@ class Agent:
         goodbye = self._work(Pce(self._identity, connection).goodbye, Goodbye())
         try:
             await asyncio.wait_for(goodbye, GOODBYE_TIMEOUT_S)
-        except (Unreachable, Refused, AuthenticationRefused, TimeoutError) as error:
+        except (RequestFailed, TimeoutError) as error:
             _log.warning("goodbye not heard: %s", repr(error))
 
     def _write_status(self) -> None:
@@ -583,7 +589,7 @@ class Agent:
         """A request whose failure is only logged."""
         try:
             await self._request(call, *arguments)
-        except (Unreachable, Refused, AuthenticationRefused) as error:
+        except RequestFailed as error:
             _log.warning("%s: %s", what, error)
 
     async def _work(self, call: Callable[..., _Result], *arguments: object) -> _Result:

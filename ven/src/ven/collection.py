@@ -7,7 +7,6 @@ in ``ven.core.coordination``.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from typing import Any
 
 from ven.core.flows import FlowLedger
@@ -38,7 +37,6 @@ class FlowCollection:
         clock: Clock,
         on_batch: Callable[[Batch], None],
         on_error: Callable[[BaseException], None],
-        workers: Executor,
     ) -> None:
         """``on_batch`` is told of batches that are stored before their window ends, because
         memory for it was used up."""
@@ -47,7 +45,6 @@ class FlowCollection:
         self._clock = clock
         self._on_batch = on_batch
         self._on_error = on_error
-        self._workers = workers
         self._readers: list[StreamReader[Any]] = []
         self.ledger = FlowLedger(clock.wall())
 
@@ -71,14 +68,8 @@ class FlowCollection:
         ledger = self.ledger
         start = ledger.window_start
         batches: list[Batch | None] = []
-        try:
-            # It waits for packets that are under way, hence not in the loop.
-            loop = asyncio.get_running_loop()
-            drops = await loop.run_in_executor(self._workers, self._kernel.counted_drops)
-            for drop in drops:
-                ledger.drop(drop, self._clock.wall())
-        except OSError as error:
-            _log.error("counted drops: %s", error)
+        for reader in self._readers:
+            reader.read_now()
         ledger.begin_dump()
         try:
             for number, connection in enumerate(self._kernel.dump(), 1):

@@ -137,6 +137,9 @@ class Kernel(Protocol):
     def intact(self) -> bool:
         """Whether the kernel still holds what :meth:`apply` put there; some milliseconds."""
 
+    def close(self) -> None:
+        """Give descriptors back; what is enforced stays enforced."""
+
     def listing(self) -> str:
         """The VEN's rules as text for people (support report); empty when there are none."""
 
@@ -147,11 +150,9 @@ class Kernel(Protocol):
         """All live connections, phase ``live``, streamed; 5 microseconds each."""
 
     def drops(self) -> Stream[Drop]:
-        """Start reading refused and would-be refused connections."""
-
-    def counted_drops(self) -> list[Drop]:
-        """Refused connections since the previous call that :meth:`drops` left out because there
-        were too many; each with its count. Milliseconds, 10 microseconds each."""
+        """Start reading refused connection attempts. When there are very many they come in
+        groups, and what was grouped last comes with the next draining, so drain once before a
+        flow report too."""
 
     def foreign_changes(self) -> Stream[ForeignChange]:
         """Start reading changes to our table that are not our own."""

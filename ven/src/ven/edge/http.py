@@ -59,15 +59,19 @@ COMPRESS_FROM_BYTES = 1_400
 _Reply = TypeVar("_Reply")
 
 
-class Unreachable(Exception):
+class RequestFailed(Exception):
+    """A request did not do what it was for; the subclass says whether repeating may help."""
+
+
+class Unreachable(RequestFailed):
     """No usable answer: network, TLS, time-out, 429 or 5xx. Trying again later may help."""
 
 
-class AuthenticationRefused(Exception):
+class AuthenticationRefused(RequestFailed):
     """401 ``invalid_agent_token``: the PCE does not know this VEN (any more)."""
 
 
-class Refused(Exception):
+class Refused(RequestFailed):
     """Another 4xx: the PCE understood and will not do it."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -148,9 +152,11 @@ class PceConnection:
         content_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Send and receive. Raises :class:`Unreachable`, :class:`AuthenticationRefused`,
-        :class:`Refused`. At most CONNECT_TIMEOUT_S + REPLY_TIMEOUT_S of silence, twice when a kept
-        connection turns out to be dead."""
+        """Send and receive; raises :class:`RequestFailed`, always as one of its kinds.
+
+        At most CONNECT_TIMEOUT_S + REPLY_TIMEOUT_S of silence, twice when a kept connection turns
+        out to be dead.
+        """
         sent = {"accept-encoding": "gzip", "user-agent": f"ven/{VERSION}", **(headers or {})}
         if self._token:
             sent["authorization"] = f"Bearer {self._token}"

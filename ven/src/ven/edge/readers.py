@@ -35,6 +35,15 @@ class StreamReader(Generic[_Item]):
         self._timer: asyncio.Handle | None = None
         self._loop.add_reader(stream.fileno(), self._readable)
 
+    def read_now(self) -> None:
+        """Hand over what is there, without waiting."""
+        try:
+            drained = self._stream.drain()
+            if drained.items or drained.lost:
+                self._handle(drained)
+        except Exception as error:
+            self._on_error(error)
+
     def close(self) -> None:
         """Stop reading and close the stream."""
         self._loop.remove_reader(self._stream.fileno())

@@ -175,8 +175,8 @@ class SimulatedKernel:
     def drops(self) -> Stream[Drop]:
         return self._stream("drops")
 
-    def counted_drops(self) -> list[Drop]:
-        return []
+    def close(self) -> None:
+        pass
 
     def foreign_changes(self) -> Stream[ForeignChange]:
         return self._stream("foreign_changes")

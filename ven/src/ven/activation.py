@@ -1,0 +1,146 @@
+"""Becoming a VEN, and ceasing to be one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from ven.configuration import Identity, Server
+from ven.core.kernel import Kernel
+from ven.edge.files import DataDirectory, NotActivated
+from ven.edge.host import machine_id
+from ven.edge.http import Pce, PceConnection, RequestFailed, activate, trust
+from ven_protocol.messages import (
+    Activate,
+    Deactivate,
+    EnforcementMode,
+    HostFacts,
+)
+from ven_protocol.policy import PolicyDocument, Rule, Service
+
+MODES: dict[str, EnforcementMode] = {
+    "idle": "idle",
+    "visibility_only": "visibility_only",
+    "illuminated": "visibility_only",
+    "selective": "selective",
+    "full": "full",
+    "enforced": "full",
+}
+"""Words for the enforcement mode, the older ones of operators' scripts among them."""
+
+
+RESTORES: dict[str, Literal["recommended", "saved", "open"]] = {
+    "recommended": "recommended",
+    "saved": "saved",
+    "open": "open",
+}
+
+_ANYBODY = "anybody"
+SSH_AND_ICMP_ONLY = PolicyDocument(
+    mode="full",
+    visibility="flow_off",
+    sets={_ANYBODY: ["0.0.0.0/0", "::/0"]},
+    rules=[
+        Rule(
+            id="ssh-and-icmp",
+            direction="in",
+            action="allow",
+            peers=[_ANYBODY],
+            services=[Service(proto=6, port=22), Service(proto=1), Service(proto=58)],
+        ),
+        Rule(
+            id="outbound",
+            direction="out",
+            action="allow",
+            peers=[_ANYBODY],
+            services=[Service(proto=-1)],
+        ),
+    ],
+)
+"""What ``unpair recommended`` leaves behind until the host is started again."""
+
+
+class AlreadyActivated(Exception):
+    """The data directory belongs to a VEN that is paired."""
+
+
+def become_ven(
+    data: DataDirectory,
+    kernel: Kernel,
+    host: HostFacts,
+    server: Server,
+    activation_code: str,
+    ca_file: Path | None = None,
+    mode: EnforcementMode | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Identity:
+    """Exchange the activation code for an identity and keep it.
+
+    Raises :class:`AlreadyActivated`, OSError for an unreadable CA file, and what a request raises.
+    One request, never repeated: an activation code may be good for one use.
+    """
+    data.create()
+    try:
+        paired = data.identity()
+    except NotActivated:
+        pass
+    else:
+        raise AlreadyActivated(f"{data.path} is {paired.ven_href} of {paired.server}; unpair first")
+    trusted = str(ca_file.resolve()) if ca_file else ""
+    connection = PceConnection(server, trust(trusted))
+    message = Activate(
+        activation_code=activation_code,
+        host=host,
+        interfaces=kernel.interfaces(),
+        machine_id=machine_id(),
+        enforcement_mode=mode,
+        labels=dict(labels or {}),
+    )
+    try:
+        activated = activate(connection, message)
+    finally:
+        connection.close()
+    identity = Identity(
+        server=str(server),
+        ca_file=str(data.save_ca(ca_file.read_bytes())) if ca_file else "",
+        ven_href=activated.ven_href,
+        workload_href=activated.workload_href,
+        agent_token=activated.agent_token,
+        settings=activated.settings,
+    )
+    data.save_identity(identity)
+    return identity
+
+
+def connect_once(identity: Identity) -> Pce:
+    """A connection for a single request from the command line. Raises Unreachable."""
+    server = Server.parse(identity.server)
+    return Pce(identity, PceConnection(server, trust(identity.ca_file), identity.agent_token))
+
+
+def leave(data: DataDirectory, kernel: Kernel, restore: str) -> str:
+    """Tell the PCE and take the VEN off this host; the agent must not be running.
+
+    Returns why the PCE could not be told, or "": the host is left either way. Raises
+    :class:`~ven.edge.files.NotActivated` and :class:`~ven.core.kernel.KernelRefused`.
+    """
+    identity = data.identity()
+    why = ""
+    try:
+        connect_once(identity).deactivate(Deactivate(firewall_restore=RESTORES[restore]))
+    except RequestFailed as error:
+        why = str(error)
+    clear(data, kernel, restore)
+    return why
+
+
+def clear(data: DataDirectory, kernel: Kernel, restore: str) -> None:
+    """Leave the firewall as ``restore`` says and forget who this VEN was.
+
+    ``recommended``: only SSH and ICMP come in. Anything else: as it was before pairing, because
+    the VEN only ever added a table of its own. Raises :class:`~ven.core.kernel.KernelRefused`.
+    """
+    if restore == "recommended":
+        kernel.apply(SSH_AND_ICMP_ONLY)
+    else:
+        kernel.remove()
+    data.forget_all()

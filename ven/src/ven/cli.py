@@ -1,0 +1,403 @@
+"""The ``ven`` command. Exit status 0: done; 1: could not; 2: wrong use.
+
+::
+
+    ven --data-dir D activate --management-server HOST:PORT --activation-code CODE
+    ven --data-dir D start [--foreground]
+    ven --data-dir D stop | status | suspend | unsuspend | workloads | connectivity-test
+    ven --data-dir D unpair recommended|saved|open
+    ven --data-dir D gen-supportreport [--upload] [--output FILE]
+
+Modules that only one subcommand needs are imported by it: the agent's memory is what ``start``
+imports.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ven.configuration import (
+    DATA_DIRECTORY_VARIABLE,
+    DEFAULT_DATA_DIRECTORY,
+    VERSION,
+    InvalidServer,
+    Server,
+)
+from ven.core.kernel import Kernel, KernelRefused
+from ven.edge.files import AlreadyRunning, DataDirectory, NotActivated
+from ven.edge.host import host_facts
+from ven.edge.http import RequestFailed
+from ven.edge.simulated import SimulatedKernel, serve
+
+STOP_TIMEOUT_S = 20
+"""For goodbye (4 s) and a request that was under way."""
+START_TIMEOUT_S = 20
+UNIT = "ven.service"
+AGENT_THREADS = 3
+"""One request, one kernel change, one look at processes at a time."""
+
+
+class CannotDo(Exception):
+    """The command makes no sense now; the text says why and what to do."""
+
+
+EXPECTED = (
+    *(CannotDo, NotActivated, AlreadyRunning, InvalidServer),
+    *(RequestFailed, KernelRefused, OSError),
+)
+"""What can go wrong without being a bug; its text says all that a person needs."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace, DataDirectory], int] = options.command
+    try:
+        return command(options, DataDirectory(options.data_dir))
+    except EXPECTED as error:
+        print(f"ven: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ven", description="Virtual Enforcement Node for Linux.")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(os.environ.get(DATA_DIRECTORY_VARIABLE) or DEFAULT_DATA_DIRECTORY),
+        help=f"where this VEN keeps what it knows (default: ${DATA_DIRECTORY_VARIABLE} or"
+        f" {DEFAULT_DATA_DIRECTORY})",
+    )
+    parser.add_argument(
+        "--simulate", action="store_true", help="use a kernel in memory; needs no root"
+    )
+    parser.add_argument(
+        "--simulated-host",
+        metavar="NAME=ADDRESS/PREFIX[,ADDRESS/PREFIX...]",
+        default="",
+        help="name and addresses of the simulated host; implies --simulate",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    activate = commands.add_parser("activate", help="pair this host with a PCE")
+    activate.add_argument("--management-server", required=True, metavar="HOST:PORT")
+    activate.add_argument("--activation-code", required=True, metavar="CODE")
+    activate.add_argument("--ca-file", type=Path, metavar="FILE", help="the PCE's private CA")
+    activate.add_argument("--mode", metavar="MODE", help="idle, visibility_only, selective or full")
+    activate.add_argument("--label", action="append", default=[], metavar="KEY=VALUE")
+    activate.set_defaults(command=_activate)
+
+    start = commands.add_parser("start", help="enforce and report")
+    start.add_argument("--foreground", action="store_true", help="stay until stopped")
+    start.set_defaults(command=_start)
+
+    unpair = commands.add_parser("unpair", help="leave the PCE for good")
+    unpair.add_argument("restore", choices=("recommended", "saved", "open"))
+    unpair.set_defaults(command=_unpair)
+
+    report = commands.add_parser("gen-supportreport", help="collect what support needs to see")
+    report.add_argument("--upload", action="store_true", help="send it to the PCE")
+    report.add_argument("--output", type=Path, metavar="FILE")
+    report.set_defaults(command=_support_report)
+
+    for name, command, text in (
+        ("stop", _stop, "stop enforcing changes and say goodbye; the policy stays in force"),
+        ("status", _status, "show what the VEN does"),
+        ("suspend", _suspend, "remove all rules and stop, until unsuspend"),
+        ("unsuspend", _unsuspend, "enforce again and start"),
+        ("connectivity-test", _connectivity_test, "try to reach the PCE, step by step"),
+        ("workloads", _workloads, "show the workload that this host is"),
+        ("version", _version, "show the version"),
+    ):
+        commands.add_parser(name, help=text).set_defaults(command=command)
+    return parser
+
+
+def _kernel(options: argparse.Namespace, data: DataDirectory) -> Kernel:
+    """The kernel to act on; the data directory must exist."""
+    if options.simulate or options.simulated_host:
+        name, _, addresses = options.simulated_host.partition("=")
+        if addresses:
+            return SimulatedKernel(hostname=name, addresses=addresses.split(","))
+        return SimulatedKernel(hostname=name)
+    if os.geteuid() != 0:
+        raise CannotDo("the firewall needs root: use sudo, or --simulate to try without it")
+    from ven.edge.linux import LinuxKernel
+
+    return LinuxKernel(data.path)
+
+
+def _hostname(kernel: Kernel) -> str:
+    return kernel.hostname if isinstance(kernel, SimulatedKernel) else ""
+
+
+def _activate(options: argparse.Namespace, data: DataDirectory) -> int:
+    from ven.activation import MODES, AlreadyActivated, become_ven
+
+    if options.mode is not None and options.mode not in MODES:
+        raise CannotDo(f"--mode {options.mode}: choose one of {', '.join(MODES)}")
+    labels = dict(label.partition("=")[::2] for label in options.label)
+    if not all(key and value for key, value in labels.items()):
+        raise CannotDo("--label: give it as KEY=VALUE")
+    data.create()
+    kernel = _kernel(options, data)
+    try:
+        identity = become_ven(
+            data,
+            kernel,
+            host_facts(_hostname(kernel)),
+            Server.parse(options.management_server),
+            options.activation_code,
+            options.ca_file,
+            MODES[options.mode] if options.mode else None,
+            labels,
+        )
+    except AlreadyActivated as error:
+        raise CannotDo(str(error)) from error
+    print(f"activated: this host is {identity.workload_href} of {identity.server}")
+    return 0
+
+
+def _start(options: argparse.Namespace, data: DataDirectory) -> int:
+    data.identity()
+    if data.suspended:
+        raise CannotDo("this VEN is suspended: run 'ven unsuspend' first")
+    if options.foreground:
+        return _run(options, data)
+    if data.running_pid():
+        print("the VEN runs already")
+        return 0
+    if _has_unit(data):
+        subprocess.run(["systemctl", "start", UNIT], check=True)
+    else:
+        _start_in_background(options, data)
+    return _await_start(data)
+
+
+def _run(options: argparse.Namespace, data: DataDirectory) -> int:
+    from ven.activation import clear
+    from ven.logs import write_logs
+
+    data.create()
+    data.lock()
+    write_logs(data.path / "log", also_to_stderr=sys.stderr.isatty())
+    kernel = _kernel(options, data)
+    workers = ThreadPoolExecutor(AGENT_THREADS, thread_name_prefix="ven")
+    try:
+        outcome, restore = asyncio.run(_serve(data, kernel, workers))
+    except BaseException:
+        logging.getLogger("ven.agent").exception("the VEN ends; the policy stays in force")
+        raise
+    if outcome == "unpaired":
+        clear(data, kernel, restore)
+    kernel.close()
+    data.unlock()
+    if outcome == "restart":
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+    # Worker threads may wait for a network that does not answer; nobody waits for them.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+async def _serve(
+    data: DataDirectory, kernel: Kernel, workers: ThreadPoolExecutor
+) -> tuple[str, str]:
+    from ven.agent import Agent, load_last_known_good
+
+    held = load_last_known_good(data, kernel)
+    agent = Agent(
+        data,
+        data.identity(),
+        kernel,
+        held,
+        lambda public_ip: host_facts(_hostname(kernel), public_ip),
+        workers,
+    )
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, agent.stop)
+    control = None
+    if isinstance(kernel, SimulatedKernel):
+        control = await serve(kernel, data.path / "simulated.sock")
+    try:
+        return await agent.run(), agent.firewall_restore
+    finally:
+        if control is not None:
+            control.close()
+
+
+def _has_unit(data: DataDirectory) -> bool:
+    """Whether systemd runs this very VEN."""
+    if not Path("/run/systemd/system").exists():
+        return False
+    shown = subprocess.run(
+        ["systemctl", "cat", UNIT], capture_output=True, text=True, check=False
+    ).stdout
+    return f"--data-dir {data.path} " in shown
+
+
+def _start_in_background(options: argparse.Namespace, data: DataDirectory) -> None:
+    flags = ["--simulate"] if options.simulate else []
+    flags += ["--simulated-host", options.simulated_host] if options.simulated_host else []
+    with (data.path / "log" / "start.log").open("ab") as log:
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "ven"),
+                *("--data-dir", str(data.path), *flags, "start", "--foreground"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+        )
+
+
+def _await_start(data: DataDirectory) -> int:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        pid, status = data.running_pid(), data.status()
+        if pid and status is not None and status.pid == pid:
+            print(f"the VEN runs, process {pid}")
+            return 0
+        time.sleep(0.05)
+    raise CannotDo(f"the VEN did not start; see {data.path / 'log'}")
+
+
+def _stop(options: argparse.Namespace, data: DataDirectory) -> int:
+    if not _stop_agent(data):
+        print("the VEN does not run")
+        return 0
+    print("stopped; the policy stays in force")
+    return 0
+
+
+def _stop_agent(data: DataDirectory) -> bool:
+    """Stop the running agent and wait for its end; False when none ran."""
+    pid = data.running_pid()
+    if pid is None:
+        return False
+    if _has_unit(data):
+        subprocess.run(["systemctl", "stop", UNIT], check=True)
+    else:
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while data.running_pid() == pid:
+        if time.monotonic() > deadline:
+            raise CannotDo(f"process {pid} does not stop; see {data.path / 'log' / 'agent.log'}")
+        time.sleep(0.05)
+    return True
+
+
+def _status(options: argparse.Namespace, data: DataDirectory) -> int:
+    identity, pid, status = data.identity(), data.running_pid(), data.status()
+    running = f"running (process {pid})" if pid else "stopped"
+    print(f"VEN            {'suspended' if data.suspended else running}")
+    print(f"version        {VERSION}")
+    print(f"PCE            {identity.server}")
+    print(f"workload       {identity.workload_href}")
+    if pid and status is not None:
+        print(f"mode           {status.mode}")
+        print(f"enforcement    {status.enforcement_mode or 'no policy yet'}")
+        print(f"policy         {status.applied_etag or '-'}")
+        print(f"bolts          {status.bolts}")
+        print(f"last heartbeat {status.last_heartbeat or '-'}")
+        print(f"flow batches   {status.batches_waiting} waiting")
+    return 0 if pid or data.suspended else 1
+
+
+def _suspend(options: argparse.Namespace, data: DataDirectory) -> int:
+    from ven.activation import connect_once
+
+    identity = data.identity()
+    kernel = _kernel(options, data)
+    # First on disk: from here on the VEN neither starts nor says goodbye, whatever happens next.
+    data.set_suspended(True)
+    try:
+        connect_once(identity).suspend()
+    except RequestFailed as error:
+        print(f"ven: the PCE was not told: {error}", file=sys.stderr)
+    _stop_agent(data)
+    kernel.remove()
+    print("suspended: no rules of this VEN are in force; 'ven unsuspend' undoes it")
+    return 0
+
+
+def _unsuspend(options: argparse.Namespace, data: DataDirectory) -> int:
+    from ven.activation import connect_once
+
+    identity = data.identity()
+    data.set_suspended(False)
+    try:
+        connect_once(identity).unsuspend()
+    except RequestFailed as error:
+        print(f"ven: the PCE was not told: {error}", file=sys.stderr)
+    options.foreground = False
+    return _start(options, data)
+
+
+def _unpair(options: argparse.Namespace, data: DataDirectory) -> int:
+    from ven.activation import leave
+
+    data.identity()
+    kernel = _kernel(options, data)
+    _stop_agent(data)
+    why = leave(data, kernel, options.restore)
+    if why:
+        print(f"ven: the PCE was not told: {why}", file=sys.stderr)
+    print(f"unpaired; firewall: {options.restore}")
+    return 0
+
+
+def _connectivity_test(options: argparse.Namespace, data: DataDirectory) -> int:
+    from ven.connectivity import steps
+
+    failed = False
+    for step in steps(data.identity(), agent_runs=data.running_pid() is not None):
+        print(f"{'ok    ' if step.passed else 'FAILED'} {step.name}: {step.detail}")
+        failed = failed or not step.passed
+    return 1 if failed else 0
+
+
+def _support_report(options: argparse.Namespace, data: DataDirectory) -> int:
+    from ven.activation import connect_once
+    from ven.support_report import write
+    from ven_protocol.messages import SupportReportRequest
+
+    identity = data.identity()
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    target = options.output or data.path / f"support_report-{socket.gethostname()}-{stamp}.tar.gz"
+    report = write(target, data, _kernel(options, data), identity)
+    print(report.path)
+    if options.upload:
+        request = SupportReportRequest(size_bytes=report.size_bytes, sha256=report.sha256)
+        report.upload(connect_once(identity).support_report(request), identity.ca_file)
+        print("uploaded")
+    return 0
+
+
+def _workloads(options: argparse.Namespace, data: DataDirectory) -> int:
+    identity, kept = data.identity(), data.policy()
+    print(f"workload       {identity.workload_href}")
+    print(f"hostname       {host_facts().hostname}")
+    print(f"enforcement    {kept.document.mode if kept else 'no policy yet'}")
+    print(f"visibility     {kept.document.visibility if kept else '-'}")
+    return 0
+
+
+def _version(options: argparse.Namespace, data: DataDirectory) -> int:
+    print(VERSION)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
