@@ -40,7 +40,14 @@ _COUNTERS_ORIGINAL, _COUNTERS_REPLY, _ID, _TIMESTAMP = 9, 10, 12, 20
 # Outer nest: addresses (type 1), protocol (type 2) with number, source port, destination port.
 _TUPLE4 = struct.Struct(">4x 4x4s 4x4s 4x 4xB3x 4xH2x 4xH2x")
 _TUPLE6 = struct.Struct(">4x 4x16s 4x16s 4x 4xB3x 4xH2x 4xH2x")
-_COUNTS = struct.Struct(">4xQ 4xQ")
+_TUPLES = {_TUPLE4.size: _TUPLE4, _TUPLE6.size: _TUPLE6}
+_ATTRIBUTE = struct.Struct("=HH")
+_KIND_MASK = 0x3FFF
+_NUMBER = struct.Struct(">I")
+_TIME = struct.Struct(">4xQ")
+_PAIR = struct.Struct(">4xQ 4xQ")
+_TCP_STATE = struct.Struct("=2xH 2xH B")
+_PROTOINFO_TCP, _PROTOINFO_TCP_STATE = 1, 1
 PORT_PROTOCOLS = frozenset((6, 17, 33, 132, 136))
 _ICMP_PROTOCOLS = frozenset((1, 58))
 
@@ -128,33 +135,6 @@ def _dump_bodies() -> Iterator[bytes]:
         netlink.close()
 
 
-class Endpoints:
-    """One direction of a connection, from a tuple attribute."""
-
-    __slots__ = ("dst", "dst_port", "icmp_code", "icmp_type", "proto", "src", "src_port")
-
-    def __init__(self, payload: bytes) -> None:
-        """Raises KeyError, IndexError or struct.error when ``payload`` is no tuple."""
-        self.icmp_type: int | None = None
-        self.icmp_code: int | None = None
-        layout = {_TUPLE4.size: _TUPLE4, _TUPLE6.size: _TUPLE6}.get(len(payload))
-        if layout is not None:
-            self.src, self.dst, self.proto, self.src_port, self.dst_port = layout.unpack(payload)
-            if self.proto in PORT_PROTOCOLS:
-                return
-        # Another protocol: walk.
-        parts = dict(attributes(payload))
-        addresses = dict(attributes(parts[1]))
-        self.src = addresses.get(1) or addresses[3]
-        self.dst = addresses.get(2) or addresses[4]
-        protocol = dict(attributes(parts[2]))
-        self.proto = protocol[1][0]
-        self.src_port = self.dst_port = 0
-        if self.proto in _ICMP_PROTOCOLS:
-            kind, code = (5, 6) if self.proto == 1 else (8, 9)
-            self.icmp_type, self.icmp_code = protocol[kind][0], protocol[code][0]
-
-
 def decode_connection(body: bytes, phase: Literal["new", "end", "live"]) -> Connection | None:
     """From the body of a message; None when it is not what every connection looks like."""
     try:
@@ -164,44 +144,54 @@ def decode_connection(body: bytes, phase: Literal["new", "end", "live"]) -> Conn
 
 
 def _connection(body: bytes, phase: Literal["new", "end", "live"]) -> Connection:
+    # A busy host spends its time here: attributes are walked in place, and what has a fixed layout
+    # is unpacked at once.
     original = reply = b""
     mark = identifier = 0
     to_dst = to_src = 0
     started: float | None = None
     ended: float | None = None
     closed = False
-    for kind, payload in attributes(body, NETFILTER_HEADER_BYTES):
+    start, end = NETFILTER_HEADER_BYTES, len(body)
+    while start + 4 <= end:
+        length, kind = _ATTRIBUTE.unpack_from(body, start)
+        if length < 4 or start + length > end:
+            break
+        kind &= _KIND_MASK
         if kind == _ORIGINAL:
-            original = payload
+            original = body[start + 4 : start + length]
         elif kind == _REPLY:
-            reply = payload
+            reply = body[start + 4 : start + length]
         elif kind == _MARK:
-            mark = int.from_bytes(payload)
+            (mark,) = _NUMBER.unpack_from(body, start + 4)
         elif kind == _ID:
-            identifier = int.from_bytes(payload)
+            (identifier,) = _NUMBER.unpack_from(body, start + 4)
         elif kind == _COUNTERS_ORIGINAL:
-            _, to_dst = _COUNTS.unpack_from(payload)
+            _, to_dst = _PAIR.unpack_from(body, start + 4)
         elif kind == _COUNTERS_REPLY:
-            _, to_src = _COUNTS.unpack_from(payload)
+            _, to_src = _PAIR.unpack_from(body, start + 4)
         elif kind == _TIMESTAMP:
-            times = dict(attributes(payload))
-            started = int.from_bytes(times[1]) / 1e9 if 1 in times else None
-            ended = int.from_bytes(times[2]) / 1e9 if 2 in times and phase == "end" else None
+            (nanoseconds,) = _TIME.unpack_from(body, start + 4)
+            started = nanoseconds / 1e9
+            if phase == "end" and length >= 4 + _PAIR.size:
+                ended = _PAIR.unpack_from(body, start + 4)[1] / 1e9
         elif kind == _PROTOINFO and phase != "new":
-            closed = _said_goodbye(payload)
-    opened, answered = Endpoints(original), Endpoints(reply)
+            closed = _said_goodbye(body[start + 4 : start + length])
+        start += (length + 3) & ~3
+    src, dst, proto, src_port, dst_port, icmp_type, icmp_code = _ends(original)
+    # Behind destination NAT the responder is the one that answers.
+    dst, _, _, dst_port, _, _, _ = _ends(reply)
     decision, qualifier = decision_of(mark)
     return Connection(
         phase=phase,
         id=identifier,
-        proto=opened.proto,
-        src=opened.src,
-        # Behind destination NAT the responder is the one that answers.
-        dst=answered.src,
-        src_port=opened.src_port,
-        dst_port=answered.src_port,
-        icmp_type=opened.icmp_type,
-        icmp_code=opened.icmp_code,
+        proto=proto,
+        src=src,
+        dst=dst,
+        src_port=src_port,
+        dst_port=dst_port,
+        icmp_type=icmp_type,
+        icmp_code=icmp_code,
         decision=decision,
         qualifier=qualifier,
         bytes_to_dst=to_dst,
@@ -212,10 +202,33 @@ def _connection(body: bytes, phase: Literal["new", "end", "live"]) -> Connection
     )
 
 
+_Ends = tuple[bytes, bytes, int, int, int, int | None, int | None]
+
+
+def _ends(payload: bytes) -> _Ends:
+    """Of a tuple attribute: source, destination, protocol, ports, ICMP type and code."""
+    layout = _TUPLES.get(len(payload))
+    if layout is not None:
+        src, dst, proto, src_port, dst_port = layout.unpack(payload)
+        if proto in PORT_PROTOCOLS:
+            return src, dst, proto, src_port, dst_port, None, None
+    parts = dict(attributes(payload))
+    addresses, protocol = dict(attributes(parts[1])), dict(attributes(parts[2]))
+    src, dst = addresses.get(1) or addresses[3], addresses.get(2) or addresses[4]
+    proto = protocol[1][0]
+    if proto not in _ICMP_PROTOCOLS:
+        return src, dst, proto, 0, 0, None, None
+    kind, code = (5, 6) if proto == socket.IPPROTO_ICMP else (8, 9)
+    return src, dst, proto, 0, 0, protocol[kind][0], protocol[code][0]
+
+
 def _said_goodbye(protoinfo: bytes) -> bool:
-    for protocol, payload in attributes(protoinfo):
-        if protocol == 1:  # TCP
-            for kind, value in attributes(payload):
-                if kind == 1:
-                    return value[0] in _TCP_CLOSING
-    return False
+    """TCP's state is the first attribute of the first nest; others have no such state."""
+    if len(protoinfo) < _TCP_STATE.size:
+        return False
+    protocol, kind, state = _TCP_STATE.unpack_from(protoinfo)
+    return (
+        protocol & _KIND_MASK == _PROTOINFO_TCP
+        and kind == _PROTOINFO_TCP_STATE
+        and state in _TCP_CLOSING
+    )
