@@ -27,6 +27,11 @@ def nothing_more(document: Document) -> Iterable[Problem]:
     return ()
 
 
+def as_sent(body: Any) -> Any:
+    """The default of ``Collection.translate``."""
+    return body
+
+
 @dataclass(frozen=True)
 class Collection:
     """One collection: what its objects are called, hold and promise."""
@@ -42,6 +47,8 @@ class Collection:
     """Attributes that never change after creation."""
     unique: tuple[tuple[str, ...], ...] = (("name",),)
     """Groups of attributes that no two objects may share, apart from the external data."""
+    translate: Callable[[Any], Any] = as_sent
+    """Turns older spellings of a request's body into the present ones."""
     whole_check: Callable[[Document], Iterable[Problem]] = nothing_more
     """What must hold between the attributes of a complete document."""
     filters: Mapping[str, Callable[[str], Filter]] = field(default_factory=dict)
@@ -69,7 +76,7 @@ class Collection:
 
     def new_document(self, body: Any) -> dict[str, Any]:
         """The attributes of a new object; raises :class:`Invalid` with all that is wrong."""
-        said = self.shape.clean(body)
+        said = self.shape.clean(self.translate(body))
         given = {name: value for name, value in said.items() if value is not None}
         document = {**self.shape.empty(), **self.defaults, **given}
         self._check_whole(document)
@@ -77,7 +84,7 @@ class Collection:
 
     def changed_document(self, document: Document, body: Any) -> dict[str, Any]:
         """The document with what a partial update says; raises :class:`Invalid`."""
-        said = self.shape.clean(body, partial=True)
+        said = self.shape.clean(self.translate(body), partial=True)
         problems = [
             Problem(
                 f"{self.kind}_{name}_immutable",
@@ -101,6 +108,8 @@ class Collection:
 
     def claims(self, document: Document) -> list[str]:
         """Names that only this object may hold while it exists."""
+        if document.get("names_freed"):
+            return []
         claims = []
         for attributes in self.unique:
             values = [str(document.get(name) or "") for name in attributes]
@@ -118,11 +127,34 @@ class Collection:
 
     def changes(self, before: Document | None, after: Document | None) -> dict[str, Any]:
         """What changed between two states, attribute by attribute, as audit events show it."""
+        before, after = before or {}, after or {}
         return {
-            name: {"before": (before or {}).get(name), "after": (after or {}).get(name)}
+            name: _change(before.get(name), after.get(name))
             for name in self.shape.fields
-            if (before or {}).get(name) != (after or {}).get(name)
+            if (before.get(name) or None) != (after.get(name) or None)
         }
+
+
+def _change(before: Any, after: Any) -> dict[str, Any]:
+    """Values before and after; of lists the entries that came and went, so that an event stays
+    small however long the list is."""
+    if not isinstance(before, list) and not isinstance(after, list):
+        return {"before": before, "after": after}
+    had, has = before or [], after or []
+    return {
+        "created": _not_in(had, has)[:MAX_ENTRIES_IN_EVENT],
+        "deleted": _not_in(has, had)[:MAX_ENTRIES_IN_EVENT],
+        "updated": [],
+    }
+
+
+MAX_ENTRIES_IN_EVENT = 100
+"""Entries of a list that an event shows as created or deleted: an event must fit into one item."""
+
+
+def _not_in(others: list[Any], entries: list[Any]) -> list[Any]:
+    known = {json.dumps(entry, sort_keys=True) for entry in others}
+    return [entry for entry in entries if json.dumps(entry, sort_keys=True) not in known]
 
 
 def _external_data_problems(document: Document) -> Iterable[Problem]:

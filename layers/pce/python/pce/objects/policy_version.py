@@ -19,6 +19,9 @@ Manifest = Mapping[str, Mapping[str, str]]
 
 REVISION = "revision"
 """Attribute of a stored draft that names the state it is in; clients never see it."""
+NAMES_FREED = "names_freed"
+"""Attribute of a stored draft that was deleted before it was ever provisioned, and holds none of
+its names any more."""
 _RULE_LISTS = tuple(KINDS.values())
 
 
@@ -53,7 +56,8 @@ def shown_draft(draft: Draft, active: Mapping[str, Any] | None) -> dict[str, Any
     ``update``: it tells which of the rules differ.
     """
     update_type = draft.update_type
-    shown = {name: value for name, value in draft.document.items() if name != REVISION}
+    hidden = (REVISION, NAMES_FREED)
+    shown = {name: value for name, value in draft.document.items() if name not in hidden}
     shown["update_type"] = update_type
     for rules in _RULE_LISTS:
         if rules in shown:
@@ -157,3 +161,21 @@ def version_record(
         "created_at": at,
         "created_by": dict(by),
     }
+
+
+def deleted_draft(
+    document: Mapping[str, Any], at: str, by: Mapping[str, str], revision: str
+) -> dict[str, Any]:
+    """The draft of a provisioned object that is to be deleted; it keeps its names until then."""
+    return new_draft({**document, "deleted_at": at, "deleted_by": dict(by)}, revision)
+
+
+def freed_draft(
+    document: Mapping[str, Any], at: str, by: Mapping[str, str], revision: str
+) -> dict[str, Any]:
+    """What stays of a deleted draft that was never provisioned, until the next provisioning.
+
+    It is marked rather than removed, because a provisioning that read the draft a moment ago may be
+    about to make it active; it then shows as a pending deletion. Its names are free at once.
+    """
+    return {**deleted_draft(document, at, by, revision), NAMES_FREED: True}

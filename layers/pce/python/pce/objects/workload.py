@@ -87,6 +87,18 @@ def _whole_problems(document: Mapping[str, Any]) -> Iterable[Problem]:
         seen.add(place)
 
 
+def _from_legacy(body: Any) -> Any:
+    """What a client sent, with the older ``agent.config`` turned into the present attributes."""
+    config = ((body.get("agent") or {}).get("config") or {}) if isinstance(body, Mapping) else {}
+    modes = {legacy: mode for mode, legacy in LEGACY_MODES.items()}
+    said = {}
+    if config.get("mode") in modes:
+        said["enforcement_mode"] = modes[config["mode"]]
+    if isinstance(config.get("log_traffic"), bool):
+        said["visibility_level"] = "flow_summary" if config["log_traffic"] else "flow_drops"
+    return {**said, **body} if said else body
+
+
 WORKLOADS = Collection(
     name="workloads",
     kind="workload",
@@ -122,6 +134,7 @@ WORKLOADS = Collection(
         "visibility_level": "flow_summary",
     },
     unique=(),
+    translate=_from_legacy,
     whole_check=_whole_problems,
     filters={
         "name": contains("name"),
@@ -146,18 +159,6 @@ WORKLOADS = Collection(
     private=("agent_id", "deleted_at"),
     shown_in_events=("href", "name", "hostname"),
 )
-
-
-def from_legacy(body: Any) -> Any:
-    """What a client sent, with the older ``agent.config`` turned into the present attributes."""
-    config = ((body.get("agent") or {}).get("config") or {}) if isinstance(body, Mapping) else {}
-    modes = {legacy: mode for mode, legacy in LEGACY_MODES.items()}
-    said = {}
-    if config.get("mode") in modes:
-        said["enforcement_mode"] = modes[config["mode"]]
-    if isinstance(config.get("log_traffic"), bool):
-        said["visibility_level"] = "flow_summary" if config["log_traffic"] else "flow_drops"
-    return {**said, **body} if said else body
 
 
 def policy_reasons(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

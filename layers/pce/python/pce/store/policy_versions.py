@@ -141,22 +141,17 @@ class PolicyVersions:
             for collection, documents in self.active(org_id, head).items()
         }
 
-    def drafts(self, org_id: OrgId, collection: str, head: Head) -> list[StoredDraft]:
+    def drafts(
+        self, org_id: OrgId, collection: str, head: Head, *, gone_too: bool = False
+    ) -> list[StoredDraft]:
         """All drafts of a collection that exist, ordered by id. Read ``head`` first: a draft that
-        changes after it is provisioned next time."""
+        changes after it is provisioned next time. ``gone_too``: with what is left of deleted ones.
+        """
         found = [
             self._draft(collection, stored, head)
             for stored in self._objects.all_of(org_id, f"draft#{collection}")
         ]
-        return [draft for draft in found if not draft.draft.is_gone]
-
-    def gone(self, org_id: OrgId, collection: str, head: Head) -> list[StoredDraft]:
-        """Drafts that do not exist any more and may be removed."""
-        found = [
-            self._draft(collection, stored, head)
-            for stored in self._objects.all_of(org_id, f"draft#{collection}")
-        ]
-        return [draft for draft in found if draft.draft.is_gone]
+        return [draft for draft in found if gone_too or not draft.draft.is_gone]
 
     def draft(self, org_id: OrgId, collection: str, id: str, head: Head) -> StoredDraft | None:
         """One draft, or None when there is none (any more)."""

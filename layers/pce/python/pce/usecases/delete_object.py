@@ -1,0 +1,105 @@
+"""Delete one object of any collection."""
+
+import uuid
+from typing import Any
+
+from pce.errors import Invalid, Problem
+from pce.events.journal import ResourceChange
+from pce.objects.collection import Collection
+from pce.objects.policy_version import deleted_draft, freed_draft
+from pce.store.change import Change, Delete, Document, PolicyChange, Put
+from pce.store.objects import Stored
+from pce.usecases.caller import SYSTEM_USER, Caller
+from pce.usecases.find_usage import refuse_if_used
+from pce.usecases.stores import Stores
+from pce.usecases.write_object import find, refuse_deleted, until_settled
+
+METHOD_NOT_ALLOWED = "method_not_allowed_error"
+"""Token by which clients learn that a managed workload is unpaired, not deleted."""
+
+
+def delete_object(caller: Caller, collection: Collection, id: str, stores: Stores) -> None:
+    """Delete it, unless something uses it.
+
+    A provisioned object is marked, and disappears when the deletion is provisioned; its name is
+    free then. Labels, label dimensions and workloads stay readable with ``deleted: true``.
+    Raises :class:`NotFound`, and :class:`Invalid` when it is in use, deleted already, a factory
+    object, or a managed workload.
+    """
+    until_settled(lambda: _delete(caller, collection, id, stores))
+
+
+def _delete(caller: Caller, collection: Collection, id: str, stores: Stores) -> None:
+    stored = find(caller, collection, id, stores)
+    refuse_deleted(collection, stored)
+    refuse_managed(stored.document)
+    _refuse_needed(caller, collection, stored.document, stores)
+    head = stores.policy_versions.head(caller.org_id) if collection.provisionable else None
+    provisioned = head is not None and id in head.manifest.get(collection.name, {})
+    change = ResourceChange(collection.kind, collection.in_event(stored.document), "delete", {})
+    event = caller.journal(stores, 204).event(f"{collection.kind}.delete", changes=[change])
+    stores.objects.commit(
+        Change(
+            caller.org_id,
+            puts=_marked(caller, collection, stored, provisioned=provisioned),
+            deletes=()
+            if collection.provisionable or collection.keeps_deleted
+            else (Delete(collection.stored_in, stored.id, stored.rev),),
+            # A provisioned object keeps its name until its deletion is provisioned too.
+            releases=() if provisioned else tuple(collection.claims(stored.document)),
+            events=(event,),
+            policy_changes=_policy_changes(collection, stored.document),
+        )
+    )
+
+
+def _marked(
+    caller: Caller, collection: Collection, stored: Stored, *, provisioned: bool
+) -> tuple[Put, ...]:
+    """The object marked as deleted, where it stays."""
+    document: dict[str, Any] = {**stored.document, **caller.updated()}
+    if collection.provisionable:
+        mark = deleted_draft if provisioned else freed_draft
+        document = mark(document, caller.at, caller.by, str(uuid.uuid4()))
+    elif collection.keeps_deleted:
+        document |= {"deleted": True, "deleted_at": caller.at}
+        if collection.name == "workloads":
+            document["online"] = False
+    else:
+        return ()
+    return (Put(collection.stored_in, stored.id, document, stored.rev),)
+
+
+def refuse_managed(document: Document) -> None:
+    """Raise :class:`Invalid` for a workload that has a VEN: it is unpaired instead."""
+    if document.get("managed"):
+        message = f"{document['href']} is managed by a VEN; unpair it with PUT vens/unpair"
+        raise Invalid(Problem(METHOD_NOT_ALLOWED, message))
+
+
+def _refuse_needed(
+    caller: Caller, collection: Collection, document: Document, stores: Stores
+) -> None:
+    if collection.provisionable and document.get("created_by") == {"href": SYSTEM_USER}:
+        message = f"{document['href']} is a factory object, which clients rely on; it stays"
+        raise Invalid(Problem(f"{collection.kind}_is_factory_object", message))
+    if collection.name == "label_dimensions":
+        labels = stores.objects.all_of(caller.org_id, "labels")
+        used = [s for s in labels if s.document["key"] == document["key"]]
+        if any(not s.document.get("deleted") for s in used):
+            message = f"there are labels with the key {document['key']!r}; delete them first"
+            raise Invalid(Problem("label_dimension_in_use", message))
+    elif collection.name in _REFERRED_TO:
+        refuse_if_used(caller, collection, str(document["href"]), stores)
+
+
+_REFERRED_TO = ("labels", "label_groups", "ip_lists", "services")
+"""Collections whose objects stay while others refer to them. A workload may go at any time, as
+machines do; rules that name it then select nothing for it."""
+
+
+def _policy_changes(collection: Collection, document: Document) -> tuple[PolicyChange, ...]:
+    reasons = {"workloads": "workload", "labels": "labels"}
+    if collection.name in reasons:
+        return (PolicyChange(reasons[collection.name], (str(document["href"]),)),)
+    return ()
