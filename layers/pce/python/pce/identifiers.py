@@ -11,7 +11,7 @@ from typing import NewType
 OrgId = NewType("OrgId", int)
 
 INSTALLATION = OrgId(0)
-"""Holds what belongs to no org: the list of orgs, API keys and activation codes. Orgs begin at 1."""
+"""Holds what belongs to no org: the list of orgs, API keys, activation codes. Orgs begin at 1."""
 
 _HREF = re.compile(r"/orgs/(\d{1,9})/(.+)")
 
