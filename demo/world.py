@@ -150,10 +150,7 @@ class SimulatedWorld(World):
         return kept.exists() and f'"{address}"' in kept.read_text()
 
     def command(self, name: str, *arguments: str) -> list[str]:
-        simulate = [
-            "--simulate", "--simulate-hostname", name,
-            "--simulate-address", f"{self.address(name)}/24",
-        ]  # fmt: skip
+        simulate = ["--simulated-host", f"{name}={self.address(name)}/24"]
         return [str(BIN / "ven"), "--data-dir", str(self.data_dir(name)), *simulate, *arguments]
 
     def _try(self, name: str, wish: dict[str, object]) -> bool:
