@@ -102,7 +102,7 @@ def test_a_draft_changes_nothing(app: App) -> None:
 
 
 def test_a_bolt_announces_a_new_policy(app: App) -> None:
-    """A connected VEN hears of a change at once; the bolt's etag is the one that it then fetches."""
+    """A connected VEN hears of a change at once; the bolt's etag is the one it then fetches."""
 
     async def story() -> None:
         await asyncio.to_thread(wait_for, "a first policy", lambda: document_of(app.db)["mode"])
