@@ -35,7 +35,7 @@ class ApiStack(cdk.Stack):
             name=f"{deployment.name}-http",
             public_name=PublicName(
                 self,
-                "Name",
+                "HttpName",
                 host=domain.api,
                 certificate_arn=domain.certificate_arn,
                 hosted_zone_id=domain.hosted_zone_id,

@@ -43,7 +43,7 @@ class BoltsStack(cdk.Stack):
             message=message,
             public_name=PublicName(
                 self,
-                "Name",
+                "BoltsName",
                 host=domain.bolts,
                 certificate_arn=domain.certificate_arn,
                 hosted_zone_id=domain.hosted_zone_id,
