@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -99,3 +100,10 @@ def start_pce(
         "--flow-interval", str(flows_s), "--sweep-interval", str(sweep_s),
     ]  # fmt: skip
     return Program(command, state.parent / "pce.log", ready="ready https://")
+
+
+def free_port(host: str) -> int:
+    """A TCP port on ``host`` that nothing uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

@@ -1,7 +1,6 @@
 """``make demo``: pair three hosts, segment them, kill things; every step is seen or it fails."""
 
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from demo.operator import Credentials, Operator, wait_for
-from demo.processes import Program, start_pce
+from demo.processes import Program, free_port, start_pce
 from demo.world import World, world_of_this_machine
 
 PORT = 5432
@@ -76,7 +75,7 @@ class Demo:
 
     def start_pce(self) -> None:
         """Start the PCE, or start it again on its state."""
-        self.port = self.port or _free_port(self.world.pce_host)
+        self.port = self.port or free_port(self.world.pce_host)
         self.pce = start_pce(
             self.folder / "pce",
             self.world.pce_host,
@@ -344,12 +343,6 @@ def main() -> int:
 
 def _end_of(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

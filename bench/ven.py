@@ -1,0 +1,77 @@
+"""What a VEN costs its host at rest: memory and CPU of the process, on a real kernel as root."""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from bench.figure import Figure
+from demo.operator import Credentials, wait_for
+from demo.processes import free_port, start_pce
+from demo.world import World, world_of_this_machine
+
+REST_S = 30
+"""Seconds of rest that are measured: at the default cadence they hold no heartbeat, as most do."""
+PORT = 5432
+
+
+def measure() -> list[Figure]:
+    """Resident memory and CPU share of one VEN that is paired, connected and has nothing to do."""
+    folder = Path(tempfile.mkdtemp(prefix="ven-bench-"))
+    world = world_of_this_machine(folder, PORT)
+    pce = None
+    try:
+        port = free_port(world.pce_host)
+        pce = start_pce(
+            folder / "pce", world.pce_host, port, heartbeat_s=300, flows_s=600, sweep_s=60
+        )
+        world.pair("web", Credentials.read(folder / "pce" / "credentials.json"))
+        world.start("web")
+        return _at_rest(world)
+    finally:
+        world.close()
+        if pce is not None:
+            pce.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _at_rest(world: World) -> list[Figure]:
+    kept = world.data_dir("web") / "policy.json"
+    wait_for("a first policy", kept.exists)
+    pid = _ven_process(world.vens["web"].pid)
+    wait_for("the VEN to come to rest", lambda: _cpu_s(pid), lambda _: _is_idle(pid), every_s=1)
+    before = _cpu_s(pid)
+    time.sleep(REST_S)  # rest is what is measured
+    share = (_cpu_s(pid) - before) / REST_S * 100
+    resident = _resident_mib(pid)
+    return [
+        Figure(f"VEN at rest ({world.kernels}), memory", resident, "MiB", 40, resident <= 40),
+        Figure(f"VEN at rest ({world.kernels}), CPU", share, "% of a core", 0.2, share <= 0.2),
+    ]
+
+
+def _ven_process(pid: int) -> int:
+    """The Python process at the end of the chain of ip, unshare and sh that started it."""
+    while True:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if len(children) != 1:
+            return pid
+        pid = int(children[0])
+
+
+def _is_idle(pid: int) -> bool:
+    before = _cpu_s(pid)
+    time.sleep(1)  # a second of looking
+    return _cpu_s(pid) - before < 0.02
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
