@@ -86,6 +86,10 @@ demo: setup ## the story: three VENs, one policy, a crash or two; the kernel's p
 deploy-local: setup $(EMULATOR) ## cdk deploy into the emulator, then the end-to-end tests against it
 	.venv/bin/python -m tests.e2e.deploy_local
 
+.PHONY: publish
+publish: setup ## write docs/ven-api/ from ven_protocol
+	@.venv/bin/python -m tools.publish_ven_api
+
 .PHONY: bench
 bench: setup ## each budget beside the figure measured
 	@.venv/bin/python -m bench
