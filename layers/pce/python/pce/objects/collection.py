@@ -60,6 +60,8 @@ class Collection:
     keeps_deleted: bool = False
     """A deleted object stays readable by its href, with ``deleted: true``."""
     caps: tuple[str, ...] = ("write",)
+    display: Callable[[Document], dict[str, Any]] = dict
+    """Adds to a stored document what clients expect beyond it."""
     private: tuple[str, ...] = ()
     """Attributes of stored documents that clients never see."""
     shown_in_events: tuple[str, ...] = ("href", "name")
@@ -120,6 +122,12 @@ class Collection:
             digest = hashlib.sha256(json.dumps(pair).encode()).hexdigest()
             claims.append(f"{self.name}#external#{digest}")
         return claims
+
+    def shown(self, document: Document) -> dict[str, Any]:
+        """What clients see of a stored document."""
+        visible = {name: v for name, v in document.items() if name not in self.private}
+        caps = [] if document.get("deleted") else list(self.caps)
+        return {**self.display(visible), "caps": caps}
 
     def in_event(self, document: Document) -> dict[str, Any]:
         """The short form of an object in an audit event."""

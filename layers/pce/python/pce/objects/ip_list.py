@@ -53,6 +53,12 @@ def _whole_problems(document: Mapping[str, Any]) -> Iterable[Problem]:
         )
 
 
+def _displayed(ip_list: Mapping[str, Any]) -> dict[str, Any]:
+    """The IP list with the number of its entries, and ``exclusion`` always said."""
+    ranges = [{"exclusion": False, **part} for part in ip_list.get("ip_ranges") or ()]
+    return {**ip_list, "ip_ranges": ranges, "size": len(ranges) + len(ip_list.get("fqdns") or ())}
+
+
 IP_LISTS = Collection(
     name="ip_lists",
     kind="ip_list",
@@ -80,4 +86,5 @@ IP_LISTS = Collection(
         "external_data_reference": equals("external_data_reference"),
     },
     caps=("write", "provision"),
+    display=_displayed,
 )

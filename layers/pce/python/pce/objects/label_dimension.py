@@ -19,6 +19,14 @@ _DISPLAY = Shape(
     }
 )
 
+
+def _displayed(dimension: Mapping[str, Any]) -> dict[str, Any]:
+    """The dimension with its ``initial``, by default the first letter of its display name."""
+    info = dict(dimension.get("display_info") or {})
+    info.setdefault("initial", str(dimension["display_name"])[:1].upper())
+    return {**dimension, "display_info": info}
+
+
 LABEL_DIMENSIONS = Collection(
     name="label_dimensions",
     kind="label_dimension",
@@ -44,6 +52,7 @@ LABEL_DIMENSIONS = Collection(
     numbered=False,
     keeps_deleted=True,
     caps=("write", "delete"),
+    display=_displayed,
     shown_in_events=("href", "key", "display_name"),
 )
 
@@ -54,10 +63,3 @@ FACTORY: Iterable[tuple[str, str]] = (
     ("loc", "Location"),
 )
 """Key and display name of the dimensions that every org begins with."""
-
-
-def displayed(dimension: Mapping[str, Any]) -> dict[str, Any]:
-    """The dimension with its ``initial``, by default the first letter of its display name."""
-    info = dict(dimension.get("display_info") or {})
-    info.setdefault("initial", str(dimension["display_name"])[:1].upper())
-    return {**dimension, "display_info": info}

@@ -80,6 +80,25 @@ def _has_proto(text: str) -> Filter:
     return lambda document: any(entry.get("proto") == wanted for entry in _entries(document))
 
 
+def _displayed(service: Mapping[str, Any]) -> dict[str, Any]:
+    """The service with the keys that clients index without looking, and without empty kinds."""
+    shown = {**service, "description_url": None, "risk_details": None}
+    shown["service_ports"] = [_with_keys(entry) for entry in service.get("service_ports") or ()]
+    for name in ("service_ports", "windows_services", "windows_egress_services"):
+        if not shown.get(name):
+            shown.pop(name, None)
+    return shown
+
+
+def _with_keys(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Ports always have ``port``, ICMP always type and code (null means any)."""
+    if entry["proto"] in (TCP, UDP):
+        return {"port": None, **entry}
+    if entry["proto"] in (ICMP, ICMPV6):
+        return {"icmp_type": None, "icmp_code": None, **entry}
+    return dict(entry)
+
+
 SERVICES = Collection(
     name="services",
     kind="service",
@@ -107,23 +126,5 @@ SERVICES = Collection(
         "external_data_reference": equals("external_data_reference"),
     },
     caps=("write", "provision"),
+    display=_displayed,
 )
-
-
-def displayed(service: Mapping[str, Any]) -> dict[str, Any]:
-    """The service with the keys that clients index without looking, and without empty kinds."""
-    shown = {**service, "description_url": None, "risk_details": None}
-    shown["service_ports"] = [_with_keys(entry) for entry in service.get("service_ports") or ()]
-    for name in ("service_ports", "windows_services", "windows_egress_services"):
-        if not shown.get(name):
-            shown.pop(name, None)
-    return shown
-
-
-def _with_keys(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Ports always have ``port``, ICMP always type and code (null means any)."""
-    if entry["proto"] in (TCP, UDP):
-        return {"port": None, **entry}
-    if entry["proto"] in (ICMP, ICMPV6):
-        return {"icmp_type": None, "icmp_code": None, **entry}
-    return dict(entry)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pce.objects.workload import LEGACY_MODES
+from pce.objects.filters import MakeFilter, at_least, at_most, equals, flag
+from pce.objects.workload import LEGACY_MODES, WORKLOADS
 from pce.presence.record import Presence
 from pce.timestamps import rfc3339
 
@@ -83,12 +84,13 @@ def shown_workload(host: Host) -> dict[str, Any]:
     managed = bool(stored.get("ven"))
     return {
         **_ABSENT,
-        **stored,
+        **{name: value for name, value in stored.items() if name not in WORKLOADS.private},
         "managed": managed,
         "interfaces": [_interface(i) for i in stored.get("interfaces") or ()],
         "services": _services(host) if managed else None,
         "agent": _agent(host) if managed else {"config": _config(stored)},
         "ven": dict(stored["ven"]) if managed else None,
+        "policy_health": host.health if managed else None,
         "caps": [] if stored.get("deleted") else ["write"],
     }
 
@@ -264,3 +266,16 @@ def _services(host: Host) -> dict[str, Any]:
             for port in ports
         ],
     }
+
+
+SHOWN_FILTERS: dict[str, MakeFilter] = {
+    "policy_health": equals("policy_health"),
+    "security_policy_sync_state": equals("agent.status.security_policy_sync_state"),
+    "security_policy_update_mode": equals("agent.config.security_policy_update_mode"),
+    "log_traffic": flag("agent.config.log_traffic"),
+    "last_heartbeat_at[gte]": at_least("agent.status.last_heartbeat_on"),
+    "last_heartbeat_at[lte]": at_most("agent.status.last_heartbeat_on"),
+    "last_heartbeat_on[gte]": at_least("agent.status.last_heartbeat_on"),
+    "last_heartbeat_on[lte]": at_most("agent.status.last_heartbeat_on"),
+}
+"""Filters on workloads as they are shown: they ask for what presence knows."""

@@ -1,0 +1,155 @@
+"""Settings of an organization: offline timers, audit events, and the general ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pce.errors import Problem
+from pce.objects.fields import (
+    INVALID,
+    Choice,
+    Field,
+    Flag,
+    Integer,
+    ListOf,
+    Record,
+    Reference,
+    Shape,
+)
+from pce.presence.timers import DEFAULT_ENDPOINT_OFFLINE_S, DEFAULT_GOODBYE_S, DEFAULT_OFFLINE_S
+
+NEVER = -1
+SHORTEST_TIMER_S = 5
+"""Seconds. Public clients of the API enforce 300 themselves where they want to; a demonstration
+wants to see a timer run out."""
+LONGEST_TIMER = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """-1 (never), or a number from the shortest timer on."""
+
+    least: int = SHORTEST_TIMER_S
+
+    def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
+        """The number as it was sent."""
+        if value != NEVER:
+            Integer(self.least, LONGEST_TIMER).check(value, at, problems)
+        elif isinstance(value, bool) or not isinstance(value, int):
+            problems.append(Problem(INVALID, f"{at}: must be a whole number", at))
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class TimerEntry:
+    """One entry of a timer list; ``ven_type`` is ``server`` unless it is said."""
+
+    values: Mapping[str, Field]
+    required: tuple[str, ...]
+
+    def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
+        """The clean entry."""
+        fields: dict[str, Field] = {
+            "scope": ListOf(Reference("labels"), max_entries=64),
+            "ven_type": Choice(("server", "endpoint")),
+            **self.values,
+        }
+        clean = Record(Shape(fields, self.required)).check(value, at, problems)
+        return {"scope": [], "ven_type": "server", **clean}
+
+
+_SECONDS = ListOf(TimerEntry({"value": Timer()}, ("value",)), max_entries=1000)
+_WARNINGS = ListOf(
+    TimerEntry({"info": Timer(), "warning": Timer(), "error": Timer()}, ()), max_entries=1000
+)
+_HOURS = ListOf(TimerEntry({"value": Timer(1)}, ("value",)), max_entries=1000)
+
+
+def _default(value: int, ven_type: str = "server") -> dict[str, Any]:
+    return {"scope": [], "value": value, "ven_type": ven_type}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One page of settings: an object that is always there."""
+
+    name: str
+    """Under which it is stored in ``settings``."""
+    path: str
+    """Behind the org's href."""
+    shape: Shape
+    defaults: Mapping[str, Any]
+    event_type: str
+
+    def shown(self, stored: Mapping[str, Any], org_href: str) -> dict[str, Any]:
+        """The settings as clients see them: what was never set has its default."""
+        values = {name: stored.get(name, value) for name, value in self.defaults.items()}
+        return {"href": f"{org_href}/{self.path}", **values}
+
+
+WORKLOAD_SETTINGS = Settings(
+    name="workloads",
+    path="settings/workloads",
+    shape=Shape(
+        {
+            "workload_disconnected_timeout_seconds": _SECONDS,
+            "workload_goodbye_timeout_seconds": _SECONDS,
+            "workload_disconnected_notification_seconds": _WARNINGS,
+            "ven_uninstall_timeout_hours": _HOURS,
+        }
+    ),
+    defaults={
+        "workload_disconnected_timeout_seconds": [
+            _default(DEFAULT_OFFLINE_S),
+            _default(DEFAULT_ENDPOINT_OFFLINE_S, "endpoint"),
+        ],
+        "workload_goodbye_timeout_seconds": [
+            _default(DEFAULT_GOODBYE_S),
+            _default(DEFAULT_GOODBYE_S, "endpoint"),
+        ],
+        # Without an entry the warning comes at a quarter of the disconnect timer.
+        "workload_disconnected_notification_seconds": [],
+        "ven_uninstall_timeout_hours": [_default(300)],
+    },
+    event_type="workload_settings.update",
+)
+
+EVENT_SETTINGS = Settings(
+    name="events",
+    path="settings/events",
+    shape=Shape(
+        {
+            "audit_event_retention_seconds": Integer(86_400, 17_280_000),  # 1 to 200 days
+            "audit_event_min_severity": Choice(("error", "warning", "informational")),
+            "format": Choice(("JSON", "CEF", "LEEF")),
+        }
+    ),
+    defaults={
+        "audit_event_retention_seconds": 30 * 86_400,
+        "audit_event_min_severity": "informational",
+        "format": "JSON",
+    },
+    event_type="event_settings.update",
+)
+
+ORG_SETTINGS = Settings(
+    name="org",
+    path="settings",
+    shape=Shape(
+        {
+            "ven_maintenance_token_required": Flag(),
+            "clone_detection_enabled": Flag(),
+            "automatic_clone_reactivation": Flag(),
+            "use_census_permissions": Flag(),
+            "max_explorer_query_timespan_days": Integer(1, 3650),
+        }
+    ),
+    defaults={
+        "ven_maintenance_token_required": False,
+        "clone_detection_enabled": False,
+        "automatic_clone_reactivation": False,
+        "use_census_permissions": False,
+        "max_explorer_query_timespan_days": 90,
+    },
+    event_type="settings.update",
+)

@@ -1,0 +1,58 @@
+"""Activation codes of a pairing profile: give out a new one, revoke all of them."""
+
+import secrets
+
+from pce.errors import Invalid, Problem
+from pce.events.journal import ResourceChange
+from pce.identifiers import INSTALLATION
+from pce.objects.pairing_profile import PAIRING_PROFILES, new_pairing_key
+from pce.pairing.activation import code_hash
+from pce.store.change import Change, Put
+from pce.usecases.caller import Caller
+from pce.usecases.stores import Stores
+from pce.usecases.write_object import find, until_settled
+
+CODE_BYTES = 40
+"""Random bytes of an activation code: 320 bits, in 80 characters of hex as clients are used to."""
+
+
+def generate_pairing_key(caller: Caller, profile_id: str, stores: Stores) -> str:
+    """A new activation code, under the profile's present limits. Only its hash is stored.
+
+    Raises :class:`NotFound`, and :class:`Invalid` for a profile that is disabled.
+    """
+    profile = find(caller, PAIRING_PROFILES, profile_id, stores)
+    if not profile.document["enabled"]:
+        message = f"{profile.document['href']} is disabled; enable it before pairing with it"
+        raise Invalid(Problem("pairing_profile_disabled", message))
+    code = secrets.token_hex(CODE_BYTES)
+    key = new_pairing_key(caller.org_id, profile.id, profile.document, caller.now)
+    changed = ResourceChange(
+        PAIRING_PROFILES.kind, PAIRING_PROFILES.in_event(profile.document), "update", {}
+    )
+    event = caller.journal(stores, 201).event(
+        "pairing_profile.create_pairing_key", changes=[changed]
+    )
+    put = Put("pairing_keys", code_hash(code), key, org_id=INSTALLATION)
+    stores.objects.commit(Change(caller.org_id, puts=(put,), events=(event,)))
+    return code
+
+
+def revoke_pairing_keys(caller: Caller, profile_id: str, stores: Stores) -> None:
+    """Make every activation code of a profile unknown, in one write: codes belong to a generation
+    of their profile, and this begins the next one."""
+
+    def attempt() -> None:
+        stored = find(caller, PAIRING_PROFILES, profile_id, stores)
+        generation = stored.document.get("key_generation", 0) + 1
+        document = {**stored.document, "key_generation": generation}
+        changed = ResourceChange(
+            PAIRING_PROFILES.kind, PAIRING_PROFILES.in_event(document), "update", {}
+        )
+        event = caller.journal(stores, 204).event(
+            "pairing_profile.delete_all_pairing_keys", changes=[changed]
+        )
+        put = Put(PAIRING_PROFILES.name, stored.id, document, stored.rev)
+        stores.objects.commit(Change(caller.org_id, puts=(put,), events=(event,)))
+
+    until_settled(attempt)

@@ -1,0 +1,58 @@
+"""Audit events, newest first."""
+
+import itertools
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from pce.errors import Invalid, NotFound, Problem
+from pce.objects.filters import equals, time_of
+from pce.usecases.caller import Caller
+from pce.usecases.read_objects import max_results
+from pce.usecases.stores import Stores
+
+DEFAULT_EVENTS = 100
+MOST_EVENTS = 10_000
+"""Events in one answer; further back is asked for by time."""
+
+_EXACT = ("event_type", "severity", "status")
+
+
+def list_events(caller: Caller, query: Mapping[str, str], stores: Stores) -> list[dict[str, Any]]:
+    """Events that match, newest first. Reads from the newest day back until there are enough.
+
+    ``created_by`` is an actor's kind (``system``, ``user``, ``ven``, ``agent``) or href.
+    """
+    wanted = max_results(query, DEFAULT_EVENTS)
+    limit = MOST_EVENTS if wanted is None else min(wanted, MOST_EVENTS)
+    times = {
+        end: time_of(query[f"timestamp[{end}]"], f"timestamp[{end}]")
+        for end in ("gte", "lte")
+        if query.get(f"timestamp[{end}]")
+    }
+    filters = [equals(name)(query[name]) for name in _EXACT if query.get(name)]
+    by = query.get("created_by")
+    events = stores.events.newest_first(caller.org_id, times.get("gte"), times.get("lte"))
+    matching = (
+        event
+        for event in events
+        if all(fits(event) for fits in filters) and (not by or _is_by(event, by))
+    )
+    return list(itertools.islice(matching, limit))
+
+
+def get_event(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
+    """One event. Raises :class:`NotFound`."""
+    try:
+        event = stores.events.get(caller.org_id, uuid.UUID(id))
+    except ValueError as error:
+        problem = Problem("invalid_event_id", f"{id!r} is no UUID")
+        raise Invalid(problem) from error
+    if event is None:
+        raise NotFound(Problem("event_not_found", f"there is no event {id}, or it has expired"))
+    return event
+
+
+def _is_by(event: Mapping[str, Any], who: str) -> bool:
+    created_by: Mapping[str, Any] = event["created_by"]
+    return who in created_by or any(a.get("href") == who for a in created_by.values())

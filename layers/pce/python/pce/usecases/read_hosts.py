@@ -1,0 +1,124 @@
+"""Read workloads and VENs: documents joined with presence and the names of labels."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pce.objects.filters import boolean, exact_first, matching
+from pce.objects.shown import referred_to, with_names
+from pce.objects.ven import SHOWN_FILTERS as VEN_FILTERS
+from pce.objects.ven import VENS
+from pce.objects.workload import WORKLOADS
+from pce.objects.workload_shown import SHOWN_FILTERS as WORKLOAD_FILTERS
+from pce.objects.workload_shown import Host, shown_ven, shown_workload
+from pce.presence.record import Presence
+from pce.store.objects import Stored
+from pce.usecases.caller import Caller
+from pce.usecases.read_objects import Page, Query, by_href
+from pce.usecases.stores import Stores
+from pce.usecases.write_object import find
+
+READ_ONE_BY_ONE = 16
+"""VENs up to which presence rows are read singly: reading an org's whole takes 16 queries."""
+
+Shown = list[dict[str, Any]]
+
+
+def list_workloads(caller: Caller, query: Query, stores: Stores, limit: int | None) -> Page:
+    """Workloads that match. Reads all workloads; VENs and presence only of those that are shown,
+    or of all matching ones when the query asks for something that presence knows."""
+    documents = _not_deleted(stores.objects.all_of(caller.org_id, WORKLOADS.name), query)
+    found = exact_first(matching(documents, WORKLOADS.filters, query), WORKLOADS.searched, query)
+    if not query.keys() & WORKLOAD_FILTERS.keys():
+        shown = [shown_workload(host) for host in _hosts(caller, found[:limit], stores)]
+        return Page(_labelled(caller, shown, stores), len(found))
+    matched = matching(
+        [shown_workload(host) for host in _hosts(caller, found, stores)], WORKLOAD_FILTERS, query
+    )
+    return Page(_labelled(caller, matched[:limit], stores), len(matched))
+
+
+def get_workload(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
+    """One workload, with its open ports; deleted or not. Raises :class:`NotFound`."""
+    stored = find(caller, WORKLOADS, id, stores)
+    report = stores.objects.get(caller.org_id, "service_reports", id)
+    [host] = _hosts(caller, [stored.document], stores, report)
+    return _labelled(caller, [shown_workload(host)], stores)[0]
+
+
+def list_vens(caller: Caller, query: Query, stores: Stores, limit: int | None) -> Page:
+    """VENs that match. Reads all VENs, their workloads and their presence."""
+    vens = _not_deleted(stores.objects.all_of(caller.org_id, VENS.name), query)
+    workloads = {s.id: s.document for s in stores.objects.all_of(caller.org_id, WORKLOADS.name)}
+    presence = {str(row.ven_id): row for row in stores.presence.all_of(caller.org_id)}
+    hosts = [
+        Host(workloads[_id(ven)], ven, presence.get(_id(ven)))
+        for ven in vens
+        if _id(ven) in workloads
+    ]
+    matched = matching([shown_ven(host) for host in hosts], VEN_FILTERS, query)
+    found = exact_first(matched, VENS.searched, query)
+    return Page(_labelled(caller, found[:limit], stores), len(found))
+
+
+def get_ven(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
+    """One VEN, uninstalled or not. Raises :class:`NotFound`."""
+    find(caller, VENS, id, stores)
+    workload = find(caller, WORKLOADS, id, stores)
+    [host] = _hosts(caller, [workload.document], stores)
+    return _labelled(caller, [shown_ven(host)], stores)[0]
+
+
+def _not_deleted(stored: Iterable[Stored], query: Query) -> list[Mapping[str, Any]]:
+    everything = boolean(query.get("include_deleted", ""), "include_deleted")
+    return [s.document for s in stored if everything or not s.document.get("deleted")]
+
+
+def _hosts(
+    caller: Caller,
+    workloads: Sequence[Mapping[str, Any]],
+    stores: Stores,
+    service_report: Stored | None = None,
+) -> list[Host]:
+    ids = [_id(workload) for workload in workloads if workload.get("ven")]
+    vens = stores.objects.get_many(caller.org_id, VENS.name, ids)
+    presence = _presence(caller, ids, stores)
+    return [
+        Host(
+            workload,
+            vens[_id(workload)].document if _id(workload) in vens else None,
+            presence.get(_id(workload)),
+            service_report.document if service_report else None,
+        )
+        for workload in workloads
+    ]
+
+
+def _presence(caller: Caller, ids: Sequence[str], stores: Stores) -> dict[str, Presence]:
+    if len(ids) > READ_ONE_BY_ONE:
+        return {str(row.ven_id): row for row in stores.presence.all_of(caller.org_id)}
+    rows = (stores.presence.get(caller.org_id, uuid.UUID(id)) for id in ids)
+    return {str(row.ven_id): row for row in rows if row is not None}
+
+
+def _labelled(
+    caller: Caller, shown: Sequence[Mapping[str, Any]], stores: Stores
+) -> list[dict[str, Any]]:
+    labels = by_href(caller, "labels", referred_to(shown, "labels"), stores)
+    return [with_names(_inner(document, labels), "labels", labels) for document in shown]
+
+
+def _inner(
+    document: Mapping[str, Any], labels: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """A VEN with the labels of its workload named too."""
+    if "workloads" not in document:
+        return document
+    return {
+        **document,
+        "workloads": [with_names(w, "labels", labels) for w in document["workloads"]],
+    }
+
+
+def _id(document: Mapping[str, Any]) -> str:
+    return str(document["href"]).rsplit("/", 1)[-1]

@@ -1,0 +1,208 @@
+"""Read objects of any collection but workloads and VENs: lists with filters, and one by one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pce.errors import Invalid, NotFound, Problem
+from pce.objects.collection import Collection
+from pce.objects.filters import boolean, exact_first, matching, whole_number
+from pce.objects.hrefs import ACTIVE, DRAFT, item_id
+from pce.objects.label_group import LABEL_GROUPS
+from pce.objects.policy_version import Manifest, shown_draft, shown_provisioned
+from pce.objects.shown import referred_to, with_names
+from pce.store.policy_versions import StoredDraft
+from pce.usecases.caller import Caller
+from pce.usecases.find_usage import USAGES, usage_by_href
+from pce.usecases.stores import Stores
+from pce.usecases.write_object import find, not_found
+
+DEFAULT_RESULTS = 500
+"""Objects in a list when the client does not say how many; it learns the total from a header."""
+
+Query = Mapping[str, str]
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A list as it is answered: the first so many of all that match."""
+
+    documents: list[dict[str, Any]]
+    total: int
+
+
+def max_results(query: Query, default: int | None = DEFAULT_RESULTS) -> int | None:
+    """How many objects the client wants; None for all. 0 is a way to ask for the total alone."""
+    text = query.get("max_results", "")
+    if not text:
+        return default
+    number = whole_number(text, "max_results")
+    if number < 0:
+        raise Invalid(Problem("invalid_query_parameter", "max_results is negative", "max_results"))
+    return number
+
+
+def list_objects(
+    caller: Caller, collection: Collection, query: Query, stores: Stores, limit: int | None
+) -> Page:
+    """Objects without policy versions. Reads the whole collection."""
+    documents: Iterable[Document] = (
+        stored.document for stored in stores.objects.all_of(caller.org_id, collection.name)
+    )
+    if not boolean(query.get("include_deleted", ""), "include_deleted"):
+        documents = [document for document in documents if not document.get("deleted")]
+    page, total = _first(collection, documents, query, limit)
+    shown = [collection.shown(document) for document in page]
+    return Page(_with_usage(caller, collection, shown, query, stores), total)
+
+
+def get_object(
+    caller: Caller, collection: Collection, id: str, query: Query, stores: Stores
+) -> dict[str, Any]:
+    """One object without policy versions, deleted or not. Raises :class:`NotFound`."""
+    shown = [collection.shown(find(caller, collection, id, stores).document)]
+    return _with_usage(caller, collection, shown, query, stores)[0]
+
+
+def list_policy_objects(
+    caller: Caller,
+    collection: Collection,
+    version: str,
+    query: Query,
+    stores: Stores,
+    limit: int | None,
+) -> Page:
+    """Objects of a policy version: ``draft``, ``active`` or a number.
+
+    Cost: drafts are read whole; provisioned ones only where they are not in memory.
+    """
+    if version == DRAFT:
+        head = stores.policy_versions.head(caller.org_id)
+        drafts = stores.policy_versions.drafts(caller.org_id, collection.name, head)
+        by_href = {str(found.draft.document["href"]): found for found in drafts}
+        page, total = _first(collection, [found.draft.document for found in drafts], query, limit)
+        shown = _shown_drafts(
+            caller, collection, [by_href[document["href"]] for document in page], stores
+        )
+    else:
+        manifest = _manifest(caller, version, stores)
+        documents = stores.policy_versions.documents(caller.org_id, manifest, [collection.name])
+        page, total = _first(collection, documents[collection.name], query, limit)
+        shown = [_shown_provisioned(collection, document, version) for document in page]
+    shown = _with_members(caller, collection, shown, stores)
+    return Page(_with_usage(caller, collection, shown, query, stores), total)
+
+
+def get_policy_object(
+    caller: Caller, collection: Collection, version: str, id: str, stores: Stores
+) -> dict[str, Any]:
+    """One object of a policy version. Raises :class:`NotFound`, also for an object that this
+    version does not hold."""
+    if version == DRAFT:
+        head = stores.policy_versions.head(caller.org_id)
+        found = stores.policy_versions.draft(caller.org_id, collection.name, id, head)
+        if found is None:
+            raise not_found(collection, id)
+        shown = _shown_drafts(caller, collection, [found], stores)
+    else:
+        revision = _manifest(caller, version, stores).get(collection.name, {}).get(id)
+        if revision is None:
+            raise not_found(collection, f"{id} in the policy version {version}")
+        manifest = {collection.name: {id: revision}}
+        documents = stores.policy_versions.documents(caller.org_id, manifest, manifest)
+        shown = [
+            _shown_provisioned(collection, document, version)
+            for document in documents[collection.name]
+        ]
+    return _with_members(caller, collection, shown, stores)[0]
+
+
+def _first(
+    collection: Collection, documents: Iterable[Document], query: Query, limit: int | None
+) -> tuple[Sequence[Document], int]:
+    found = exact_first(matching(documents, collection.filters, query), collection.searched, query)
+    return found[:limit], len(found)
+
+
+def _manifest(caller: Caller, version: str, stores: Stores) -> Manifest:
+    if version == ACTIVE:
+        return stores.policy_versions.head(caller.org_id).manifest
+    found = stores.policy_versions.version(caller.org_id, int(version))
+    if found is None:
+        raise NotFound(Problem("sec_policy_not_found", f"there is no policy version {version}"))
+    return found[1]
+
+
+def _shown_drafts(
+    caller: Caller, collection: Collection, drafts: Sequence[StoredDraft], stores: Stores
+) -> list[dict[str, Any]]:
+    changed = {
+        found.draft.id: found.draft.active_revision
+        for found in drafts
+        if collection.name == "rule_sets"
+        and found.draft.update_type == "update"
+        and found.draft.active_revision is not None
+    }
+    manifest = {collection.name: changed}
+    documents = stores.policy_versions.documents(caller.org_id, manifest, manifest)
+    active = {document["href"]: document for document in documents[collection.name]}
+    return [
+        collection.shown(shown_draft(found.draft, active.get(found.draft.document["href"])))
+        for found in drafts
+    ]
+
+
+def _shown_provisioned(collection: Collection, document: Document, version: str) -> dict[str, Any]:
+    return {**collection.shown(shown_provisioned(document, version)), "caps": []}
+
+
+def _with_members(
+    caller: Caller, collection: Collection, shown: list[dict[str, Any]], stores: Stores
+) -> list[dict[str, Any]]:
+    """Label groups with the keys and values of their labels and the names of their sub-groups."""
+    if collection is not LABEL_GROUPS:
+        return shown
+    labels = by_href(caller, "labels", referred_to(shown, "labels"), stores)
+    shown = [with_names(group, "labels", labels) for group in shown]
+    ids = [item_id(href.rsplit("/", 1)[-1]) for href in referred_to(shown, "sub_groups")]
+    groups = stores.objects.get_many(caller.org_id, LABEL_GROUPS.stored_in, ids)
+    named = {
+        href: {"name": groups[href.rsplit("/", 1)[-1]].document["name"]}
+        for href in referred_to(shown, "sub_groups")
+        if href.rsplit("/", 1)[-1] in groups
+    }
+    return [with_names(group, "sub_groups", named) for group in shown]
+
+
+def by_href(
+    caller: Caller, collection: str, hrefs: Iterable[str], stores: Stores
+) -> dict[str, Document]:
+    """Objects without policy versions by href; those that do not exist are left out."""
+    ids = [item_id(href.rsplit("/", 1)[-1]) for href in hrefs]
+    found = stores.objects.get_many(caller.org_id, collection, ids)
+    return {stored.document["href"]: stored.document for stored in found.values()}
+
+
+def _with_usage(
+    caller: Caller,
+    collection: Collection,
+    shown: list[dict[str, Any]],
+    query: Query,
+    stores: Stores,
+) -> list[dict[str, Any]]:
+    if collection.name == "label_dimensions":
+        labels = [s.document for s in stores.objects.all_of(caller.org_id, "labels")]
+        keys = {label["key"] for label in labels if not label.get("deleted")}
+        return [{**d, "usage": {"labels": d["key"] in keys, "label_groups": False}} for d in shown]
+    if not boolean(query.get("usage", ""), "usage") or not shown:
+        return shown
+    usage = usage_by_href(caller, stores)
+    unused = dict.fromkeys(USAGES, False)
+    return [
+        {
+            **document,
+            "usage": usage.get(str(document["href"]).replace("/active/", "/draft/"), unused),
+        }
+        for document in shown
+    ]
