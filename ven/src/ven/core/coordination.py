@@ -35,10 +35,10 @@ class VenState(Struct, frozen=True, kw_only=True):
     heartbeat: heartbeat.HeartbeatState
     policy: policy_state.PolicyState
     bolts: bolts.BoltState
-    tampering: tampering.TamperState = tampering.TamperState()
-    reports: reports.ReportState = reports.ReportState()
-    actions: actions.ActionState = actions.ActionState()
-    outbox: outbox.OutboxState = outbox.OutboxState()
+    tampering: tampering.TamperState
+    reports: reports.ReportState
+    actions: actions.ActionState
+    outbox: outbox.OutboxState
     collecting: bool = True
     """Flows are collected: always, except in minimal mode."""
     flows_due_at: float = NEVER
@@ -218,6 +218,8 @@ def start(
         heartbeat=heartbeat.start(now, Dice(seed), settings.intervals.heartbeat_s),
         policy=policy,
         bolts=bolts.start(Dice(seed + 1), settings.intervals.bolt_keepalive_s),
+        tampering=tampering.TamperState(),
+        reports=reports.ReportState(),
         actions=actions.start(done_actions),
         outbox=outbox.OutboxState(waiting=waiting),
     )
