@@ -17,9 +17,10 @@ from pce_local.functions import Functions, HandlerFailed
 from pce_local.resources import MAX_RECEIVES, VISIBILITY_TIMEOUT_S
 from pce_local.routes import QueueTrigger
 
-LOOK_EVERY_S = 1.0
-"""How often to look without having been rung: for messages that come back after a failure, and
-those sent before the host was killed."""
+LOOK_EVERY_S = 3.0
+"""How often to look without having been rung: for messages that come back, after a failure or
+because the host was killed while it had them. Each look costs the host and the store 2 ms of CPU;
+three queues every three seconds are 0.2 % of a core."""
 
 HANDLER_TIMEOUT_S = 60.0
 """What the function is told it has."""
@@ -43,7 +44,8 @@ class QueuePoller:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"function-{trigger.function}")
 
     def start(self) -> None:
-        """Begin to look for messages."""
+        """Begin to look for messages, first for those that wait already."""
+        self.ring()
         self._thread.start()
 
     def ring(self) -> None:

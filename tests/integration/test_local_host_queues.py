@@ -68,7 +68,7 @@ def test_each_queue_has_its_function(host, client):
 
 
 def test_message_arrives_at_once(host, client):
-    """A sent message rings the poller: it is not found by looking around every second."""
+    """A sent message rings the poller: it is not found by looking around every few seconds."""
     for number in range(20):
         send(client, "bolts", {"case": "quick", "number": number})
         wait_until(
@@ -80,7 +80,7 @@ def test_message_arrives_at_once(host, client):
         for line in host.recorded("bolts_fan_out")
         if line["bodies"][0]["case"] == "quick"
     ]
-    assert statistics.median(delays) < 0.25, delays  # seconds; looking around would give 0.5
+    assert statistics.median(delays) < 0.25, delays  # seconds; looking around would give 1.5
 
 
 def test_groups_stay_in_order(host, client):
