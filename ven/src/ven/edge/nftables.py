@@ -31,7 +31,13 @@ from ven.core.ruleset import (
 )
 from ven.edge import nft_messages as nft
 from ven.edge.conntrack import live_marks
-from ven.edge.netlink import NETLINK_NETFILTER, NetlinkError, NetlinkSocket, netfilter_header
+from ven.edge.netlink import (
+    NETFILTER_HEADER_BYTES,
+    NETLINK_NETFILTER,
+    NetlinkError,
+    NetlinkSocket,
+    netfilter_header,
+)
 from ven.edge.sysctl import SavedSettings
 
 NFT_TIMEOUT_S = 60
@@ -247,7 +253,8 @@ class Firewall:
             with contextlib.suppress(NetlinkError):
                 for message in self._netlink.dump(request, body):
                     if nft.table_of(message.body) == TABLE:
-                        digest.update(message.body)
+                        # The header holds the generation, which others' commits change.
+                        digest.update(message.body[NETFILTER_HEADER_BYTES:])
         return digest.digest()
 
     def _elements(self, name: str) -> Iterator[tuple[bytes, bool, int | None]]:
