@@ -201,7 +201,15 @@ class FlowLedger:
     ) -> bool:
         if len(self._live) >= MAX_LIVE and connection.id not in self._live:
             return False
-        packed = _LIVE.pack(started, bytes_in, bytes_out, self._dump, done, connection.decision)
+        packed = _LIVE.pack(
+            started,
+            bytes_in,
+            bytes_out,
+            self._dump,
+            done,
+            connection.decision,
+            connection.qualifier,
+        )
         self._live[connection.id] = packed + _identity(connection)
         return True
 

@@ -3,7 +3,7 @@
 Theory: a notification is only a suspicion (the change may already be undone, or be outside what we
 wrote), so the table is compared first. It is put back from the policy in force. Two programs that
 revert each other would burn the host, so the wait before the next look doubles with each revert
-and falls back to the first after a quiet minute::
+and falls back to the first after three quiet minutes::
 
     quiet    -- foreign change or routine look --> suspicious (0.2 s, then 1, 2, 4 ... 60 s)
     suspicious -- due --------------------------> looking
@@ -23,8 +23,8 @@ DEBOUNCE_S = 0.2
 """A foreign transaction arrives as several notifications."""
 FIRST_PACE_S = 1.0
 SLOWEST_PACE_S = 60.0
-CALM_AFTER_S = 60.0
-"""Seconds without a revert after which the pace is the first again."""
+CALM_AFTER_S = 180.0
+"""Seconds without a revert after which the pace is the first again; longer than the slowest."""
 
 
 class TamperState(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,139 @@
+"""The bolt channel's life."""
+
+import pytest
+
+from ven.core import bolts
+from ven.core.bolts import (
+    BACKOFF_CAP_S,
+    BoltState,
+    CloseBolts,
+    Failed,
+    HeartbeatHint,
+    Lost,
+    OpenBolts,
+    Opened,
+    PolicyHint,
+    Received,
+    SendKeepAlive,
+    SetKeepAlive,
+    Start,
+    Stop,
+)
+from ven.core.timing import NEVER, Dice, Tick
+from ven_protocol.bolts import Bolt
+from ven_protocol.limits import BOLT_KEEPALIVE_S
+
+
+def run(state: BoltState, *events: object, now: float = 0) -> tuple[BoltState, list[object]]:
+    said: list[object] = []
+    for event in events:
+        state, commands = bolts.step(state, event, now)
+        said += commands
+    return state, said
+
+
+def opened(seed: int = 1) -> BoltState:
+    return run(bolts.start(Dice(seed), BOLT_KEEPALIVE_S), Start(), Tick(), Opened())[0]
+
+
+def test_start_connects_at_once() -> None:
+    """And asks for no heartbeat: the first one has just been sent."""
+    _, said = run(bolts.start(Dice(1), 540), Start(), Tick(), Opened())
+    assert said == [OpenBolts()]
+
+
+def test_idle_connection_is_kept_alive_under_ten_minutes() -> None:
+    """A message at least every keep-alive interval; a received bolt counts as one."""
+    state = opened()
+    assert bolts.wake_at(state) == BOLT_KEEPALIVE_S < 600
+    state, said = run(state, Tick(), now=540)
+    assert said == [SendKeepAlive()]
+    state, _ = run(state, Received(Bolt(type="?"), "normal"), now=600)
+    assert bolts.wake_at(state) == 600 + 540
+    state, _ = run(state, SetKeepAlive(60), now=600)
+    assert bolts.wake_at(state) == 660
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_connection_is_replaced_before_two_hours(seed: int) -> None:
+    """At a random age; the old one stays until the new one is open, so there is no gap."""
+    state = opened(seed)
+    now, said = 0.0, []
+    while OpenBolts() not in said:
+        now = bolts.wake_at(state)
+        state, said = run(state, Tick(), now=now)
+    assert 6000 <= now <= 7080
+    assert state.phase == "open"
+    state, said = run(state, Opened(), now=now + 1)
+    assert said == [], "nothing was missed, so no heartbeat is needed"
+    assert state.replace_at > now + 6000
+
+
+def test_replacement_ages_differ() -> None:
+    """Fleets that connected together do not return together."""
+    assert len({round(opened(seed).replace_at) for seed in range(20)}) > 15
+
+
+def test_failed_replacement_is_tried_again_while_the_old_one_lives() -> None:
+    """And the loss of the old one meanwhile is a gap."""
+    state = opened()
+    state, _ = run(state, Tick(), now=7100)
+    state, said = run(state, Failed(), now=7100)
+    assert (state.phase, said) == ("open", [])
+    assert state.replace_at <= 7100 + 2
+    state, said = run(state, Tick(), Lost(), Opened(), now=7103)
+    assert said == [OpenBolts(), HeartbeatHint(0)]
+
+
+def test_loss_leads_to_full_jitter_backoff_and_a_heartbeat_when_back() -> None:
+    """Waits grow to five minutes at most; what was missed is asked for once connected."""
+    state, _ = run(opened(), Lost(), now=100)
+    now = 100.0
+    waits = []
+    for _ in range(30):
+        waits.append(bolts.wake_at(state) - now)
+        now = bolts.wake_at(state)
+        state, said = run(state, Tick(), Failed(), now=now)
+        assert said == [OpenBolts()]
+    assert waits[0] <= 1
+    assert max(waits) <= BACKOFF_CAP_S
+    assert max(waits) > 60
+    _, said = run(state, Tick(), Opened(), now=bolts.wake_at(state))
+    assert said == [OpenBolts(), HeartbeatHint(0)]
+
+
+def test_stop_closes_and_nothing_is_due() -> None:
+    """Minimal mode: no channel, no timers; what comes late is ignored."""
+    state, said = run(opened(), Stop())
+    assert said == [CloseBolts()]
+    assert bolts.wake_at(state) == NEVER
+    late = (Opened(), Failed(), Lost(), Received(Bolt(type="policy", etag="e"), "normal"), Tick())
+    assert run(state, *late) == (state, [])
+
+
+def test_bolts_become_hints() -> None:
+    """A policy bolt names an etag, a heartbeat bolt asks for a heartbeat, others are ignored."""
+    policy = Received(Bolt(type="policy", etag="e", spread_s=3), "normal")
+    assert run(opened(), policy)[1] == [PolicyHint("e", 3)]
+    heartbeat = Received(Bolt(type="heartbeat", spread_s=2), "normal")
+    assert run(opened(), heartbeat)[1] == [HeartbeatHint(2)]
+    assert run(opened(), Received(Bolt(type="of-tomorrow"), "normal"))[1] == []
+
+
+def test_degraded_hears_only_upgrade_and_support_report() -> None:
+    """ "VEN-to-PCE Communication": other bolts are ignored in the degraded state."""
+    for reason, heard in (
+        ("policy", False),
+        ("", False),
+        ("upgrade", True),
+        ("support_report", True),
+    ):
+        bolt = Bolt(type="heartbeat", reason=reason)
+        assert bool(run(opened(), Received(bolt, "degraded"))[1]) is heard
+    assert run(opened(), Received(Bolt(type="policy", etag="e"), "degraded"))[1] == []
+
+
+def test_closing_bolt_replaces_the_connection_whatever_the_mode() -> None:
+    """The PCE is about to close: connect again first."""
+    state, _ = run(opened(), Received(Bolt(type="closing", spread_s=5), "degraded"))
+    assert state.replace_at <= 5

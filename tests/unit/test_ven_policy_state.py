@@ -1,0 +1,145 @@
+"""From a hint to a policy in the kernel."""
+
+import msgspec
+
+from tests.fleet.simulator import document
+from ven.core import policy_state
+from ven.core.policy_state import (
+    Applied,
+    ApplyPolicy,
+    Fetched,
+    FetchFailed,
+    FetchPolicy,
+    PolicyState,
+    Refresh,
+    Refused,
+    ReportPolicy,
+    SavePolicy,
+    Unchanged,
+    Wanted,
+)
+from ven.core.timing import NEVER, Dice, Tick
+from ven_protocol.policy import PolicyReply, policy_delta, policy_etag
+
+OLD, NEW, NEWER = document(1), document(2), document(3)
+E_OLD, E_NEW, E_NEWER = map(policy_etag, (OLD, NEW, NEWER))
+
+
+def holding_old() -> PolicyState:
+    return policy_state.start(Dice(1), E_OLD, OLD)
+
+
+def run(state: PolicyState, *events: object, now: float = 0) -> tuple[PolicyState, list[object]]:
+    said: list[object] = []
+    for event in events:
+        state, commands = policy_state.step(state, event, now)
+        said += commands
+    return state, said
+
+
+def whole(new: object = NEW) -> Fetched:
+    return Fetched(PolicyReply(etag=policy_etag(new), document=new))
+
+
+def test_delta_is_applied_saved_then_reported() -> None:
+    """Nothing is reported before the kernel has it and before it is kept on disk."""
+    delta = Fetched(PolicyReply(etag=E_NEW, delta=policy_delta(OLD, NEW)))
+    state, said = run(holding_old(), Wanted(E_NEW), delta)
+    assert said == [FetchPolicy(E_OLD), ApplyPolicy(E_NEW, NEW)]
+    assert (state.held, state.document) == (E_OLD, OLD), "not before the kernel has it"
+    state, said = run(state, Applied(rules=7), now=5)
+    assert said == [SavePolicy(E_NEW, NEW), ReportPolicy(E_NEW, 0, 5, rules=7)]
+    assert (state.held, state.document, state.phase) == (E_NEW, NEW, "idle")
+
+
+def test_delta_that_does_not_fit_fetches_the_whole() -> None:
+    """A delta from another base is not applied; the whole document is asked for at once."""
+    wrong = Fetched(PolicyReply(etag=E_NEW, delta=policy_delta(NEWER, OLD)))
+    state, said = run(holding_old(), Wanted(E_NEW), wrong)
+    assert said == [FetchPolicy(E_OLD), FetchPolicy("")]
+    _, said = run(state, whole())
+    assert said == [ApplyPolicy(E_NEW, NEW)]
+
+
+def test_document_that_does_not_match_its_etag_is_not_applied() -> None:
+    """What was altered on the way is no policy; it is asked for again, later, three times."""
+    altered = Fetched(PolicyReply(etag=E_NEW, document=NEWER))
+    state, said = run(holding_old(), Wanted(E_NEW), altered)
+    assert said == [FetchPolicy(E_OLD)]
+    for _ in range(3):
+        assert state.phase == "waiting"
+        state, said = run(state, Tick(), altered, now=policy_state.wake_at(state))
+        assert said == [FetchPolicy(E_OLD)]
+    assert (state.phase, state.held) == ("idle", E_OLD)
+    assert policy_state.wake_at(state) == NEVER
+
+
+def test_newer_document_version_is_refused_by_name() -> None:
+    """A VEN that is too old says so instead of guessing."""
+    future = msgspec.structs.replace(NEW, version=99)
+    _, said = run(holding_old(), Wanted("x"), whole(future))
+    assert isinstance(said[-1], ReportPolicy)
+    assert "version 99" in said[-1].error
+
+
+def test_same_etag_and_no_etag_ask_nothing() -> None:
+    """What is held is not fetched again, and an empty etag means that there is no policy yet."""
+    assert run(holding_old(), Wanted(E_OLD), Wanted(""))[1] == []
+
+
+def test_changes_while_applying_are_looked_at_afterwards_once() -> None:
+    """However many hints come meanwhile, one more fetch follows."""
+    hints = [Wanted(f"e{number}") for number in range(50)]
+    state, said = run(holding_old(), Wanted(E_NEW), whole(), *hints, Applied(1))
+    assert said.count(FetchPolicy(E_NEW)) == 1
+    assert state.phase == "fetching"
+    state, said = run(state, Unchanged())
+    assert (state.phase, state.wanted, said) == ("idle", E_NEW, [])
+
+
+def test_answer_newer_than_the_hint_is_not_fetched_twice() -> None:
+    """The PCE's answer overrules the hint that led to it."""
+    state, said = run(holding_old(), Wanted(E_NEW), whole(NEWER), Applied(1))
+    assert state.held == E_NEWER
+    assert sum(isinstance(command, FetchPolicy) for command in said) == 1
+
+
+def test_refused_policy_is_reported_and_waits_for_the_next_hint() -> None:
+    """The kernel keeps the old policy; no loop of fetching and refusing."""
+    state, said = run(holding_old(), Wanted(E_NEW), whole(), Refused("set x: no memory"))
+    assert said[-1] == ReportPolicy(E_NEW, 0, 0, error="set x: no memory")
+    assert (state.phase, state.held) == ("idle", E_OLD)
+    assert run(state, Wanted(E_NEW))[1] == [FetchPolicy(E_OLD)]
+
+
+def test_failed_fetch_is_tried_again_soon_and_then_left_to_the_heartbeat() -> None:
+    """Three quick retries, each within 30 seconds; then nothing until wanted again."""
+    state, _ = run(holding_old(), Wanted(E_NEW), FetchFailed())
+    for _ in range(3):
+        due = policy_state.wake_at(state)
+        assert 0 <= due <= 30 * 3
+        state, said = run(state, Tick(), FetchFailed(), now=due)
+        assert said == [FetchPolicy(E_OLD)]
+    assert policy_state.wake_at(state) == NEVER
+    assert run(state, Wanted(E_NEW))[1] == [FetchPolicy(E_OLD)]
+
+
+def test_spread_delays_the_fetch_and_the_earliest_hint_wins() -> None:
+    """A fleet does not answer as one; a hint without spread goes at once."""
+    state, said = run(holding_old(), Wanted(E_NEW, spread_s=100))
+    assert said == []
+    assert 0 < policy_state.wake_at(state) <= 100
+    assert run(state, Wanted(E_NEW))[1] == [FetchPolicy(E_OLD)]
+
+
+def test_refresh_fetches_the_whole_even_when_nothing_changed() -> None:
+    """The PCE can make a VEN start from nothing known."""
+    state, said = run(holding_old(), Refresh())
+    assert said == [FetchPolicy("")]
+    assert run(state, whole(OLD))[1] == [ApplyPolicy(E_OLD, OLD)]
+
+
+def test_stale_answers_are_ignored() -> None:
+    """An answer to a question that is no longer asked changes nothing."""
+    for event in (whole(), Unchanged(), FetchFailed(), Applied(1), Refused("x")):
+        assert run(holding_old(), event) == (holding_old(), [])
