@@ -19,10 +19,11 @@ from typing import Any
 
 from pce_local.config import ACCOUNT, REGION
 
-THREADS = 16
+THREADS = 10
 """Handlers that run at the same time. The interpreter runs one at a time and a handler waits for
 the store about half of its life, so a few threads are all the speed there is; the others are there
-so that one slow request does not hold up the quick ones. More only adds switching and memory."""
+so that one slow request does not hold up the quick ones. More would find no connection: a botocore
+client keeps ten."""
 
 Handler = Callable[[dict[str, Any], "LambdaContext"], Any]
 

@@ -29,4 +29,6 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     # botocore logs signed requests at DEBUG, so nobody may turn it up by accident.
     logging.getLogger("botocore").setLevel(logging.WARNING)
+    # A client used by more threads than it keeps connections opens another; no harm in that.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     logging.getLogger("pce_local").setLevel(logging.INFO)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -19,6 +20,9 @@ from pce_local.json_log import log_to_stderr
 from pce_local.state_dir import StateDir
 from pce_local.store_process import StoreProcess
 
+WANTED_FILES = 65_536
+"""Far more bolts than one machine serves."""
+
 log = logging.getLogger(__name__)
 
 
@@ -30,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(config: HostConfig) -> int:
     """Run the host that ``config`` describes; returns the exit status (1: it could not go on)."""
     log_to_stderr()
+    _allow_many_sockets()
     forget_aws_settings()
     # Some libraries log to stdout, as Lambda invites them to; ours is for the lines below.
     console, sys.stdout = sys.stdout, sys.stderr
@@ -96,6 +101,14 @@ def _introduce(config: HostConfig, document: dict[str, Any], console: TextIO) ->
         file=console,
         flush=True,
     )
+
+
+def _allow_many_sockets() -> None:
+    """Each bolt is a socket, and shells commonly allow a process 1,024 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _bound_socket(config: HostConfig) -> socket.socket:
