@@ -88,14 +88,18 @@ class Host:
             raise
         return client
 
-    def reaches(self, host: "Host", port: int, family: int = 4, timeout_s: float = 0.4) -> bool:
-        """Whether a TCP handshake succeeds; the time-out is long enough for a quick refusal of
-        the network and shorter than the first repetition of a SYN (1 s)."""
+    def reaches(self, host: "Host", port: int, family: int = 4, timeout_s: float = 5) -> bool:
+        """Whether a TCP handshake succeeds; waits long, for a machine that is busy."""
         try:
             self.connect(host, port, family, timeout_s).close()
         except TimeoutError:
             return False
         return True
+
+    def misses(self, host: "Host", port: int, family: int = 4) -> bool:
+        """Whether a TCP handshake is left without an answer; waits shorter than it takes for a
+        SYN to be sent again (1 s)."""
+        return not self.reaches(host, port, family, timeout_s=0.4)
 
     def pings(self, host: "Host", family: int = 4) -> bool:
         """Whether one echo request is answered within a second."""

@@ -70,11 +70,11 @@ def test_selective_blocks_what_deny_rules_name(
         )
     )
     assert network["web"].reaches(db.host, 80, family)
-    assert not network["other"].reaches(db.host, 80, family)
+    assert network["other"].misses(db.host, 80, family)
     assert db.drop(dst_port=80).qualifier == 1
-    assert not network["web"].reaches(db.host, 81, family)
+    assert network["web"].misses(db.host, 81, family)
     assert db.drop(dst_port=81).qualifier == 2
-    assert not network["web"].reaches(db.host, 82, family)
+    assert network["web"].misses(db.host, 82, family)
     assert network["other"].reaches(db.host, 83, family)
     assert db.connection(dst_port=83).decision == Decision.POTENTIALLY_BLOCKED
     for server in servers:
@@ -97,12 +97,12 @@ def test_full_lets_in_and_out_what_rules_allow(
         )
     )
     assert web.reaches(db.host, 80, family)
-    assert not web.reaches(db.host, 81, family)
-    assert not other.reaches(db.host, 80, family)
+    assert web.misses(db.host, 81, family)
+    assert other.misses(db.host, 80, family)
     assert not web.pings(db.host, family)
     assert db.host.reaches(other, 80, family)
-    assert not db.host.reaches(other, 81, family)
-    assert not db.host.reaches(web, 80, family)
+    assert db.host.misses(other, 81, family)
+    assert db.host.misses(web, 80, family)
     outbound = db.drop(direction="O", dst_port=81)
     assert outbound.dst == socket.inet_pton(
         socket.AF_INET if family == 4 else socket.AF_INET6, other.address(family)
@@ -122,10 +122,10 @@ def test_prefixes_and_ranges_decide_like_addresses(
     prefix = {4: "10.77.0.0/31", 6: "fd77::/127"}[family]
     db.apply(policy("full", {"s": [prefix]}, allow(["s"], HTTP)))
     assert network["web"].reaches(db.host, 80, family)
-    assert not network["other"].reaches(db.host, 80, family)
+    assert network["other"].misses(db.host, 80, family)
     db.apply(policy("full", {"s": [f"{web}-{db.host.address(family)}"]}, allow(["s"], HTTP)))
     assert network["web"].reaches(db.host, 80, family)
-    assert not network["other"].reaches(db.host, 80, family)
+    assert network["other"].misses(db.host, 80, family)
     server.close()
 
 
@@ -135,7 +135,7 @@ def test_full_can_block_ipv6_whole(network: Network, db: ProtectedHost) -> None:
     rules = policy("full", {"web": both(network, "web")}, allow(["web"]), block_ipv6_in_full=True)
     db.apply(rules)
     assert network["web"].reaches(db.host, 80, 4)
-    assert not network["web"].reaches(db.host, 80, 6)
+    assert network["web"].misses(db.host, 80, 6)
     for server in servers:
         server.close()
 
@@ -176,7 +176,7 @@ def test_neighbours_are_found_under_full_enforcement(network: Network, db: Prote
     db.apply(policy("full", {"web": both(network, "web")}, allow(["web"], HTTP)))
     for host in (network["web"], db.host):
         host.run("ip", "-6", "neigh", "flush", "dev", "eth0")
-    assert network["web"].reaches(db.host, 80, 6, timeout_s=3)
+    assert network["web"].reaches(db.host, 80, 6)
     server.close()
 
 
@@ -207,8 +207,8 @@ def test_the_pce_is_reached_whatever_the_policy_says(
         [Endpoint(web.address(family), socket.IPPROTO_TCP, 8443)],
     )
     assert db.host.reaches(web, 8443, family)
-    assert not db.host.reaches(web, 80, family)
-    assert not web.reaches(db.host, 8443, family)
+    assert db.host.misses(web, 80, family)
+    assert web.misses(db.host, 8443, family)
     for server in servers:
         server.close()
 
@@ -217,7 +217,7 @@ def test_idle_has_no_table(network: Network, db: ProtectedHost) -> None:
     """The way to idle takes the table away, and everything passes."""
     server = db.host.listen(80)
     db.apply(policy("full", {}))
-    assert not network["web"].reaches(db.host, 80)
+    assert network["web"].misses(db.host, 80)
     db.apply(policy("idle", {}))
     assert "inet ven" not in db.nft("list", "tables")
     assert network["web"].reaches(db.host, 80)
