@@ -204,7 +204,10 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         size=Size(1024, 25, "filters whole collections in memory; API Gateway ends at 30 s"),
         tables={
             "presence": ("GetItem", "Query", "UpdateItem", "DeleteItem"),
-            "objects": ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
+            "objects": (
+                *("GetItem", "BatchGetItem", "Query"),
+                *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"),
+            ),
             "events": ("Query", "PutItem"),
             "policy": ("GetItem",),
         },
@@ -218,11 +221,11 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         " operator, never by a request from outside.",
         size=RARE,
         tables={
-            "objects": ("GetItem", "Query", "PutItem", "UpdateItem"),
+            "objects": ("GetItem", "PutItem", "UpdateItem", "BatchWriteItem"),
             "events": ("PutItem",),
         },
         sends=("compile",),
-        settings=("PCE_URL", "PCE_BOLTS_URL"),
+        settings=("PCE_URL",),
     ),
     # -- behind the queues and the clock -------------------------------------------------------
     FunctionSpec(
