@@ -1,4 +1,4 @@
-"""Twelve alarms that say that something is wrong, one dashboard that says what.
+"""Eleven alarms that say that something is wrong, one dashboard that says what.
 
 An alarm per function and metric would cost more than an idle deployment (0.10 USD each beyond ten).
 So the alarms watch where faults come out - replies, dead letters, the sweep's own mark - and the
