@@ -52,12 +52,10 @@ def _at_rest(world: World) -> list[Figure]:
 
 
 def _ven_process(pid: int) -> int:
-    """The Python process at the end of the chain of ip, unshare and sh that started it."""
-    while True:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        if len(children) != 1:
-            return pid
-        pid = int(children[0])
+    """The VEN at the end of the chain of ip, unshare and sh that started it."""
+    while "python" not in Path(f"/proc/{pid}/exe").resolve().name:
+        pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    return pid
 
 
 def _is_idle(pid: int) -> bool:
