@@ -1,6 +1,7 @@
 """Becoming a VEN, and ceasing to be one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -111,10 +112,15 @@ def become_ven(
     return identity
 
 
-def connect_once(identity: Identity) -> Pce:
-    """A connection for a single request from the command line. Raises Unreachable."""
+@contextmanager
+def connected(identity: Identity) -> Iterator[Pce]:
+    """A connection for single requests from the command line. Raises Unreachable."""
     server = Server.parse(identity.server)
-    return Pce(identity, PceConnection(server, trust(identity.ca_file), identity.agent_token))
+    pce = Pce(identity, PceConnection(server, trust(identity.ca_file), identity.agent_token))
+    try:
+        yield pce
+    finally:
+        pce.close()
 
 
 def leave(data: DataDirectory, kernel: Kernel, restore: str) -> str:
@@ -126,7 +132,8 @@ def leave(data: DataDirectory, kernel: Kernel, restore: str) -> str:
     identity = data.identity()
     why = ""
     try:
-        connect_once(identity).deactivate(Deactivate(firewall_restore=RESTORES[restore]))
+        with connected(identity) as pce:
+            pce.deactivate(Deactivate(firewall_restore=RESTORES[restore]))
     except RequestFailed as error:
         why = str(error)
     clear(data, kernel, restore)

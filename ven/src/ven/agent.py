@@ -24,6 +24,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ven import support_report
+from ven.activation import connected
 from ven.collection import FlowCollection
 from ven.configuration import Identity, Server
 from ven.core import actions, bolts, coordination, heartbeat, outbox, policy_state, reports
@@ -538,17 +539,15 @@ class Agent:
         _log.info("VEN stopped")
 
     async def _say_goodbye(self) -> None:
-        # A connection of its own: the other may be in the middle of a request.
-        connection = PceConnection(
-            Server.parse(self._identity.server),
-            trust(self._identity.ca_file),
-            self._identity.agent_token,
-        )
-        goodbye = self._work(Pce(self._identity, connection).goodbye, Goodbye())
         try:
-            await asyncio.wait_for(goodbye, GOODBYE_TIMEOUT_S)
+            await asyncio.wait_for(self._work(self._goodbye), GOODBYE_TIMEOUT_S)
         except (RequestFailed, TimeoutError) as error:
-            _log.warning("goodbye not heard: %s", repr(error))
+            _log.warning("goodbye not heard: %r", error)
+
+    def _goodbye(self) -> None:
+        # A connection of its own: the other may be in the middle of a request.
+        with connected(self._identity) as pce:
+            pce.goodbye(Goodbye())
 
     def _write_status(self) -> None:
         state = self.state

@@ -316,14 +316,15 @@ def _status(options: argparse.Namespace, data: DataDirectory) -> int:
 
 
 def _suspend(options: argparse.Namespace, data: DataDirectory) -> int:
-    from ven.activation import connect_once
+    from ven.activation import connected
 
     identity = data.identity()
     kernel = _kernel(options, data)
     # First on disk: from here on the VEN neither starts nor says goodbye, whatever happens next.
     data.set_suspended(True)
     try:
-        connect_once(identity).suspend()
+        with connected(identity) as pce:
+            pce.suspend()
     except RequestFailed as error:
         print(f"ven: the PCE was not told: {error}", file=sys.stderr)
     _stop_agent(data)
@@ -333,12 +334,13 @@ def _suspend(options: argparse.Namespace, data: DataDirectory) -> int:
 
 
 def _unsuspend(options: argparse.Namespace, data: DataDirectory) -> int:
-    from ven.activation import connect_once
+    from ven.activation import connected
 
     identity = data.identity()
     data.set_suspended(False)
     try:
-        connect_once(identity).unsuspend()
+        with connected(identity) as pce:
+            pce.unsuspend()
     except RequestFailed as error:
         print(f"ven: the PCE was not told: {error}", file=sys.stderr)
     options.foreground = False
@@ -369,7 +371,7 @@ def _connectivity_test(options: argparse.Namespace, data: DataDirectory) -> int:
 
 
 def _support_report(options: argparse.Namespace, data: DataDirectory) -> int:
-    from ven.activation import connect_once
+    from ven.activation import connected
     from ven.support_report import write
     from ven_protocol.messages import SupportReportRequest
 
@@ -380,7 +382,8 @@ def _support_report(options: argparse.Namespace, data: DataDirectory) -> int:
     print(report.path)
     if options.upload:
         request = SupportReportRequest(size_bytes=report.size_bytes, sha256=report.sha256)
-        report.upload(connect_once(identity).support_report(request), identity.ca_file)
+        with connected(identity) as pce:
+            report.upload(pce.support_report(request), identity.ca_file)
         print("uploaded")
     return 0
 

@@ -53,6 +53,12 @@ after 60 seconds, and a request on a dropped connection fails for no fault of th
 MAX_REPLY_BYTES = 64_000_000
 """A policy of a million addresses; also the cap on what a compressed reply may inflate to."""
 
+DROPPED = (
+    *(http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError),
+    *(ssl.SSLEOFError, ssl.SSLZeroReturnError),
+)
+"""How a kept connection that the server has closed shows, before any byte of a reply."""
+
 COMPRESS_FROM_BYTES = 1_400
 """A body that fits one packet is not worth compressing."""
 
@@ -186,7 +192,7 @@ class PceConnection:
         try:
             try:
                 return self._send(method, path, body, headers)
-            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            except DROPPED:
                 # The server closed a kept connection while we were about to use it: it has not
                 # seen the request.
                 if not kept:
@@ -219,7 +225,11 @@ class PceConnection:
         connection = http.client.HTTPSConnection(
             server.host, server.port, timeout=CONNECT_TIMEOUT_S, context=self._context
         )
-        connection.connect()
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
         connection.sock.settimeout(REPLY_TIMEOUT_S)
         self.local_address = str(connection.sock.getsockname()[0])
         self._connection = connection
