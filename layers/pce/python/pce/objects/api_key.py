@@ -21,17 +21,34 @@ def key_id_of(username: str) -> str | None:
     return match[1] if match else None
 
 
-def is_secret_of(credential: Mapping[str, Any] | None, secret: str) -> bool:
-    """Whether the secret is the credential's; takes as long when there is no such credential."""
+def is_secret_of(credential: Mapping[str, Any] | None, secret: str, now: int) -> bool:
+    """Whether the secret is the credential's, and good at ``now`` (epoch seconds).
+
+    It takes as long when there is no such credential.
+    """
     known = str(credential["secret_hash"]) if credential else "0" * 64
-    return hmac.compare_digest(known, secret_hash(secret)) and credential is not None
+    fits = hmac.compare_digest(known, secret_hash(secret))
+    if credential is None or not fits:
+        return False
+    expires_at = credential.get("expires_at")
+    return expires_at is None or now < int(expires_at)
 
 
 def new_credential(
-    *, org_id: int, user: Mapping[str, Any], key_id: str, secret: str, at: str
+    *,
+    org_id: int,
+    user: Mapping[str, Any],
+    key_id: str,
+    secret: str,
+    at: str,
+    expires_at: int | None = None,
 ) -> dict[str, Any]:
-    """What every request is checked against, stored for the installation under the key's id."""
+    """What every request is checked against, stored for the installation under the key's id.
+
+    ``expires_at`` (epoch seconds) is set for sessions.
+    """
     return {
+        "expires_at": expires_at,
         "org_id": org_id,
         "key_id": key_id,
         "user_href": user["href"],

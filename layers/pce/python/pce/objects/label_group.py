@@ -1,5 +1,8 @@
 """Label groups: labels of one key under one name, and groups in groups. Provisioned."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pce.objects.collection import EXTERNAL_DATA, Collection
 from pce.objects.fields import MAX_TEXT, ListOf, Reference, Shape, Text
 from pce.objects.filters import contains, equals
@@ -31,3 +34,19 @@ LABEL_GROUPS = Collection(
     caps=("write", "provision"),
     shown_in_events=("href", "key", "name"),
 )
+
+
+def members(group_href: str, groups: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The labels of a group and of all groups inside it, each once. ``groups`` by href; a group
+    inside itself adds nothing."""
+    found: dict[str, dict[str, Any]] = {}
+    seen: set[str] = set()
+    waiting = [group_href]
+    while waiting:
+        href = waiting.pop()
+        if href in seen or href not in groups:
+            continue
+        seen.add(href)
+        found |= {label["href"]: dict(label) for label in groups[href]["labels"]}
+        waiting += [inner["href"] for inner in groups[href]["sub_groups"]]
+    return list(found.values())

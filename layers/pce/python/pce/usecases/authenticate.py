@@ -23,7 +23,7 @@ class Identity:
     auth_username: str
 
 
-def authenticate(authorization: str, stores: Stores) -> Identity:
+def authenticate(authorization: str, stores: Stores, now: int) -> Identity:
     """Who sent ``Basic base64(api_KEY:SECRET)``; raises :class:`Unauthenticated` otherwise.
 
     The key is read strongly on each request, so a deleted key is refused at once. An unknown key
@@ -33,7 +33,7 @@ def authenticate(authorization: str, stores: Stores) -> Identity:
     key_id = key_id_of(username)
     stored = stores.objects.get(INSTALLATION, "credentials", key_id) if key_id else None
     credential = stored.document if stored else None
-    if not is_secret_of(credential, secret) or credential is None:
+    if not is_secret_of(credential, secret, now) or credential is None:
         raise _refused("the API key or its secret is wrong")
     return Identity(
         OrgId(credential["org_id"]), credential["user_href"], credential["username"], username

@@ -4,7 +4,7 @@ Workloads are written in transactions of a few dozen. What is wrong with one nev
 transaction that fails is tried again workload by workload.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +156,22 @@ def _write(
                 except Conflict as error:
                     results[at] = error
     return results
+
+
+def _batches(made: Sequence[tuple[int, _Written]]) -> Iterator[list[tuple[int, _Written]]]:
+    """Entries that are written together: DynamoDB refuses a transaction that names one item twice,
+    so an entry that repeats an earlier one's workload or names begins a new batch."""
+    batch: list[tuple[int, _Written]] = []
+    used: set[str] = set()
+    for at, written in made:
+        names = {written.put.id, *written.claims, *written.releases}
+        if len(batch) == WRITTEN_TOGETHER or names & used:
+            yield batch
+            batch, used = [], set()
+        batch.append((at, written))
+        used |= names
+    if batch:
+        yield batch
 
 
 def _commit(caller: Caller, written: Sequence[_Written], event_type: str, stores: Stores) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pce.errors import NotFound, Problem
 from pce.events.journal import ResourceChange
-from pce.identifiers import INSTALLATION, tail
+from pce.identifiers import INSTALLATION
 from pce.objects.api_key import new_api_key, new_credential
 from pce.objects.fields import MAX_TEXT, Shape, Text
 from pce.objects.hrefs import item_id
@@ -89,26 +89,3 @@ def delete_api_key(caller: Caller, user_id: str, key_id: str, stores: Stores) ->
     gone = ResourceChange("api_key", {"href": key["href"], "name": key["name"]}, "delete", {})
     event = caller.journal(stores, 204).event("api_key.delete", changes=[gone])
     stores.objects.commit(Change(caller.org_id, deletes=tuple(deletes), events=(event,)))
-
-
-def login(caller: Caller, auth_username: str, stores: Stores) -> dict[str, Any]:
-    """What a client learns of itself and its org when it presents an API key."""
-    user = find_user(caller, tail(caller.user_href), stores)
-    org = stores.objects.get(INSTALLATION, "orgs", item_id(str(caller.org_id)))
-    href = f"/orgs/{caller.org_id}"
-    return {
-        **user,
-        "auth_username": auth_username,
-        "local": True,
-        "last_login_on": caller.at,
-        "last_login_ip_address": caller.action.source_ip if caller.action else None,
-        "inactivity_expiration_minutes": 10,
-        "orgs": [
-            {
-                "org_id": caller.org_id,
-                "org_href": href,
-                "href": href,
-                "display_name": org.document["name"] if org else href,
-            }
-        ],
-    }

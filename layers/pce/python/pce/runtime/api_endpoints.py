@@ -1,0 +1,472 @@
+"""What each endpoint of the management API does: call one use case, give its result a form.
+
+``api_routes.py`` says which path and method lead here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pce.errors import NotFound, Problem
+from pce.objects.collection import Collection
+from pce.objects.filters import contains, matching
+from pce.objects.label_group import LABEL_GROUPS, members
+from pce.objects.product import PRODUCT_VERSION, health, networks
+from pce.objects.rule import KINDS
+from pce.objects.rule_set import RULE_SETS
+from pce.objects.settings import Settings
+from pce.runtime.api_call import Call, Endpoint, created, gzipped, listed, no_content, ok, whole
+from pce.runtime.http import Reply
+from pce.usecases import (
+    change_workloads_in_bulk,
+    edit_rules,
+    export_collection,
+    log_in,
+    manage_api_keys,
+    read_events,
+    read_hosts,
+    read_objects,
+)
+from pce.usecases import provision as provisioning
+from pce.usecases.change_settings import change_settings, read_settings
+from pce.usecases.create_object import create_object
+from pce.usecases.delete_object import delete_object
+from pce.usecases.generate_pairing_key import generate_pairing_key, revoke_pairing_keys
+from pce.usecases.read_objects import Page
+from pce.usecases.unpair_vens import unpair_vens
+from pce.usecases.update_object import update_object
+from pce.usecases.update_ven import update_ven
+
+# Objects of any collection
+
+
+def list_all(collection: Collection) -> Endpoint:
+    """GET a collection without policy versions."""
+    return lambda call: listed(
+        call,
+        lambda limit: read_objects.list_objects(
+            call.caller, collection, call.query, call.stores, limit
+        ),
+    )
+
+
+def get_one(collection: Collection) -> Endpoint:
+    """GET an object without policy versions."""
+    return lambda call: ok(
+        read_objects.get_object(call.caller, collection, call.id, call.query, call.stores)
+    )
+
+
+def create(collection: Collection) -> Endpoint:
+    """POST to a collection: 201 with the object as a GET would show it."""
+
+    def endpoint(call: Call) -> Reply:
+        document = create_object(call.caller, collection, call.body, call.stores)
+        id = str(document["href"]).rsplit("/", 1)[-1]
+        if collection.provisionable:
+            return created(
+                read_objects.get_policy_object(call.caller, collection, "draft", id, call.stores)
+            )
+        if collection.name == "workloads":
+            return created(read_hosts.get_workload(call.caller, id, call.stores))
+        return created(read_objects.get_object(call.caller, collection, id, {}, call.stores))
+
+    return endpoint
+
+
+def update(collection: Collection, id: str = "") -> Endpoint:
+    """PUT an object; ``id`` when the path has none."""
+
+    def endpoint(call: Call) -> Reply:
+        update_object(call.caller, collection, id or call.id, call.body, call.stores)
+        return no_content()
+
+    return endpoint
+
+
+def delete(collection: Collection) -> Endpoint:
+    """DELETE an object."""
+
+    def endpoint(call: Call) -> Reply:
+        delete_object(call.caller, collection, call.id, call.stores)
+        return no_content()
+
+    return endpoint
+
+
+def list_versioned(collection: Collection) -> Endpoint:
+    """GET a collection in a policy version."""
+    return lambda call: listed(
+        call,
+        lambda limit: read_objects.list_policy_objects(
+            call.caller, collection, call.version, call.query, call.stores, limit
+        ),
+    )
+
+
+def get_versioned(collection: Collection, id: str = "") -> Endpoint:
+    """GET an object in a policy version."""
+    return lambda call: ok(
+        read_objects.get_policy_object(
+            call.caller, collection, call.version, id or call.id, call.stores
+        )
+    )
+
+
+def nothing(call: Call) -> Reply:
+    """GET a collection that clients load at their start and that is empty in this product."""
+    return whole(call, [])
+
+
+# Rules of a rule set
+
+
+def _rule_set(call: Call, version: str) -> Mapping[str, Any]:
+    return read_objects.get_policy_object(
+        call.caller, RULE_SETS, version, call.path["rule_set"], call.stores
+    )
+
+
+def list_rules(kind: Collection) -> Endpoint:
+    """GET the rules of a rule set, in a policy version."""
+    return lambda call: whole(call, list(_rule_set(call, call.version)[KINDS[kind.name]]))
+
+
+def _rule(call: Call, kind: Collection, version: str, id: str) -> dict[str, Any]:
+    for rule in _rule_set(call, version)[KINDS[kind.name]]:
+        if rule["href"].rsplit("/", 1)[-1] == id:
+            return dict(rule)
+    message = f"the rule set has no {kind.kind} {id} in {version}"
+    raise NotFound(Problem(f"{kind.kind}_not_found", message))
+
+
+def get_rule(kind: Collection) -> Endpoint:
+    """GET one rule, in a policy version."""
+    return lambda call: ok(_rule(call, kind, call.version, call.id))
+
+
+def create_rule(kind: Collection) -> Endpoint:
+    """POST a rule into the draft of a rule set."""
+
+    def endpoint(call: Call) -> Reply:
+        rule = edit_rules.create_rule(
+            call.caller, kind, call.path["rule_set"], call.body, call.stores
+        )
+        return created(_rule(call, kind, "draft", str(rule["href"]).rsplit("/", 1)[-1]))
+
+    return endpoint
+
+
+def update_rule(kind: Collection) -> Endpoint:
+    """PUT a rule in the draft of a rule set."""
+
+    def endpoint(call: Call) -> Reply:
+        edit_rules.update_rule(
+            call.caller, kind, call.path["rule_set"], call.id, call.body, call.stores
+        )
+        return no_content()
+
+    return endpoint
+
+
+def delete_rule(kind: Collection) -> Endpoint:
+    """DELETE a rule from the draft of a rule set."""
+
+    def endpoint(call: Call) -> Reply:
+        edit_rules.delete_rule(call.caller, kind, call.path["rule_set"], call.id, call.stores)
+        return no_content()
+
+    return endpoint
+
+
+# Policy versions
+
+
+def list_policy_versions(call: Call) -> Reply:
+    """GET sec_policy: newest first, never empty."""
+    return whole(call, call.stores.policy_versions.versions(call.caller.org_id))
+
+
+def get_policy_version(call: Call) -> Reply:
+    """GET sec_policy/{n}."""
+    found = call.stores.policy_versions.version(call.caller.org_id, int(call.path["number"]))
+    if found is None:
+        message = f"there is no policy version {call.path['number']}"
+        raise NotFound(Problem("sec_policy_not_found", message))
+    return ok(found[0])
+
+
+def provision(call: Call) -> Reply:
+    """POST sec_policy."""
+    return created(provisioning.provision(call.caller, call.body, call.stores))
+
+
+def list_pending(call: Call) -> Reply:
+    """GET sec_policy/pending: pending drafts by type."""
+    return ok(_by_type(provisioning.pending(call.caller, call.stores)))
+
+
+def _by_type(drafts: list[Any]) -> dict[str, list[dict[str, Any]]]:
+    by_type: dict[str, list[dict[str, Any]]] = {}
+    for found in drafts:
+        shown = provisioning.shown_pending(found)
+        by_type.setdefault(found.draft.collection, []).append(shown)
+    return by_type
+
+
+def discard_pending(call: Call) -> Reply:
+    """DELETE sec_policy/pending: all drafts back to what is active."""
+    provisioning.revert(call.caller, None, call.stores)
+    return no_content()
+
+
+def revert(call: Call) -> Reply:
+    """PUT sec_policy/delete: the named drafts back to what is active."""
+    provisioning.revert(call.caller, _named(call), call.stores)
+    return no_content()
+
+
+def _named(call: Call) -> list[str]:
+    """Hrefs of a body that is a list, a change subset, or an object that holds one."""
+    body = call.body
+    if isinstance(body, Mapping) and "change_subset" in body:
+        body = body["change_subset"]
+    return provisioning.subset_hrefs(body) or []
+
+
+def find_dependencies(call: Call) -> Reply:
+    """POST sec_policy/draft/dependencies: an object by type for a change subset, a list for a
+    list, as the two kinds of clients expect."""
+    needed = provisioning.dependencies(call.caller, _named(call), call.stores)
+    if isinstance(call.body, list):
+        return ok([provisioning.shown_pending(found) for found in needed])
+    return ok(_by_type(needed))
+
+
+# Label groups
+
+
+def _groups(call: Call) -> list[dict[str, Any]]:
+    return read_objects.list_policy_objects(
+        call.caller, LABEL_GROUPS, call.version, {}, call.stores, None
+    ).documents
+
+
+def list_groups_with(call: Call) -> Reply:
+    """GET label_groups/{id}/member_of: the groups that contain this one."""
+    return whole(
+        call,
+        [
+            group
+            for group in _groups(call)
+            if any(inner["href"].rsplit("/", 1)[-1] == call.id for inner in group["sub_groups"])
+        ],
+    )
+
+
+def list_labels_of_group(call: Call) -> Reply:
+    """GET label_groups/{id}/all_labels: with those of its sub-groups."""
+    group = read_objects.get_policy_object(
+        call.caller, LABEL_GROUPS, call.version, call.id, call.stores
+    )
+    return whole(call, members(group["href"], {g["href"]: g for g in _groups(call)}))
+
+
+# Workloads and VENs
+
+
+def list_workloads(call: Call) -> Reply:
+    """GET workloads."""
+    return listed(
+        call,
+        lambda limit: read_hosts.list_workloads(call.caller, call.query, call.stores, limit),
+    )
+
+
+def get_workload(call: Call) -> Reply:
+    """GET workloads/{id}."""
+    return ok(read_hosts.get_workload(call.caller, call.id, call.stores))
+
+
+def list_interfaces(call: Call) -> Reply:
+    """GET workloads/{id}/interfaces."""
+    return whole(call, _interfaces(call))
+
+
+def get_interface(call: Call) -> Reply:
+    """GET workloads/{id}/interfaces/{name}; of a name with several addresses the first."""
+    for interface in _interfaces(call):
+        if interface["name"] == call.path["name"]:
+            return ok(interface)
+    message = f"the workload has no interface {call.path['name']}"
+    raise NotFound(Problem("interface_not_found", message))
+
+
+def _interfaces(call: Call) -> list[dict[str, Any]]:
+    workload = read_hosts.get_workload(call.caller, call.id, call.stores)
+    href = f"{workload['href']}/interfaces"
+    return [{"href": f"{href}/{i['name']}", **i} for i in workload["interfaces"]]
+
+
+def change_in_bulk(
+    change: Callable[..., list[change_workloads_in_bulk.Result]],
+) -> Endpoint:
+    """PUT workloads/bulk_*: one result per entry."""
+    return lambda call: ok(change(call.caller, call.body, call.stores))
+
+
+def list_vens(call: Call) -> Reply:
+    """GET vens."""
+    return listed(
+        call, lambda limit: read_hosts.list_vens(call.caller, call.query, call.stores, limit)
+    )
+
+
+def get_ven(call: Call) -> Reply:
+    """GET vens/{id}."""
+    return ok(read_hosts.get_ven(call.caller, call.id, call.stores))
+
+
+def change_ven(call: Call) -> Reply:
+    """PUT vens/{id}."""
+    update_ven(call.caller, call.id, call.body, call.stores)
+    return no_content()
+
+
+def unpair(call: Call) -> Reply:
+    """PUT vens/unpair, or the older workloads/unpair."""
+    return ok(unpair_vens(call.caller, call.body, call.stores))
+
+
+# Pairing profiles
+
+
+def create_pairing_key(call: Call) -> Reply:
+    """POST pairing_profiles/{id}/pairing_key."""
+    code = generate_pairing_key(call.caller, call.id, call.stores)
+    return created({"activation_code": code})
+
+
+def delete_pairing_keys(call: Call) -> Reply:
+    """DELETE pairing_profiles/{id}/pairing_keys."""
+    revoke_pairing_keys(call.caller, call.id, call.stores)
+    return no_content()
+
+
+# Settings
+
+
+def get_settings(settings: Settings) -> Endpoint:
+    """GET a page of settings."""
+    return lambda call: ok(read_settings(call.caller, settings, call.stores))
+
+
+def put_settings(settings: Settings) -> Endpoint:
+    """PUT a page of settings."""
+
+    def endpoint(call: Call) -> Reply:
+        change_settings(call.caller, settings, call.body, call.stores)
+        return no_content()
+
+    return endpoint
+
+
+# Events, jobs, and what the PCE says of itself
+
+
+def list_events(call: Call) -> Reply:
+    """GET events: newest first."""
+
+    def read(limit: int | None) -> Page:
+        events = read_events.list_events(call.caller, call.query, call.stores)
+        return Page(events, len(events))
+
+    return listed(call, read)
+
+
+def get_event(call: Call) -> Reply:
+    """GET events/{id}."""
+    return ok(read_events.get_event(call.caller, call.id, call.stores))
+
+
+def list_jobs(call: Call) -> Reply:
+    """GET jobs."""
+    return whole(call, export_collection.list_jobs(call.caller, call.stores))
+
+
+def get_job(call: Call) -> Reply:
+    """GET jobs/{id}."""
+    return ok(export_collection.get_job(call.caller, call.id, call.stores))
+
+
+def get_datafile(call: Call) -> Reply:
+    """GET datafiles/{id}: the array that the job stands for."""
+    body = export_collection.read_datafile(call.caller, call.id, call.stores)
+    return gzipped(body, call, "application/json")
+
+
+def get_health(call: Call) -> Reply:
+    """GET health."""
+    return ok(health(call.stores.pce_fqdn, call.caller.at))
+
+
+def get_product_version(call: Call) -> Reply:
+    """GET product_version."""
+    return ok(PRODUCT_VERSION)
+
+
+def list_networks(call: Call) -> Reply:
+    """GET networks."""
+    found = matching(
+        networks(call.caller.org_id),
+        {"name": contains("name"), "data_center": contains("data_center")},
+        call.query,
+    )
+    return whole(call, [dict(network) for network in found])
+
+
+# Users and API keys
+
+
+def list_users(call: Call) -> Reply:
+    """GET users."""
+    return whole(call, manage_api_keys.list_users(call.caller, call.stores))
+
+
+def get_user(call: Call) -> Reply:
+    """GET users/{id}."""
+    return ok(manage_api_keys.find_user(call.caller, call.id, call.stores))
+
+
+def list_api_keys(call: Call) -> Reply:
+    """GET users/{id}/api_keys."""
+    return whole(call, manage_api_keys.list_api_keys(call.caller, call.id, call.stores))
+
+
+def get_api_key(call: Call) -> Reply:
+    """GET users/{id}/api_keys/{key}."""
+    return ok(manage_api_keys.get_api_key(call.caller, call.id, call.path["key"], call.stores))
+
+
+def create_api_key(call: Call) -> Reply:
+    """POST users/{id}/api_keys: the only answer with the secret."""
+    return created(manage_api_keys.create_api_key(call.caller, call.id, call.body, call.stores))
+
+
+def delete_api_key(call: Call) -> Reply:
+    """DELETE users/{id}/api_keys/{key}."""
+    manage_api_keys.delete_api_key(call.caller, call.id, call.path["key"], call.stores)
+    return no_content()
+
+
+def get_login_token(call: Call) -> Reply:
+    """POST login_users/authenticate."""
+    return ok({"auth_token": log_in.new_login_token(call.caller, call.stores)})
+
+
+def log_in_user(call: Call) -> Reply:
+    """GET users/login: with a log-in token a new session, with an API key who that is."""
+    if call.identity.auth_username:
+        said = log_in.who_am_i(call.caller, call.identity.auth_username, call.stores)
+    else:
+        said = log_in.open_session(call.caller, call.stores)
+    return ok({**said, "product_version": PRODUCT_VERSION})

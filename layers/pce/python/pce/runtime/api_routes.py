@@ -1,0 +1,232 @@
+"""Every endpoint of the management API: method, path, and what answers it.
+
+Paths are those behind ``/api/v2``. ``{org}`` must be the caller's own org, ``{version}`` is
+``draft``, ``active`` or a number. Whatever is not listed is 404, and 405 where only the method is
+not.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pce.events.journal import HttpAction
+from pce.objects.enforcement_boundary import ENFORCEMENT_BOUNDARIES
+from pce.objects.firewall_settings import FIREWALL_SETTINGS
+from pce.objects.ip_list import IP_LISTS
+from pce.objects.label import LABELS
+from pce.objects.label_dimension import LABEL_DIMENSIONS
+from pce.objects.label_group import LABEL_GROUPS
+from pce.objects.pairing_profile import PAIRING_PROFILES
+from pce.objects.rule import DENY_RULES, SEC_RULES
+from pce.objects.rule_set import RULE_SETS
+from pce.objects.service import SERVICES
+from pce.objects.settings import EVENT_SETTINGS, ORG_SETTINGS, WORKLOAD_SETTINGS
+from pce.objects.workload import WORKLOADS
+from pce.runtime import api_endpoints as to
+from pce.runtime.api_call import Call, Endpoint, api_path, fitting, no_content, ok
+from pce.runtime.http import Reply, Request, json_reply
+from pce.usecases.authenticate import Identity, authenticate, require_org
+from pce.usecases.caller import Caller
+from pce.usecases.change_workloads_in_bulk import bulk_create, bulk_delete, bulk_update
+from pce.usecases.log_in import identity_of_token
+from pce.usecases.stores import Stores
+
+_O = "/orgs/{org}"
+_ANY_VERSION = f"{_O}/sec_policy/{{version}}"
+_DRAFT = f"{_O}/sec_policy/draft"
+
+# method, path, endpoint
+_ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
+    # The PCE itself
+    ("GET", "/health", to.get_health),
+    ("GET", f"{_O}/health", to.get_health),
+    ("GET", "/product_version", to.get_product_version),
+    # Users and API keys
+    ("POST", "/login_users/authenticate", to.get_login_token),
+    ("GET", "/users/login", to.log_in_user),
+    ("GET", "/users", to.list_users),
+    ("GET", "/users/{id}", to.get_user),
+    ("GET", "/users/{id}/api_keys", to.list_api_keys),
+    ("POST", "/users/{id}/api_keys", to.create_api_key),
+    ("GET", "/users/{id}/api_keys/{key}", to.get_api_key),
+    ("DELETE", "/users/{id}/api_keys/{key}", to.delete_api_key),
+    # Labels
+    ("GET", f"{_O}/labels", to.list_all(LABELS)),
+    ("POST", f"{_O}/labels", to.create(LABELS)),
+    ("GET", f"{_O}/labels/{{id}}", to.get_one(LABELS)),
+    ("PUT", f"{_O}/labels/{{id}}", to.update(LABELS)),
+    ("DELETE", f"{_O}/labels/{{id}}", to.delete(LABELS)),
+    ("GET", f"{_O}/label_dimensions", to.list_all(LABEL_DIMENSIONS)),
+    ("POST", f"{_O}/label_dimensions", to.create(LABEL_DIMENSIONS)),
+    ("GET", f"{_O}/label_dimensions/{{id}}", to.get_one(LABEL_DIMENSIONS)),
+    ("PUT", f"{_O}/label_dimensions/{{id}}", to.update(LABEL_DIMENSIONS)),
+    ("DELETE", f"{_O}/label_dimensions/{{id}}", to.delete(LABEL_DIMENSIONS)),
+    # Workloads and VENs
+    ("GET", f"{_O}/workloads", to.list_workloads),
+    ("POST", f"{_O}/workloads", to.create(WORKLOADS)),
+    ("PUT", f"{_O}/workloads/bulk_create", to.change_in_bulk(bulk_create)),
+    ("PUT", f"{_O}/workloads/bulk_update", to.change_in_bulk(bulk_update)),
+    ("PUT", f"{_O}/workloads/bulk_delete", to.change_in_bulk(bulk_delete)),
+    ("PUT", f"{_O}/workloads/unpair", to.unpair),
+    ("GET", f"{_O}/workloads/{{id}}", to.get_workload),
+    ("PUT", f"{_O}/workloads/{{id}}", to.update(WORKLOADS)),
+    ("DELETE", f"{_O}/workloads/{{id}}", to.delete(WORKLOADS)),
+    ("GET", f"{_O}/workloads/{{id}}/interfaces", to.list_interfaces),
+    ("GET", f"{_O}/workloads/{{id}}/interfaces/{{name}}", to.get_interface),
+    ("GET", f"{_O}/vens", to.list_vens),
+    ("PUT", f"{_O}/vens/unpair", to.unpair),
+    ("GET", f"{_O}/vens/{{id}}", to.get_ven),
+    ("PUT", f"{_O}/vens/{{id}}", to.change_ven),
+    ("GET", f"{_O}/networks", to.list_networks),
+    # Pairing
+    ("GET", f"{_O}/pairing_profiles", to.list_all(PAIRING_PROFILES)),
+    ("POST", f"{_O}/pairing_profiles", to.create(PAIRING_PROFILES)),
+    ("GET", f"{_O}/pairing_profiles/{{id}}", to.get_one(PAIRING_PROFILES)),
+    ("PUT", f"{_O}/pairing_profiles/{{id}}", to.update(PAIRING_PROFILES)),
+    ("DELETE", f"{_O}/pairing_profiles/{{id}}", to.delete(PAIRING_PROFILES)),
+    ("POST", f"{_O}/pairing_profiles/{{id}}/pairing_key", to.create_pairing_key),
+    ("DELETE", f"{_O}/pairing_profiles/{{id}}/pairing_keys", to.delete_pairing_keys),
+    # Security policy: versions and provisioning
+    ("GET", f"{_O}/sec_policy", to.list_policy_versions),
+    ("POST", f"{_O}/sec_policy", to.provision),
+    ("GET", f"{_O}/sec_policy/pending", to.list_pending),
+    ("DELETE", f"{_O}/sec_policy/pending", to.discard_pending),
+    ("PUT", f"{_O}/sec_policy/delete", to.revert),
+    ("POST", f"{_DRAFT}/dependencies", to.find_dependencies),
+    ("GET", f"{_O}/sec_policy/{{number}}", to.get_policy_version),
+    # Security policy: objects
+    ("GET", f"{_ANY_VERSION}/label_groups", to.list_versioned(LABEL_GROUPS)),
+    ("POST", f"{_DRAFT}/label_groups", to.create(LABEL_GROUPS)),
+    ("GET", f"{_ANY_VERSION}/label_groups/{{id}}", to.get_versioned(LABEL_GROUPS)),
+    ("PUT", f"{_DRAFT}/label_groups/{{id}}", to.update(LABEL_GROUPS)),
+    ("DELETE", f"{_DRAFT}/label_groups/{{id}}", to.delete(LABEL_GROUPS)),
+    ("GET", f"{_ANY_VERSION}/label_groups/{{id}}/member_of", to.list_groups_with),
+    ("GET", f"{_ANY_VERSION}/label_groups/{{id}}/all_labels", to.list_labels_of_group),
+    ("GET", f"{_ANY_VERSION}/ip_lists", to.list_versioned(IP_LISTS)),
+    ("POST", f"{_DRAFT}/ip_lists", to.create(IP_LISTS)),
+    ("GET", f"{_ANY_VERSION}/ip_lists/{{id}}", to.get_versioned(IP_LISTS)),
+    ("PUT", f"{_DRAFT}/ip_lists/{{id}}", to.update(IP_LISTS)),
+    ("DELETE", f"{_DRAFT}/ip_lists/{{id}}", to.delete(IP_LISTS)),
+    ("GET", f"{_ANY_VERSION}/services", to.list_versioned(SERVICES)),
+    ("POST", f"{_DRAFT}/services", to.create(SERVICES)),
+    ("GET", f"{_ANY_VERSION}/services/{{id}}", to.get_versioned(SERVICES)),
+    ("PUT", f"{_DRAFT}/services/{{id}}", to.update(SERVICES)),
+    ("DELETE", f"{_DRAFT}/services/{{id}}", to.delete(SERVICES)),
+    ("GET", f"{_ANY_VERSION}/rule_sets", to.list_versioned(RULE_SETS)),
+    ("POST", f"{_DRAFT}/rule_sets", to.create(RULE_SETS)),
+    ("GET", f"{_ANY_VERSION}/rule_sets/{{id}}", to.get_versioned(RULE_SETS)),
+    ("PUT", f"{_DRAFT}/rule_sets/{{id}}", to.update(RULE_SETS)),
+    ("DELETE", f"{_DRAFT}/rule_sets/{{id}}", to.delete(RULE_SETS)),
+    ("GET", f"{_ANY_VERSION}/rule_sets/{{rule_set}}/sec_rules", to.list_rules(SEC_RULES)),
+    ("POST", f"{_DRAFT}/rule_sets/{{rule_set}}/sec_rules", to.create_rule(SEC_RULES)),
+    ("GET", f"{_ANY_VERSION}/rule_sets/{{rule_set}}/sec_rules/{{id}}", to.get_rule(SEC_RULES)),
+    ("PUT", f"{_DRAFT}/rule_sets/{{rule_set}}/sec_rules/{{id}}", to.update_rule(SEC_RULES)),
+    ("DELETE", f"{_DRAFT}/rule_sets/{{rule_set}}/sec_rules/{{id}}", to.delete_rule(SEC_RULES)),
+    ("GET", f"{_ANY_VERSION}/rule_sets/{{rule_set}}/deny_rules", to.list_rules(DENY_RULES)),
+    ("POST", f"{_DRAFT}/rule_sets/{{rule_set}}/deny_rules", to.create_rule(DENY_RULES)),
+    ("GET", f"{_ANY_VERSION}/rule_sets/{{rule_set}}/deny_rules/{{id}}", to.get_rule(DENY_RULES)),
+    ("PUT", f"{_DRAFT}/rule_sets/{{rule_set}}/deny_rules/{{id}}", to.update_rule(DENY_RULES)),
+    ("DELETE", f"{_DRAFT}/rule_sets/{{rule_set}}/deny_rules/{{id}}", to.delete_rule(DENY_RULES)),
+    ("GET", f"{_ANY_VERSION}/enforcement_boundaries", to.list_versioned(ENFORCEMENT_BOUNDARIES)),
+    ("POST", f"{_DRAFT}/enforcement_boundaries", to.create(ENFORCEMENT_BOUNDARIES)),
+    (
+        "GET",
+        f"{_ANY_VERSION}/enforcement_boundaries/{{id}}",
+        to.get_versioned(ENFORCEMENT_BOUNDARIES),
+    ),
+    ("PUT", f"{_DRAFT}/enforcement_boundaries/{{id}}", to.update(ENFORCEMENT_BOUNDARIES)),
+    ("DELETE", f"{_DRAFT}/enforcement_boundaries/{{id}}", to.delete(ENFORCEMENT_BOUNDARIES)),
+    (
+        "GET",
+        f"{_ANY_VERSION}/firewall_settings",
+        to.get_versioned(FIREWALL_SETTINGS, "firewall_settings"),
+    ),
+    ("PUT", f"{_DRAFT}/firewall_settings", to.update(FIREWALL_SETTINGS, "firewall_settings")),
+    # What clients load at their start and what this product has none of
+    ("GET", f"{_ANY_VERSION}/virtual_services", to.nothing),
+    ("GET", f"{_ANY_VERSION}/virtual_servers", to.nothing),
+    ("GET", f"{_O}/security_principals", to.nothing),
+    # Settings
+    ("GET", f"{_O}/settings", to.get_settings(ORG_SETTINGS)),
+    ("PUT", f"{_O}/settings", to.put_settings(ORG_SETTINGS)),
+    ("GET", f"{_O}/settings/workloads", to.get_settings(WORKLOAD_SETTINGS)),
+    ("PUT", f"{_O}/settings/workloads", to.put_settings(WORKLOAD_SETTINGS)),
+    ("GET", f"{_O}/settings/events", to.get_settings(EVENT_SETTINGS)),
+    ("PUT", f"{_O}/settings/events", to.put_settings(EVENT_SETTINGS)),
+    # Events and jobs
+    ("GET", f"{_O}/events", to.list_events),
+    ("GET", f"{_O}/events/{{id}}", to.get_event),
+    ("GET", f"{_O}/jobs", to.list_jobs),
+    ("GET", f"{_O}/jobs/{{id}}", to.get_job),
+    ("GET", f"{_O}/datafiles/{{id}}", to.get_datafile),
+)
+
+_OPEN = {"/node_available": ok({"node_available": True}), "/noop": no_content()}
+"""GET without credentials: whether anybody is there."""
+
+_FORMS = {"org": r"\d{1,9}", "version": r"draft|active|\d{1,9}", "number": r"\d{1,9}"}
+"""What may stand for a name in a path; anything without a slash, unless it is listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table, ready to be compared with a path."""
+
+    method: str
+    pattern: re.Pattern[str]
+    endpoint: Endpoint
+
+
+def _compiled() -> Iterator[Route]:
+    for method, path, endpoint in _ENDPOINTS:
+        pattern = re.sub(
+            r"\{(\w+)\}",
+            lambda match: f"(?P<{match[1]}>{_FORMS.get(match[1], '[^/]+')})",
+            path,
+        )
+        yield Route(method, re.compile(pattern), endpoint)
+
+
+ROUTES = tuple(_compiled())
+
+
+def answer(request: Request, stores: Stores, now: int) -> Reply:
+    """The answer to one request. Raises a ``PceError`` for whatever is wrong with it."""
+    path = api_path(request.path)
+    if path in _OPEN and request.method == "GET":
+        return _OPEN[path]
+    routes = [(route, match) for route in ROUTES if (match := route.pattern.fullmatch(path))]
+    if not routes:
+        return _refusal(404, "not_found", f"there is nothing at {request.path}")
+    for route, match in routes:
+        if route.method == request.method:
+            call = _call(request, match.groupdict(), stores, now)
+            return fitting(route.endpoint(call), request)
+    allowed = ", ".join(sorted({route.method for route, _ in routes}))
+    message = f"{request.method} is not possible at {request.path}; {allowed} is"
+    return _refusal(405, "method_not_allowed_error", message, {"allow": allowed})
+
+
+def _call(request: Request, path: Mapping[str, str], stores: Stores, now: int) -> Call:
+    """The call with its caller authenticated, and the org in the path checked to be theirs."""
+    identity = _identity(request, stores, now)
+    if "org" in path:
+        require_org(identity, path["org"])
+    # The journal sets the status: it is known when the change is written.
+    action = HttpAction(request.path, request.method, 0, request.source_ip)
+    caller = Caller(identity.org_id, identity.user_href, identity.username, now, action)
+    return Call(request, path, caller, identity, stores)
+
+
+def _identity(request: Request, stores: Stores, now: int) -> Identity:
+    authorization = request.headers.get("authorization", "")
+    log_in_token = re.fullmatch(r"Token token=(\S{1,256})", authorization)
+    if log_in_token and api_path(request.path) == "/users/login":
+        return identity_of_token(log_in_token[1], stores, now)
+    return authenticate(authorization, stores, now)
+
+
+def _refusal(
+    status: int, token: str, message: str, headers: Mapping[str, str] | None = None
+) -> Reply:
+    return json_reply(status, [{"token": token, "message": message}], headers)
