@@ -1,17 +1,22 @@
-"""A whole installation in this process: moto's AWS with the product's tables, queues and bucket.
+"""A whole installation on this machine: moto's AWS with the product's tables, queues and bucket.
 
-``installed()`` gives the wiring that handlers use; ``Requests`` counts what is asked of AWS.
+moto serves HTTP on a loopback port, so that botocore, pynamodb and the product's own client all
+reach it as they reach AWS. ``installed()`` gives the wiring that handlers use; ``Requests`` counts
+what is asked of AWS.
 """
 
 import contextlib
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from unittest import mock
 
 import boto3
-import botocore.session
-from moto import mock_aws
+from moto.backends import get_backend
+from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
 
 from pce.runtime import wiring as wiring_module
 from pce.runtime.wiring import Wiring, wiring
@@ -22,12 +27,61 @@ TABLES = {
     "presence": ("p", "v", "B"),
     **dict.fromkeys(("objects", "events", "flows", "policy"), ("pk", "sk", "S")),
 }
+SERVICES = ("dynamodb", "s3", "sqs", "apigatewaymanagementapi")
+
+
+class FakeAws:
+    """moto behind a port of its own; tells its listeners the operation of each request."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Counter[str]] = []
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        server = make_server(
+            "127.0.0.1", 0, self._serve, threaded=True, request_handler=_Connection
+        )
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def reset(self) -> None:
+        """Forget every table, queue and bucket."""
+        for service in SERVICES:
+            for regions in get_backend(service).values():
+                for backend in regions.values():
+                    backend.reset()
+
+    def _serve(self, environ, start_response):
+        for counts in self.listeners:
+            counts[_operation(environ)] += 1
+        return self._moto(environ, start_response)
+
+
+class _Connection(MotoRequestHandler):
+    """Kept alive from one request to the next, and silent."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_):
+        pass
+
+
+def _operation(environ) -> str:
+    """``UpdateItem``; S3, which names none, gets ``GetObject`` and the like."""
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    return target.rpartition(".")[2] or f"{environ['REQUEST_METHOD'].title()}Object"
+
+
+@lru_cache(maxsize=1)
+def fake_aws() -> FakeAws:
+    """The one of this process: to start it takes longer than to empty it."""
+    return FakeAws()
 
 
 @contextlib.contextmanager
 def installed(**environment: str) -> Iterator[Wiring]:
     """Empty tables, queues and bucket; further environment variables may be given."""
-    with mock_aws(), mock.patch.dict(os.environ, _environment(environment)):
+    aws = fake_aws()
+    aws.reset()
+    with mock.patch.dict(os.environ, _environment(aws.url, environment)):
         dynamodb = boto3.client("dynamodb", REGION)
         for name, (partition, sort, sort_type) in TABLES.items():
             dynamodb.create_table(
@@ -59,38 +113,33 @@ def installed(**environment: str) -> Iterator[Wiring]:
 
 
 class Requests:
-    """Counts requests to AWS by operation while it is entered."""
+    """Counts requests to AWS by operation while it is entered: what went over the wire, so a
+    request that is sent again counts again."""
 
     def __init__(self, stores: Wiring) -> None:
-        self._stores = stores
         self.counts: Counter[str] = Counter()
 
     def __enter__(self) -> "Requests":
-        self._patch = mock.patch(
-            "botocore.client.BaseClient._make_api_call", autospec=True, side_effect=self._count
-        )
-        self._real = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]
-        self._patch.start()
+        fake_aws().listeners.append(self.counts)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._patch.stop()
-
-    def _count(self, client: object, operation: str, parameters: dict[str, object]) -> object:
-        self.counts[operation] += 1
-        return self._real(client, operation, parameters)
+        fake_aws().listeners.remove(self.counts)
 
 
-def _environment(more: dict[str, str]) -> dict[str, str]:
+def _environment(aws_url: str, more: dict[str, str]) -> dict[str, str]:
     return {
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_ENDPOINT_URL": aws_url,
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
         "PCE_BUCKET": "archive",
         "PCE_URL": "https://pce.test",
         "PCE_BOLTS_URL": "wss://pce.test/bolts",
-        "PCE_BOLTS_MANAGEMENT_URL": "https://bolts.execute-api.us-east-1.amazonaws.com/live",
+        "PCE_BOLTS_MANAGEMENT_URL": aws_url,
         **{f"PCE_{name.upper()}_TABLE": name for name in TABLES},
         **more,
     }

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pce.store.endpoint import Credentials, Endpoint
 from pce.store.queues import QueueUrls
 from pce.store.table_names import TableNames
 from ven_protocol.limits import FLOW_INTERVAL_S, HEARTBEAT_INTERVAL_S
@@ -18,6 +19,8 @@ class Environment:
     """What a function knows of where it runs."""
 
     region: str
+    dynamodb: Endpoint
+    s3: Endpoint
     tables: TableNames
     queues: QueueUrls
     bucket: str
@@ -33,8 +36,11 @@ class Environment:
     @classmethod
     def read(cls, env: Mapping[str, str] = os.environ) -> "Environment":
         """The environment of this process; missing variables are empty or the default."""
+        region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
         return cls(
-            region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
+            region=region,
+            dynamodb=_endpoint(env, region, "AWS_ENDPOINT_URL_DYNAMODB"),
+            s3=_endpoint(env, region, "AWS_ENDPOINT_URL_S3"),
             tables=TableNames(
                 presence=env.get("PCE_PRESENCE_TABLE", ""),
                 objects=env.get("PCE_OBJECTS_TABLE", ""),
@@ -65,3 +71,14 @@ class Environment:
             ),
             bolts_url=self.bolts_url,
         )
+
+
+def _endpoint(env: Mapping[str, str], region: str, own_variable: str) -> Endpoint:
+    """A service as AWS's own SDKs would find it from the environment."""
+    credentials = Credentials(
+        env.get("AWS_ACCESS_KEY_ID", ""),
+        env.get("AWS_SECRET_ACCESS_KEY", ""),
+        env.get("AWS_SESSION_TOKEN", ""),
+    )
+    url = env.get(own_variable) or env.get("AWS_ENDPOINT_URL") or ""
+    return Endpoint(region, credentials, url, env.get("AWS_CA_BUNDLE", ""))

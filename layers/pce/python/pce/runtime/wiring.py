@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pce.store.archive import Archive
     from pce.store.bolts import BoltSender
     from pce.store.directory import DirectoryStore
+    from pce.store.dynamodb import DynamoDB
     from pce.store.events import EventStore
     from pce.store.flows import FlowStore
     from pce.store.objects import ObjectStore
@@ -41,11 +42,18 @@ class Wiring:
         return urlsplit(self.environment.url).hostname or ""
 
     @cached_property
+    def dynamodb(self) -> "DynamoDB":
+        """DynamoDB for the tables that hot functions use; the others come through pynamodb."""
+        from pce.store.dynamodb import DynamoDB
+
+        return DynamoDB(self.environment.dynamodb)
+
+    @cached_property
     def presence(self) -> "PresenceStore":
         """The presence table."""
         from pce.store.presence import PresenceStore
 
-        return PresenceStore(self.environment.tables.presence, self.environment.region)
+        return PresenceStore(self.environment.tables.presence, self.dynamodb)
 
     @cached_property
     def objects(self) -> "ObjectStore":
@@ -72,7 +80,7 @@ class Wiring:
 
         environment = self.environment
         archive = self.archive if environment.bucket else None
-        return PolicyStore(environment.tables.policy, environment.region, archive)
+        return PolicyStore(environment.tables.policy, self.dynamodb, archive)
 
     @cached_property
     def policy_versions(self) -> "PolicyVersions":
@@ -86,7 +94,7 @@ class Wiring:
         """Flow batches."""
         from pce.store.flows import FlowStore
 
-        return FlowStore(self.environment.tables.flows, self.environment.region)
+        return FlowStore(self.environment.tables.flows, self.dynamodb)
 
     @cached_property
     def directory(self) -> "DirectoryStore":
@@ -101,7 +109,7 @@ class Wiring:
         from pce.store.archive import Archive
 
         environment = self.environment
-        return Archive(environment.bucket, environment.region, environment.archive_url)
+        return Archive(environment.bucket, environment.s3, environment.archive_url)
 
     @cached_property
     def queues(self) -> "Queues":

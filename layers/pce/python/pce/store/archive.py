@@ -1,42 +1,49 @@
 """Large and immutable things in S3: support reports, traffic results, big policies, directories.
 
 Key prefixes, each with its own life time in ``infra``: ``support_reports/``, ``traffic_results/``,
-``policies/``, ``directories/``.
+``policies/``, ``directories/``. Reading, which hot functions do, is one request of our own; what
+only the others do goes through botocore, which is loaded then.
 """
 
-from botocore.exceptions import ClientError
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
 
-from pce.store.aws import aws_client, error_code
+from pce.store.aws import aws_client
+from pce.store.endpoint import Endpoint
+from pce.store.signed_http import SignedHttp
 
 UPLOAD_EXPIRES_S = 3600
 """How long a presigned upload works: a report of 256 MB over a slow line takes half of that."""
 
 
+class ArchiveUnreadable(Exception):
+    """S3 refused to hand out an object: a right is missing, or the bucket is."""
+
+
 class Archive:
     """One bucket."""
 
-    def __init__(self, bucket: str, region: str, public_endpoint: str | None = None) -> None:
-        """``public_endpoint``: where clients reach the bucket, when that is not AWS's own host."""
+    def __init__(self, bucket: str, endpoint: Endpoint, public_url: str | None = None) -> None:
+        """``public_url``: where clients reach the bucket, when that is not AWS's own host."""
         self._bucket = bucket
-        self._client = aws_client("s3", region)
-        self._presigner = (
-            aws_client("s3", region, public_endpoint) if public_endpoint else self._client
-        )
+        self._region = endpoint.region
+        self._http = SignedHttp("s3", endpoint)
+        self._public_url = public_url
 
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         """Store an object, replacing one of the same key."""
         self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
 
     def get(self, key: str) -> bytes | None:
-        """An object's bytes, or None when there is none."""
-        try:
-            reply = self._client.get_object(Bucket=self._bucket, Key=key)
-        except ClientError as error:
-            if error_code(error) in ("NoSuchKey", "404"):
-                return None
-            raise
-        body: bytes = reply["Body"].read()
-        return body
+        """An object's bytes, or None when there is none. Raises :class:`ArchiveUnreadable`."""
+        status, body = self._http.send("GET", f"/{self._bucket}/{quote(key, safe='/')}")
+        if status == 200:
+            return body
+        if status == 404 and b"<Code>NoSuchKey</Code>" in body:
+            return None
+        shown = body[:500].decode(errors="replace")
+        raise ArchiveUnreadable(f"GET s3://{self._bucket}/{key}: HTTP status {status}: {shown}")
 
     def delete(self, key: str) -> None:
         """Remove an object; no error when there is none."""
@@ -50,3 +57,13 @@ class Archive:
             ExpiresIn=UPLOAD_EXPIRES_S,
         )
         return url
+
+    @cached_property
+    def _client(self) -> Any:
+        return aws_client("s3", self._region)
+
+    @cached_property
+    def _presigner(self) -> Any:
+        if self._public_url is None:
+            return self._client
+        return aws_client("s3", self._region, self._public_url)

@@ -7,12 +7,9 @@ Partition ``<org>#YYYY-MM-DDTHH#<shard>`` (the hour in which the batch ends), so
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-from botocore.exceptions import ClientError
 
 from pce.identifiers import OrgId
-from pce.store.aws import aws_client, is_condition_failure
+from pce.store.dynamodb import ConditionFailed, DynamoDB
 
 SHARDS = 8
 """Partitions an hour: 25,000 VENs post 42 batches of 5 units a second, a partition takes 1,000."""
@@ -23,8 +20,8 @@ RETENTION_S = 90 * 86_400
 class FlowStore:
     """Stored flow batches."""
 
-    def __init__(self, table: str, region: str) -> None:
-        self._client = aws_client("dynamodb", region)
+    def __init__(self, table: str, dynamodb: DynamoDB) -> None:
+        self._dynamodb = dynamodb
         self._table = table
 
     def put(self, org_id: OrgId, ven_id: uuid.UUID, seq: int, end: int, body: bytes) -> bool:
@@ -37,13 +34,14 @@ class FlowStore:
             "ttl": {"N": str(end + RETENTION_S)},
         }
         try:
-            self._client.put_item(
-                TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(pk)"
+            self._dynamodb.call(
+                "PutItem",
+                TableName=self._table,
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk)",
             )
-        except ClientError as error:
-            if is_condition_failure(error):
-                return False
-            raise
+        except ConditionFailed:
+            return False
         return True
 
     def batches(self, org_id: OrgId, start: int, end: int) -> Iterator[bytes]:
@@ -58,20 +56,15 @@ class FlowStore:
             hour += timedelta(hours=1)
 
     def _partition_bodies(self, partition: str) -> Iterator[bytes]:
-        start: dict[str, Any] = {}
-        while True:
-            reply = self._client.query(
-                TableName=self._table,
-                KeyConditionExpression="pk = :p",
-                ExpressionAttributeValues={":p": {"S": partition}},
-                ConsistentRead=True,
-                **start,
-            )
-            for item in reply["Items"]:
-                yield bytes(item["body"]["B"])
-            if "LastEvaluatedKey" not in reply:
-                return
-            start = {"ExclusiveStartKey": reply["LastEvaluatedKey"]}
+        for page in self._dynamodb.pages(
+            "Query",
+            TableName=self._table,
+            KeyConditionExpression="pk = :p",
+            ExpressionAttributeValues={":p": {"S": partition}},
+            ConsistentRead=True,
+        ):
+            for item in page:
+                yield item["body"].B
 
 
 def _partition(org_id: OrgId, epoch_s: int, shard: int) -> str:

@@ -10,12 +10,11 @@ from collections import OrderedDict
 from typing import Any
 
 import msgspec
-from botocore.exceptions import ClientError
 
 from pce.identifiers import OrgId
 from pce.store.archive import Archive
-from pce.store.aws import aws_client, is_condition_failure
 from pce.store.compression import pack_json, unpack_json
+from pce.store.dynamodb import ConditionFailed, DynamoDB, Item
 from ven_protocol.policy import PolicyDocument
 
 MAX_INLINE_BYTES = 380_000
@@ -29,8 +28,8 @@ RETIRED_TTL_S = 7 * 86_400
 class PolicyStore:
     """Policy documents and the compiler's counter."""
 
-    def __init__(self, table: str, region: str, archive: Archive | None = None) -> None:
-        self._client = aws_client("dynamodb", region)
+    def __init__(self, table: str, dynamodb: DynamoDB, archive: Archive | None = None) -> None:
+        self._dynamodb = dynamodb
         self._table = table
         self._archive = archive
         self._cache: OrderedDict[tuple[OrgId, str], PolicyDocument] = OrderedDict()
@@ -45,11 +44,12 @@ class PolicyStore:
             if self._archive is None:
                 raise ValueError("a document over 380 kB needs an archive; none was given")
             self._archive.put(_archive_key(org_id, etag), body)
-        self._client.put_item(TableName=self._table, Item=item)
+        self._dynamodb.call("PutItem", TableName=self._table, Item=item)
 
     def retire_document(self, org_id: OrgId, etag: str, now: int) -> None:
         """Let a document expire that no VEN should hold any more."""
-        self._client.update_item(
+        self._dynamodb.call(
+            "UpdateItem",
             TableName=self._table,
             Key={"pk": {"S": f"{org_id}#documents"}, "sk": {"S": etag}},
             UpdateExpression="SET #t = :t",
@@ -68,7 +68,7 @@ class PolicyStore:
         if item is None:
             return None
         if "body" in item:
-            body: bytes | None = bytes(item["body"]["B"])
+            body: bytes | None = item["body"].B
         else:
             body = self._archive.get(_archive_key(org_id, etag)) if self._archive else None
         if body is None:
@@ -81,7 +81,8 @@ class PolicyStore:
 
     def begin_compile(self, org_id: OrgId) -> int:
         """The number of a compile that begins now; higher than that of every earlier one."""
-        reply = self._client.update_item(
+        reply = self._dynamodb.call(
+            "UpdateItem",
             TableName=self._table,
             Key={"pk": {"S": f"{org_id}#compiler"}, "sk": {"S": "number"}},
             UpdateExpression="ADD #n :one",
@@ -89,12 +90,12 @@ class PolicyStore:
             ExpressionAttributeValues={":one": {"N": "1"}},
             ReturnValues="UPDATED_NEW",
         )
-        return int(reply["Attributes"]["number"]["N"])
+        return int(reply.attributes["number"].N)
 
     def sweep_state(self) -> dict[str, Any]:
         """The document that the last sweep left, or an empty one."""
         item = self._get("sweep", "clock")
-        state: dict[str, Any] = unpack_json(bytes(item["body"]["B"])) if item else {}
+        state: dict[str, Any] = unpack_json(item["body"].B) if item else {}
         return state
 
     def save_sweep_state(self, before: dict[str, Any], after: dict[str, Any]) -> bool:
@@ -113,19 +114,16 @@ class PolicyStore:
                 "ExpressionAttributeValues": {":at": {"N": str(before["last_sweep_at"])}},
             }
         try:
-            self._client.put_item(TableName=self._table, Item=item, **condition)
-        except ClientError as error:
-            if is_condition_failure(error):
-                return False
-            raise
+            self._dynamodb.call("PutItem", TableName=self._table, Item=item, **condition)
+        except ConditionFailed:
+            return False
         return True
 
-    def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
-        reply = self._client.get_item(
-            TableName=self._table, Key={"pk": {"S": pk}, "sk": {"S": sk}}, ConsistentRead=True
-        )
-        item: dict[str, Any] | None = reply.get("Item")
-        return item
+    def _get(self, pk: str, sk: str) -> Item | None:
+        key = {"pk": {"S": pk}, "sk": {"S": sk}}
+        return self._dynamodb.call(
+            "GetItem", TableName=self._table, Key=key, ConsistentRead=True
+        ).item
 
 
 def _archive_key(org_id: OrgId, etag: str) -> str:

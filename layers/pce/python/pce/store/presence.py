@@ -1,9 +1,8 @@
-"""The presence table: one compact item per VEN, read and written through botocore alone.
+"""The presence table: one compact item per VEN.
 
 A sign of life is one conditional UpdateItem: the condition checks the token's hash, so that
 authentication and write are one request, and the old item that comes back tells what changed.
-pynamodb cannot ask for the old item, and importing it would double the cold start of the hot
-functions.
+It goes through ``store/dynamodb.py``: pynamodb would double the cold start of the hot functions.
 
 Attributes (short, since every byte is read by every sweep): ``p`` ``v`` key, ``hb`` last
 heartbeat, ``up`` uptime, ``st`` status letter, ``fl`` flag letters, ``gb`` goodbye time, ``ty``
@@ -18,12 +17,10 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from pce.errors import Problem, Unauthenticated
 from pce.identifiers import OrgId
 from pce.presence.record import STATUS_LETTERS, TYPE_LETTERS, Presence, flags_of
-from pce.store.aws import aws_client, is_condition_failure
+from pce.store.dynamodb import ConditionFailed, DynamoDB, Item
 from pce.store.presence_key import presence_key, presence_partitions
 from ven_protocol.paths import AgentToken
 
@@ -38,8 +35,8 @@ def token_hash(secret: str) -> bytes:
 class PresenceStore:
     """Reads and writes presence items. One instance per function environment."""
 
-    def __init__(self, table: str, region: str) -> None:
-        self._client = aws_client("dynamodb", region)
+    def __init__(self, table: str, dynamodb: DynamoDB) -> None:
+        self._dynamodb = dynamodb
         self._table = table
 
     def sign_of_life(
@@ -82,7 +79,7 @@ class PresenceStore:
                     "this agent token is not valid (any more); pair the workload again",
                 )
             )
-        if "tn" in old and hmac.compare_digest(old["tn"]["B"], hashed):
+        if "tn" in old and hmac.compare_digest(old["tn"].B, hashed):
             # The refreshed token has been used: from now on the former one is void.
             promote = {"th": {"B": hashed}}
             self._update(
@@ -95,7 +92,7 @@ class PresenceStore:
         item = self._get(OrgId(token.org_id), token.ven_id)
         hashed = token_hash(token.secret)
         return item is not None and any(
-            name in item and hmac.compare_digest(item[name]["B"], hashed) for name in ("th", "tn")
+            name in item and hmac.compare_digest(item[name].B, hashed) for name in ("th", "tn")
         )
 
     def get(self, org_id: OrgId, ven_id: uuid.UUID) -> Presence | None:
@@ -108,8 +105,9 @@ class PresenceStore:
         return [
             _presence(item)
             for partition in presence_partitions(org_id)
-            for page in self._pages(
+            for page in self._dynamodb.pages(
                 "Query",
+                TableName=self._table,
                 KeyConditionExpression="p = :p",
                 ExpressionAttributeValues={":p": {"S": partition}},
                 ConsistentRead=True,
@@ -123,7 +121,9 @@ class PresenceStore:
         Half a read unit per 4 KB: 2,500 for 100,000 VENs. A stale row does no harm, since every
         transition is written on condition that the row is still as it was read.
         """
-        for page in self._pages("Scan", ProjectionExpression=_SWEEP_ATTRIBUTES):
+        for page in self._dynamodb.pages(
+            "Scan", TableName=self._table, ProjectionExpression=_SWEEP_ATTRIBUTES
+        ):
             yield from map(_presence, page)
 
     def set_target(
@@ -139,7 +139,7 @@ class PresenceStore:
             condition="attribute_exists(th) AND (attribute_not_exists(cs) OR cs < :n)",
             condition_values={":n": {"N": str(compile_number)}},
         )
-        return None if old is None else str(old.get("ci", {}).get("S", ""))
+        return None if old is None else old["ci"].S if "ci" in old else ""
 
     def drop_connection(self, org_id: OrgId, ven_id: uuid.UUID, connection_id: str) -> None:
         """Forget a bolt connection, unless the VEN has opened another meanwhile."""
@@ -172,24 +172,13 @@ class PresenceStore:
 
     def delete(self, org_id: OrgId, ven_id: uuid.UUID) -> None:
         """Remove a VEN's row: its token is void from now on. Safe to repeat."""
-        self._client.delete_item(TableName=self._table, Key=_key(org_id, ven_id))
+        self._dynamodb.call("DeleteItem", TableName=self._table, Key=_key(org_id, ven_id))
 
-    def _get(self, org_id: OrgId, ven_id: uuid.UUID) -> dict[str, Any] | None:
-        reply = self._client.get_item(
-            TableName=self._table, Key=_key(org_id, ven_id), ConsistentRead=True
-        )
-        item: dict[str, Any] | None = reply.get("Item")
-        return item
-
-    def _pages(self, operation: str, **parameters: Any) -> Iterator[list[dict[str, Any]]]:
-        start: dict[str, Any] = {}
-        call = self._client.query if operation == "Query" else self._client.scan
-        while True:
-            reply = call(TableName=self._table, **parameters, **start)
-            yield reply.get("Items", [])
-            if "LastEvaluatedKey" not in reply:
-                return
-            start = {"ExclusiveStartKey": reply["LastEvaluatedKey"]}
+    def _get(self, org_id: OrgId, ven_id: uuid.UUID) -> Item | None:
+        key = _key(org_id, ven_id)
+        return self._dynamodb.call(
+            "GetItem", TableName=self._table, Key=key, ConsistentRead=True
+        ).item
 
     def _update(
         self,
@@ -199,7 +188,7 @@ class PresenceStore:
         remove: tuple[str, ...],
         condition: str,
         condition_values: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any] | None:
+    ) -> Item | None:
         """One conditional UpdateItem; the item before it, or None when the condition failed."""
         expression = ""
         if values:
@@ -210,7 +199,8 @@ class PresenceStore:
         bound.update(condition_values or {})
         parameters: dict[str, Any] = {"ExpressionAttributeValues": bound} if bound else {}
         try:
-            reply = self._client.update_item(
+            reply = self._dynamodb.call(
+                "UpdateItem",
                 TableName=self._table,
                 Key=_key(org_id, ven_id),
                 UpdateExpression=expression.strip(),
@@ -218,12 +208,9 @@ class PresenceStore:
                 ReturnValues="ALL_OLD",
                 **parameters,
             )
-        except ClientError as error:
-            if is_condition_failure(error):
-                return None
-            raise
-        old: dict[str, Any] = reply.get("Attributes", {})
-        return old
+        except ConditionFailed:
+            return None
+        return reply.attributes
 
 
 def _key(org_id: int, ven_id: uuid.UUID) -> dict[str, Any]:
@@ -231,25 +218,25 @@ def _key(org_id: int, ven_id: uuid.UUID) -> dict[str, Any]:
     return {"p": {"S": key.partition}, "v": {"B": key.sort}}
 
 
-def _presence(item: Mapping[str, Any]) -> Presence:
+def _presence(item: Item) -> Presence:
     def text(name: str) -> str:
-        return str(item[name]["S"]) if name in item else ""
+        return item[name].S if name in item else ""
 
-    def number(name: str, default: int) -> int:
-        return int(item[name]["N"]) if name in item else default
+    def number(name: str) -> int:
+        return int(item[name].N) if name in item else 0
 
     return Presence(
-        org_id=OrgId(int(item["p"]["S"].partition("#")[0])),
-        ven_id=uuid.UUID(bytes=bytes(item["v"]["B"])),
-        last_heartbeat=number("hb", 0),
+        org_id=OrgId(int(item["p"].S.partition("#")[0])),
+        ven_id=uuid.UUID(bytes=item["v"].B),
+        last_heartbeat=number("hb"),
         status=STATUS_LETTERS.get(text("st"), "active"),
         flags=flags_of(text("fl")),
-        goodbye_at=number("gb", 0) or None,
+        goodbye_at=number("gb") or None,
         ven_type=TYPE_LETTERS.get(text("ty"), "server"),
-        uptime_s=number("up", 0),
+        uptime_s=number("up"),
         target_etag=text("te"),
         applied_etag=text("ae"),
-        facts_hash=bytes(item["fh"]["B"]) if "fh" in item else b"",
+        facts_hash=item["fh"].B if "fh" in item else b"",
         connection_id=text("ci"),
         actions=text("ac"),
     )
