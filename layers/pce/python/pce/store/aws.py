@@ -32,6 +32,8 @@ def aws_client(service: str, region: str, endpoint_url: str | None = None) -> An
         read_timeout=5,  # seconds; every caller must answer well within API Gateway's 30 s
         retries={"mode": "standard", "total_max_attempts": 4},
         parameter_validation=False,  # all parameters are built by us
+        # botocore still presigns for S3 by the older method, which buckets made since 2020 refuse.
+        signature_version="s3v4" if service == "s3" else None,
         s3={"addressing_style": "path"},  # one host name: one certificate serves all buckets
     )
     with _CREATING:
