@@ -15,13 +15,14 @@ from pce.objects.rule import KINDS
 from pce.objects.rule_set import RULE_SETS
 from pce.objects.settings import Settings
 from pce.runtime.api_call import Call, Endpoint, created, gzipped, listed, no_content, ok, whole
-from pce.runtime.http import Reply
+from pce.runtime.http import Reply, json_reply
 from pce.usecases import (
     change_workloads_in_bulk,
     edit_rules,
     export_collection,
     log_in,
     manage_api_keys,
+    query_traffic,
     read_events,
     read_hosts,
     read_objects,
@@ -422,6 +423,46 @@ def list_networks(call: Call) -> Reply:
         call.query,
     )
     return whole(call, [dict(network) for network in found])
+
+
+# Traffic
+
+
+def start_traffic_query(call: Call) -> Reply:
+    """POST traffic_flows/async_queries: 202 with the query, whose status is ``queued``."""
+    return json_reply(202, query_traffic.start_query(call.caller, call.body, call.stores))
+
+
+def list_traffic_queries(call: Call) -> Reply:
+    """GET traffic_flows/async_queries."""
+    return whole(call, query_traffic.list_queries(call.caller, call.stores))
+
+
+def get_traffic_query(call: Call) -> Reply:
+    """GET traffic_flows/async_queries/{id}."""
+    return ok(query_traffic.get_query(call.caller, call.id, call.stores))
+
+
+def cancel_traffic_query(call: Call) -> Reply:
+    """PUT traffic_flows/async_queries/{id}: cancellation."""
+    query_traffic.cancel_query(call.caller, call.id, call.stores)
+    return no_content()
+
+
+def delete_traffic_query(call: Call) -> Reply:
+    """DELETE traffic_flows/async_queries/{id}."""
+    query_traffic.delete_query(call.caller, call.id, call.stores)
+    return no_content()
+
+
+def download_traffic(call: Call) -> Reply:
+    """GET traffic_flows/async_queries/{id}/download: JSON for clients that name it in Accept, CSV
+    for all others."""
+    if "application/json" in call.request.headers.get("accept", ""):
+        body = query_traffic.read_result(call.caller, call.id, "json", call.stores)
+        return gzipped(body, call, "application/json")
+    body = query_traffic.read_result(call.caller, call.id, "csv", call.stores)
+    return gzipped(body, call, "text/csv")
 
 
 # Users and API keys

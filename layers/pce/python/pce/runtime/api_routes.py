@@ -34,6 +34,7 @@ from pce.usecases.stores import Stores
 _O = "/orgs/{org}"
 _ANY_VERSION = f"{_O}/sec_policy/{{version}}"
 _DRAFT = f"{_O}/sec_policy/draft"
+_QUERIES = f"{_O}/traffic_flows/async_queries"
 
 # method, path, endpoint
 _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
@@ -146,6 +147,13 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", f"{_ANY_VERSION}/virtual_services", to.nothing),
     ("GET", f"{_ANY_VERSION}/virtual_servers", to.nothing),
     ("GET", f"{_O}/security_principals", to.nothing),
+    # Traffic
+    ("POST", _QUERIES, to.start_traffic_query),
+    ("GET", _QUERIES, to.list_traffic_queries),
+    ("GET", f"{_QUERIES}/{{id}}", to.get_traffic_query),
+    ("PUT", f"{_QUERIES}/{{id}}", to.cancel_traffic_query),
+    ("DELETE", f"{_QUERIES}/{{id}}", to.delete_traffic_query),
+    ("GET", f"{_QUERIES}/{{id}}/download", to.download_traffic),
     # Settings
     ("GET", f"{_O}/settings", to.get_settings(ORG_SETTINGS)),
     ("PUT", f"{_O}/settings", to.put_settings(ORG_SETTINGS)),

@@ -6,7 +6,7 @@ job is done before the client first asks. So nothing can be lost between request
 
 import gzip
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,45 +24,52 @@ def export_collection(
     caller: Caller, description: str, documents: Sequence[Any], stores: Stores
 ) -> str:
     """The href of a finished job whose file holds these documents as a JSON array."""
-    job_id, file_id = str(uuid.uuid4()), str(uuid.uuid4())
+    job_id = str(uuid.uuid4())
     body = gzip.compress(msgspec.json.encode(documents), compresslevel=3)
-    stores.archive.put(_key(caller, file_id), body, "application/gzip")
+    stores.archive.put(_key(caller, job_id), body, "application/gzip")
     job = {
         "href": caller.path("jobs", job_id),
         "job_type": ":illumio/async_requests",
         "description": description,
         "status": "done",
-        "result": {"href": caller.path("datafiles", file_id)},
+        "result": {"href": caller.path("datafiles", job_id)},
         "requested_at": caller.at,
         "created_at": caller.at,
         "terminated_at": caller.at,
         "requested_by": caller.by,
     }
-    put = Put("jobs", job_id, job, ttl=caller.now + KEPT_S)
+    kept_until = caller.now + KEPT_S
+    put = Put("jobs", job_id, {**job, "kept_until": kept_until}, ttl=kept_until)
     stores.objects.commit(Change(caller.org_id, puts=(put,)))
     return str(job["href"])
 
 
 def list_jobs(caller: Caller, stores: Stores) -> list[dict[str, Any]]:
     """The jobs of the last day."""
-    return [stored.document for stored in stores.objects.all_of(caller.org_id, "jobs")]
+    jobs = [stored.document for stored in stores.objects.all_of(caller.org_id, "jobs")]
+    return [_shown(job) for job in jobs if job["kept_until"] > caller.now]
 
 
 def get_job(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
     """One job. Raises :class:`NotFound`."""
     stored = stores.objects.get(caller.org_id, "jobs", id)
-    if stored is None:
+    if stored is None or stored.document["kept_until"] <= caller.now:
         raise NotFound(Problem("job_not_found", f"there is no job {id}; jobs are kept for a day"))
-    return stored.document
+    return _shown(stored.document)
 
 
 def read_datafile(caller: Caller, id: str, stores: Stores) -> bytes:
-    """The gzip bytes of a job's result. Raises :class:`NotFound`."""
+    """The gzip bytes of a job's result; a file has the id of its job. Raises :class:`NotFound`."""
+    get_job(caller, id, stores)
     body = stores.archive.get(_key(caller, id))
     if body is None:
         raise NotFound(Problem("datafile_not_found", f"there is no file {id}, or it has expired"))
     return body
 
 
-def _key(caller: Caller, file_id: str) -> str:
-    return f"datafiles/{caller.org_id}/{file_id}.json.gz"
+def _shown(job: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in job.items() if name != "kept_until"}
+
+
+def _key(caller: Caller, job_id: str) -> str:
+    return f"datafiles/{caller.org_id}/{job_id}.json.gz"

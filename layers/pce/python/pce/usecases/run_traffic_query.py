@@ -1,0 +1,104 @@
+"""Run one traffic query over the stored flows and leave its result in the archive."""
+
+import gzip
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from pce.errors import Conflict, PceError
+from pce.flows.answer import Flow, run_query
+from pce.flows.query import validate_query
+from pce.flows.records import WorkloadFacts, csv_text, record
+from pce.identifiers import OrgId
+from pce.objects.traffic_query import completed
+from pce.store.change import Change, Put
+from pce.store.objects import Stored
+from pce.timestamps import rfc3339
+from pce.usecases.flow_resolver import FlowResolver
+from pce.usecases.query_traffic import QUERIES, result_key
+from pce.usecases.stores import Stores
+
+LONGEST_DELAY_S = 7200
+"""A flow is stored under the hour in which its batch ends: some minutes after it was seen, or more
+when the VEN could not reach the PCE for a while."""
+
+
+def run_traffic_query(
+    org_id: OrgId, query_id: str, stores: Stores, clock: Callable[[], float]
+) -> None:
+    """Bring a query to an end. Safe to repeat: a query that is done or deleted is left alone.
+
+    A query that cannot be answered becomes ``failed``, so that clients stop polling; what is
+    unexpected is raised after that, and a repeat may still complete it.
+    """
+    stored = stores.objects.get(org_id, QUERIES, query_id)
+    if stored is None or stored.document["status"] in ("completed", "cancelled"):
+        return
+    try:
+        document = _answered(org_id, query_id, stored.document, stores, clock)
+    except PceError as error:
+        _finish(org_id, stored, _failed(stored.document, str(error), clock), stores)
+    except Exception as error:
+        message = f"our fault: {type(error).__name__}"
+        _finish(org_id, stored, _failed(stored.document, message, clock), stores)
+        raise
+    else:
+        _finish(org_id, stored, document, stores)
+
+
+def _answered(
+    org_id: OrgId,
+    query_id: str,
+    document: Mapping[str, Any],
+    stores: Stores,
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    query = validate_query(document["query_parameters"])
+    now = int(clock())
+    start = query.start if query.start is not None else 0
+    end = now if query.end is None else query.end + LONGEST_DELAY_S
+    batches = stores.flows.batches(org_id, start, min(end, now + LONGEST_DELAY_S))
+    answer = run_query(query, batches, FlowResolver(org_id, stores))
+    facts = _facts(org_id, answer.flows, stores)
+    records = [record(flow, org_id, facts) for flow in answer.flows]
+    for form, body in (
+        ("json", msgspec.json.encode(records)),
+        ("csv", csv_text(records).encode()),
+    ):
+        key = result_key(org_id, query_id, form)  # type: ignore[arg-type]  # from the tuple above
+        stores.archive.put(key, gzip.compress(body, compresslevel=3), "application/gzip")
+    return completed(
+        document,
+        stores.pce_fqdn,
+        len(records),
+        answer.matches,
+        whole=answer.complete,
+        now=int(clock()),
+    )
+
+
+def _facts(org_id: OrgId, flows: Iterable[Flow], stores: Stores) -> WorkloadFacts:
+    """Names, systems and modes of the workloads, as they are now."""
+    ids = {str(end.workload.id) for flow in flows for end in (flow.src, flow.dst) if end.workload}
+    found = stores.objects.get_many(org_id, "workloads", sorted(ids))
+    known = {
+        uuid.UUID(id): {
+            name: stored.document.get(name) for name in ("name", "os_type", "enforcement_mode")
+        }
+        for id, stored in found.items()
+    }
+    return lambda id: known.get(id, {})
+
+
+def _failed(document: Mapping[str, Any], why: str, clock: Callable[[], float]) -> dict[str, Any]:
+    return {**document, "status": "failed", "message": why, "updated_at": rfc3339(clock())}
+
+
+def _finish(org_id: OrgId, stored: Stored, document: Mapping[str, Any], stores: Stores) -> None:
+    put = Put(QUERIES, stored.id, document, stored.rev, ttl=document["kept_until"])
+    try:
+        stores.objects.commit(Change(org_id, puts=(put,)))
+    except Conflict:
+        return  # cancelled or deleted meanwhile, or another worker was faster
