@@ -1,8 +1,10 @@
 """Random flow batches and directories, from tiny worlds so that ends and services meet again."""
 
 import uuid
+from random import Random
 
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from pce.flows.directory import Directory, Label, Workload
 from ven_protocol.flows import ICMP_PROTOCOLS, FlowSummary
@@ -84,3 +86,87 @@ def workloads(draw):
 def directories() -> st.SearchStrategy[Directory]:
     """Some of the world's addresses, and their workloads."""
     return st.dictionaries(st.sampled_from([*V4, *V6]), workloads(), max_size=8)
+
+
+# --- Dense worlds: many flows between few ends, so that queries find something ---
+
+REPORTERS = [uuid.UUID(int=n) for n in (1, 2)]
+NAMES = ["plain", "a.example.com", "EXAMPLE.com", "other"]
+PROGRAMS = ["nginx", "/usr/sbin/nginx", "C:\\Windows\\svchost.exe", "sshd"]
+
+
+class Window(Struct):
+    """What one reporter posted, and what each address was at the time."""
+
+    reporter: uuid.UUID
+    start: int
+    flows: list[FlowSummary]
+    directory: Directory
+
+
+def random_windows(random: Random) -> list[Window]:
+    """Up to five windows in a row, of two reporters, over ends and services that meet again."""
+    workloads = [
+        Workload(
+            id=uuid.UUID(int=number),
+            hostname=f"host-{number}",
+            labels=tuple(
+                label
+                for key in ("app", "env", "role")
+                for label in random.sample([x for x in LABELS if x.key == key], 1)
+                if random.random() < 0.7
+            ),
+            managed=random.random() < 0.8,
+        )
+        for number in range(4)
+    ]
+    windows = []
+    for number in range(random.randint(1, 5)):
+        directory = {
+            address: random.choice(workloads) for address in [*V4, *V6] if random.random() < 0.5
+        }
+        start = START - 600 * (number // 2)
+        flows = [random_flow(random, start, start + 600) for _ in range(random.randint(1, 25))]
+        windows.append(Window(REPORTERS[number % 2], start, flows, directory))
+    return windows
+
+
+def random_flow(random: Random, start: int, end: int) -> FlowSummary:
+    """One summary; most are alike, so that they merge."""
+
+    def mostly(usual, *others):
+        return usual if random.random() < 0.6 else random.choice([usual, *others])
+
+    proto = mostly(6, 17, 1, 58, 47)
+    icmp = proto in ICMP_PROTOCOLS
+    first = random.choice([start - 900, random.randint(start, end)])
+    deltas = [random.randint(0, 99) for _ in range(3)]
+    befores = [random.choice([0, random.randint(1, 99)]) for _ in range(3)]
+    totals = [delta + before for delta, before in zip(deltas, befores, strict=True)]
+    counted, timed = mostly(True, False), mostly(True, False)
+    return FlowSummary(
+        src_ip=random.choice([*V4[:4], *V6[:1], MAPPED]),
+        dst_ip=mostly(V4[0], *V4, *V6),
+        proto=proto,
+        dst_port=0 if icmp else mostly(443, 0, 22, 8080),
+        icmp_type=random.choice([0, 8]) if icmp else None,
+        icmp_code=random.choice([0, 3]) if icmp else None,
+        dir=mostly("I", "O"),
+        state=mostly("A", "C", "T", "S", "N", ""),
+        pd=mostly(0, 1, 2, 3),
+        pd_qualifier=mostly(None, 0, 1, 2, 3),
+        transmission=mostly("U", "M", "B"),
+        count=random.randint(1, 9),
+        first=first,
+        last=random.choice([first, end, random.randint(first, end)]),
+        process=mostly(None, *PROGRAMS),
+        user=mostly(None, "root"),
+        service=mostly(None, *PROGRAMS),
+        fqdn=mostly(None, *NAMES),
+        tbi=totals[0] if counted else None,
+        tbo=totals[1] if counted else None,
+        dbi=deltas[0] if counted else None,
+        dbo=deltas[1] if counted else None,
+        tdms=totals[2] if timed else None,
+        ddms=deltas[2] if timed else None,
+    )

@@ -105,7 +105,7 @@ def test_a_sheet_gives_back_its_columns(columns):
         for is_amount, column in columns
     ]
     assert [
-        list(column() if is_amount else column)
+        list(column.decode() if is_amount else column)
         for (is_amount, _), column in zip(columns, read, strict=True)
     ] == [column for _, column in columns]
 

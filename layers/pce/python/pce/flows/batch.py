@@ -9,7 +9,7 @@ counts) is its own. Summaries are sorted by peer and profile, so that peers beco
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, islice
@@ -19,7 +19,7 @@ import msgspec
 import zstandard
 from msgspec import Struct, structs
 
-from pce.flows.columns import SheetReader, SheetWriter, steps
+from pce.flows.columns import Amounts, SheetReader, SheetWriter, steps
 from pce.flows.directory import Directory, Workload, canonical
 from pce.flows.identities import read_identities, write_identities
 from pce.flows.profiles import Profile, profile_columns, read_profiles, write_profiles
@@ -61,11 +61,11 @@ class StoredBatch:
     """Column: index into ``profiles``."""
     fqdn: Sequence[int]
     """Column: index into ``strings``."""
-    _count: Callable[[], Sequence[int]]
-    _last_ago: Callable[[], Sequence[int]]
-    _lasted: Callable[[], Sequence[int]]
-    _deltas: tuple[Callable[[], Sequence[int]], ...]
-    _before: tuple[Callable[[], Sequence[int]], ...]
+    _count: Amounts
+    _last_ago: Amounts
+    _lasted: Amounts
+    _deltas: tuple[Amounts, ...]
+    _before: tuple[Amounts, ...]
 
     def __len__(self) -> int:
         """Number of summaries."""
@@ -74,29 +74,34 @@ class StoredBatch:
     @cached_property
     def count(self) -> list[int]:
         """Column: connections merged."""
-        return [value + 1 for value in self._count()]
+        return [value + 1 for value in self._count.decode()]
 
     @cached_property
     def last(self) -> list[int]:
         """Column: second at which a connection was last seen."""
-        return [self.end - ago for ago in self._last_ago()]
+        return [self.end - ago for ago in self._last_ago.decode()]
 
     @cached_property
     def first(self) -> list[int]:
         """Column: second at which the first connection began; may lie before ``start``."""
-        return list(map(sub, self.last, self._lasted()))
+        return list(map(sub, self.last, self._lasted.decode()))
+
+    @cached_property
+    def has_measures(self) -> bool:
+        """Whether any summary counts bytes or milliseconds."""
+        return any(self._deltas)
 
     @cached_property
     def deltas(self) -> tuple[list[int], list[int], list[int]]:
         """Columns ``dbi``, ``dbo``, ``ddms``: bytes and milliseconds within the window."""
-        dbi, dbo, ddms = ([value - 1 for value in column()] for column in self._deltas)
+        dbi, dbo, ddms = ([value - 1 for value in column.decode()] for column in self._deltas)
         return dbi, dbo, ddms
 
     @cached_property
-    def before(self) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+    def before(self) -> tuple[list[int], list[int], list[int]]:
         """What the flows had moved, and how long they had lasted, before the window: the columns
         ``tbi - dbi``, ``tbo - dbo``, ``tdms - ddms``; 0 where the delta is not known."""
-        tbi, tbo, tdms = (column() for column in self._before)
+        tbi, tbo, tdms = (column.decode() for column in self._before)
         return tbi, tbo, tdms
 
 

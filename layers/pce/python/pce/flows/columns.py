@@ -13,7 +13,7 @@ costs a tenth of a microsecond to write and two tenths to read; an index nearly 
 """
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import sub
 
 _WIDTHS = {1: "B", 2: "H", 4: "I"}
@@ -82,15 +82,14 @@ class SheetReader:
             data[plane::width] = planes[plane * rows : (plane + 1) * rows]
         return array(_WIDTHS[width], bytes(data))
 
-    def amounts(self, rows: int) -> Callable[[], Sequence[int]]:
-        """The next column of amounts, as a function that decodes it: many are never looked at."""
+    def amounts(self, rows: int) -> "Amounts":
+        """The next column of amounts, not decoded yet: many are never looked at."""
         if self._take(1) == b"\0":
-            return lambda: bytes(rows)
+            return Amounts(bytes(rows), "")
         lengths = self._take(rows)
         at = self._digits_at
         self._digits_at = end = at + sum(lengths) - rows + lengths.count(0)
-        digits = self._digits[at:end]
-        return lambda: _decode_amounts(lengths, digits)
+        return Amounts(lengths, self._digits[at:end])
 
     def _take(self, length: int) -> bytes:
         taken = self._plain[self._at : self._at + length]
@@ -100,18 +99,29 @@ class SheetReader:
         return taken
 
 
-def _decode_amounts(lengths: bytes, digits: str) -> list[int]:
-    column: list[int] = []
-    append = column.append
-    at = 0
-    for length in lengths:
-        if length > 1:
-            end = at + length - 1
-            append(int("1" + digits[at:end], 2))
-            at = end
-        else:
-            append(length)
-    return column
+class Amounts:
+    """A column of amounts as it is written; true when any of them is not 0."""
+
+    def __init__(self, lengths: bytes, digits: str) -> None:
+        self._lengths = lengths
+        self._digits = digits
+
+    def __bool__(self) -> bool:
+        return any(self._lengths)
+
+    def decode(self) -> list[int]:
+        """The column, decoded anew at each call."""
+        column: list[int] = []
+        append, digits = column.append, self._digits
+        at = 0
+        for length in self._lengths:
+            if length > 1:
+                end = at + length - 1
+                append(int("1" + digits[at:end], 2))
+                at = end
+            else:
+                append(length)
+        return column
 
 
 def steps(column: list[int]) -> list[int]:

@@ -82,11 +82,11 @@ def _write_addresses(sheet: SheetWriter, addresses: list[bytes], groups: list[in
 def _read_addresses(sheet: SheetReader, groups: list[int]) -> list[bytes]:
     addresses: list[bytes] = []
     for index, size in enumerate(groups):
-        numbers = list(accumulate(sheet.amounts(size)()))
+        numbers = list(accumulate(sheet.amounts(size).decode()))
         if index < 2:
             addresses += [number.to_bytes(4, "big") for number in numbers]
         else:
-            lows = sheet.amounts(size)()
+            lows = sheet.amounts(size).decode()
             addresses += [
                 (high << 64 | low).to_bytes(16, "big")
                 for high, low in zip(numbers, lows, strict=True)

@@ -73,7 +73,7 @@ def read_profiles(sheet: SheetReader, size: int, strings: list[str | None]) -> l
     """The profiles; texts are looked up in ``strings``, whose entry 0 is None."""
 
     dirs, owns, protos = (sheet.indexes(size) for _ in range(3))
-    ports = sheet.amounts(size)()
+    ports = sheet.amounts(size).decode()
     states, decisions, qualifiers, transmissions = (sheet.indexes(size) for _ in range(4))
     processes, users, services = (sheet.indexes(size) for _ in range(3))
     return [
