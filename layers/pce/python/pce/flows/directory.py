@@ -5,6 +5,7 @@ was seen, whatever becomes of the workload.
 """
 
 import uuid
+from collections import ChainMap
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -46,3 +47,27 @@ def addresses_of(batch: FlowBatch) -> set[bytes]:
     """Every address that :func:`pce.flows.batch.pack` will look up for this batch."""
     used = set(batch.flows.src).union(batch.flows.dst)
     return {canonical(batch.flows.addresses[index]) for index in used}
+
+
+def knowing_the_reporter(directory: Directory, batch: FlowBatch, reporter: uuid.UUID) -> Directory:
+    """The directory, in which the reporter's own addresses are the reporter's.
+
+    It needs this where the directory is older than the reporter, or where two hosts use one address
+    behind different gateways: whoever else has it, these flows are the reporter's.
+    """
+    flows = batch.flows
+    transmissions = flows.transmission or "U" * len(batch)
+    own = {
+        canonical(flows.addresses[dst if letter == "I" else src])
+        for src, dst, letter, transmission in zip(
+            flows.src, flows.dst, flows.dir, transmissions, strict=True
+        )
+        if transmission == "U"
+    }
+    unknown = [
+        address for address in own if getattr(directory.get(address), "id", None) != reporter
+    ]
+    if not unknown:
+        return directory
+    workload = Workload(id=reporter, hostname=batch.heartbeat.host.hostname)
+    return ChainMap(dict.fromkeys(unknown, workload), directory)  # type: ignore[arg-type]  # only read

@@ -7,6 +7,7 @@ second post meets the first one's item.
 
 from pce.flows.admission import admit
 from pce.flows.batch import pack
+from pce.flows.directory import knowing_the_reporter
 from pce.identifiers import OrgId
 from pce.usecases.record_heartbeat import record_heartbeat
 from pce.usecases.stores import Stores
@@ -27,7 +28,8 @@ def ingest_flows(token: AgentToken, batch: FlowBatch, stores: Stores, now: int) 
     org_id = OrgId(token.org_id)
     stored = False
     if len(batch):
-        body = pack(batch, token.ven_id, stores.directory.load(org_id))
+        directory = knowing_the_reporter(stores.directory.load(org_id), batch, token.ven_id)
+        body = pack(batch, token.ven_id, directory)
         stored = stores.flows.put(org_id, token.ven_id, batch.seq, batch.end, body)
     return FlowsAccepted(
         accepted=len(batch) if stored else 0,
