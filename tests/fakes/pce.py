@@ -223,7 +223,8 @@ def _http(pce: FakePce, port: int) -> Iterator[None]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             resource = self.path.partition("?")[0]
             resource = "/".join(resource.split("/")[7:]) or resource.rsplit("/", 1)[-1]
-            body = inflate(self.rfile.read(length))
+            body = self.rfile.read(length)
+            body = body if resource == "upload" else inflate(body)
             heard = Heard(self.command, resource, body, headers)
             status, message = pce.answer(heard)
             self.reply(status, message)

@@ -260,6 +260,14 @@ def test_forget_begins_anew() -> None:
     assert (summary.dbi, made.window_start) == (30, 5600)
 
 
+def test_connections_from_before_the_start_bring_only_their_new_bytes() -> None:
+    """What an earlier process reported is not reported again; the totals are still the whole."""
+    made = ledger()
+    assert made.found(connection(phase="live", bytes_to_dst=100, started=500.0), 1000)
+    (summary,) = window(made, 1600, connection(bytes_to_dst=130, started=500.0))
+    assert (summary.tbi, summary.dbi, summary.first) == (130, 30, 500)
+
+
 def test_clock_that_steps_back_makes_no_bad_summary() -> None:
     """Wall clocks are set; what is posted must still be in order."""
     made = ledger()

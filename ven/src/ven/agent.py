@@ -529,6 +529,9 @@ class Agent:
         for task in self._tasks:
             task.cancel()
         self._connection.abort()
+        if not self._ended.cancelled() and self._ended.exception() is None:
+            # Onto the disk; the next process posts it.
+            await self._flows.close_window()
         self._flows.stop()
         while self._readers:
             self._readers.pop().close()
@@ -536,6 +539,7 @@ class Agent:
         stopped = not self._ended.cancelled() and self._ended.exception() is None
         if stopped and self._ended.result() == "stopped" and not self._data.suspended:
             await self._say_goodbye()
+        self._connection.close()
         _log.info("VEN stopped")
 
     async def _say_goodbye(self) -> None:

@@ -49,8 +49,12 @@ class FlowCollection:
         self.ledger = FlowLedger(clock.wall())
 
     def start(self) -> None:
-        """Collect from now on. Raises OSError when the kernel does not let us listen."""
+        """Collect from now on. Raises OSError when the kernel does not let us listen. Up to 25 ms
+        when there are many connections."""
         self.ledger.forget(self._clock.wall())
+        for connection in self._kernel.dump():
+            if not self.ledger.found(connection, self._clock.wall()):
+                break
         self._readers = [
             StreamReader(self._kernel.connections(), self._saw_connections, self._on_error),
             StreamReader(self._kernel.drops(), self._saw_drops, self._on_error),
@@ -59,9 +63,10 @@ class FlowCollection:
 
     def stop(self) -> None:
         """Collect no more; what is in the ledger is forgotten at the next start."""
+        if self._readers:
+            _log.info("flow collection stopped")
         while self._readers:
             self._readers.pop().close()
-            _log.info("flow collection stopped")
 
     async def close_window(self) -> tuple[Batch, ...]:
         """End the window: read all that lives, put the summaries on disk."""

@@ -110,6 +110,14 @@ class FlowLedger:
             case "live":
                 self._lives(connection, now)
 
+    def found(self, connection: Connection, now: float) -> bool:
+        """Take a connection that lived before anybody listened: its bytes so far are no window's.
+
+        False when no more can be remembered.
+        """
+        started = connection.started or now
+        return self._remember(connection, started, connection.bytes_to_dst, connection.bytes_to_src)
+
     def drop(self, drop: Drop, now: float) -> None:
         """Take a refused packet; a would-be refused one counts as the connection it became."""
         if drop.decision != Decision.BLOCKED or not self._wanted(drop.decision):

@@ -134,11 +134,13 @@ class PceConnection:
         self._before_connect = before_connect
         self._connection: http.client.HTTPSConnection | None = None
         self._used_at = 0.0
+        self._aborted = False
         self.local_address = ""
         """The host's own address towards the PCE, once connected."""
 
     def abort(self) -> None:
-        """From another thread: make the request under way fail at once."""
+        """From another thread: make the request under way, and all that follow, fail at once."""
+        self._aborted = True
         connection = self._connection
         if connection is not None and connection.sock is not None:
             with contextlib.suppress(OSError):
@@ -220,6 +222,8 @@ class PceConnection:
 
     def _connect(self) -> http.client.HTTPSConnection:
         server = self._server
+        if self._aborted:
+            raise Unreachable(f"https://{server}: not asked, because the VEN stops")
         if self._before_connect is not None:
             self._before_connect(resolve(server.host, server.port))
         connection = http.client.HTTPSConnection(

@@ -312,6 +312,11 @@ async def serve(kernel: SimulatedKernel, path: Path) -> asyncio.AbstractServer:
     ``{"decision": "allowed", "qualifier": 0}`` out; or ``{"error": ...}``."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # the VEN stops
+            await answer_all(reader, writer)
+        writer.close()
+
+    async def answer_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             try:
                 wish = msgspec.json.decode(line, type=_Try)
@@ -324,7 +329,6 @@ async def serve(kernel: SimulatedKernel, path: Path) -> asyncio.AbstractServer:
                 answer = {"error": str(error)}
             writer.write(msgspec.json.encode(answer) + b"\n")
             await writer.drain()
-        writer.close()
 
     path.unlink(missing_ok=True)
     return await asyncio.start_unix_server(talk, path)

@@ -1,0 +1,456 @@
+"""The agent with a simulated kernel against a PCE with real TLS: one process, many lives."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.pce import FakePce, fake_pce, wait_until
+from tests.fleet.simulator import document
+from ven.activation import become_ven
+from ven.agent import Agent, load_last_known_good
+from ven.configuration import Server
+from ven.core.kernel import Decision
+from ven.edge.files import DataDirectory
+from ven.edge.host import host_facts
+from ven.edge.simulated import SimulatedKernel
+from ven_protocol.flows import to_summaries
+from ven_protocol.messages import Action, Intervals
+
+HOST, FRIEND, STRANGER = "10.0.0.1", "10.0.0.2", "10.0.0.9"
+MEMORY_BUDGET_BYTES = 40 * 2**20
+
+
+@pytest.fixture
+def pce(tmp_path: Path) -> Iterator[FakePce]:
+    with fake_pce(tmp_path) as running:
+        running.intervals = Intervals(heartbeat_s=1, flows_s=1)
+        running.set_policy(document(2))  # FRIEND may connect to port 443
+        yield running
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataDirectory:
+    return DataDirectory(tmp_path / "ven")
+
+
+@pytest.fixture
+def kernel() -> SimulatedKernel:
+    return SimulatedKernel("web", [f"{HOST}/24"])
+
+
+@pytest.fixture
+def paired(pce: FakePce, data: DataDirectory, kernel: SimulatedKernel) -> None:
+    facts, server = host_facts("web"), Server.parse(pce.server)
+    become_ven(data, kernel, facts, server, pce.code, Path(pce.ca_file))
+
+
+@contextmanager
+def running(data: DataDirectory, kernel: SimulatedKernel) -> Iterator[Agent]:
+    """The agent in a thread of its own, stopped in an orderly way at the end."""
+    found: list[Agent] = []
+    failures: list[BaseException] = []
+    loop = asyncio.new_event_loop()
+
+    async def live() -> None:
+        held = load_last_known_good(data, kernel)
+        with ThreadPoolExecutor(3) as workers:
+            agent = Agent(
+                data, data.identity(), kernel, held, lambda ip: host_facts("web", ip), workers
+            )
+            found.append(agent)
+            await agent.run()
+
+    def work() -> None:
+        try:
+            loop.run_until_complete(live())
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        wait_until("the agent", lambda: found or failures)
+        assert not failures, failures
+        yield found[0]
+    finally:
+        if thread.is_alive():
+            loop.call_soon_threadsafe(found[0].stop)
+        thread.join(20)
+        assert not thread.is_alive()
+        assert not failures, failures
+
+
+def summaries(pce: FakePce) -> list[Any]:
+    return [summary for batch in list(pce.batches.values()) for summary in to_summaries(batch)]
+
+
+@pytest.mark.usefixtures("paired")
+def test_a_life(pce: FakePce, data: DataDirectory, kernel: SimulatedKernel) -> None:
+    """Policy fetched, applied, reported; a bolt brings a change; connections are reported with
+    their decision; interfaces go once; goodbye at the end."""
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+        wait_until("bolt channel", lambda: pce.sockets)
+        assert kernel.connect(STRANGER, HOST, 6, 443).decision == Decision.BLOCKED
+        etag = pce.set_policy(document(9), bolt=True)
+        wait_until("the change applied", lambda: any(a.etag == etag for a in pce.applied()))
+        assert kernel.connect(STRANGER, HOST, 6, 443).decision == Decision.ALLOWED
+        wait_until("both flows", lambda: {s.pd for s in summaries(pce)} >= {0, 2})
+        wait_until("three signs of life", lambda: len(pce.heartbeats()) + len(pce.batches) > 3)
+        assert data.policy().etag == etag
+    assert [len(report.interfaces) for report in pce.interfaces()] == [1]
+    assert len(pce.told("goodbye")) == 1
+    assert pce.heard[-1].resource == "goodbye"
+    assert pce.heartbeats()[0].applied_etag == ""
+    assert pce.batches[max(pce.batches)].heartbeat.applied_etag == etag
+
+
+@pytest.mark.usefixtures("paired")
+def test_last_known_good_is_in_force_before_the_pce_is_reached(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """A host that starts without its PCE enforces what it enforced before."""
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+    fresh = SimulatedKernel("web", [f"{HOST}/24"])
+    asked = len(pce.heard)
+    held = load_last_known_good(data, fresh)
+    assert held.document == document(2)
+    assert fresh.connect(STRANGER, HOST, 6, 443).decision == Decision.BLOCKED
+    assert ("127.0.0.1", Server.parse(pce.server).port) in fresh.protected
+    assert len(pce.heard) == asked
+    with running(data, fresh):
+        wait_until("a heartbeat", lambda: len(pce.heard) > asked)
+        wait_until("bolt channel", lambda: pce.sockets)
+    assert len(pce.told("policy")) == 1, "an etag that matches is not fetched again"
+
+
+@pytest.mark.usefixtures("paired")
+def test_pce_away_degraded_and_back(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """Three misses degrade; enforcement and collection go on; when the PCE is back the VEN is
+    normal after three answers and every batch arrives once."""
+    with running(data, kernel) as agent:
+        wait_until("policy applied", pce.applied)
+        pce.say = {"heartbeat": 503, "flows": 503, "policy": 503}
+        wait_until("degraded", lambda: agent.state.heartbeat.mode == "degraded")
+        assert kernel.connect(STRANGER, HOST, 6, 443).decision == Decision.BLOCKED
+        for port in range(1000, 1003):
+            kernel.connect(STRANGER, HOST, 6, port)
+            waiting = len(data.batches())
+            wait_until("a batch on disk", lambda w=waiting: len(data.batches()) > w)
+        assert data.status().mode == "degraded"
+        taken = len(pce.batches)
+        pce.say = {}
+        wait_until("normal", lambda: agent.state.heartbeat.mode == "normal")
+        wait_until("the outbox empty", lambda: not data.batches())
+        assert len(pce.batches) >= taken + 3
+    ports = [s.dst_port for s in summaries(pce) if s.dst_port >= 1000]
+    assert sorted(ports) == [1000, 1001, 1002]
+    assert pce.repeated_batches == 0
+
+
+@pytest.mark.usefixtures("paired")
+def test_lost_answer_is_posted_again_as_the_same_batch(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """The PCE took a batch and its answer was lost, and the VEN was killed: same number, same
+    flows."""
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+        kernel.connect(STRANGER, HOST, 6, 443)
+        wait_until("the batch", lambda: pce.batches)
+        wait_until("the outbox empty", lambda: not data.batches())
+        seq, first = max(pce.batches.items())
+        pce.say = {"flows": 500}
+        kernel.connect(STRANGER, HOST, 6, 444)
+        wait_until("a batch on disk", data.batches)
+        (kept,) = data.batches()
+        content = data.batch(kept.seq)
+    # As if the answers had been lost: both lie on the disk when the next process starts.
+    pce.say = {}
+    with running(data, kernel):
+        wait_until("the outbox empty", lambda: not data.batches())
+    data.save_batch(kept.seq, content)
+    with running(data, kernel):
+        wait_until("the repeat", lambda: pce.repeated_batches)
+        wait_until("the outbox empty", lambda: not data.batches())
+    assert pce.repeated_batches == 1
+    assert [s.dst_port for s in to_summaries(pce.batches[kept.seq])] == [444]
+    assert seq < kept.seq
+    assert pce.batches[seq] == first
+
+
+@pytest.mark.usefixtures("paired")
+def test_refused_token_leads_to_minimal(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """No collection, no bolts, no more requests; the policy stays."""
+    with running(data, kernel) as agent:
+        wait_until("policy applied", pce.applied)
+        pce.say = {"heartbeat": 401, "flows": 401}
+        wait_until("minimal", lambda: agent.state.heartbeat.mode == "minimal")
+        wait_until("bolts closed", lambda: not pce.sockets)
+        asked = len(pce.heard)
+        assert kernel.connect(STRANGER, HOST, 6, 443).decision == Decision.BLOCKED
+        assert agent.state.outbox.posting is None
+        assert len(pce.heard) == asked
+    assert kernel.applied[-1] == document(2)
+
+
+@pytest.mark.usefixtures("paired")
+def test_lost_bolts_come_back(pce: FakePce, data: DataDirectory, kernel: SimulatedKernel) -> None:
+    """After a gap the VEN connects again and asks what it missed."""
+    pce.intervals = Intervals(heartbeat_s=300, flows_s=600)
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+        (first,) = wait_until("bolt channel", lambda: list(pce.sockets))
+        etag = pce.set_policy(document(3))
+        first.close()
+        wait_until("another connection", lambda: pce.sockets and pce.sockets != [first])
+        wait_until("what it missed", lambda: any(a.etag == etag for a in pce.applied()))
+
+
+@pytest.mark.usefixtures("paired")
+def test_refused_policy_is_reported_with_its_reason(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """The old one stays in force, the PCE learns why, and health says so until it is mended."""
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+        kernel.refuse = "set x: no memory"
+        etag = pce.set_policy(document(9), bolt=True)
+        refused = wait_until("refusal", lambda: [a for a in pce.applied() if not a.success])[0]
+        assert (refused.etag, refused.error) == (etag, "set x: no memory")
+        assert kernel.connect(STRANGER, HOST, 6, 443).decision == Decision.BLOCKED
+        wait_until("health", lambda: pce.heartbeats()[-1].health)
+        kernel.refuse = ""
+        wait_until("applied after all", lambda: pce.applied()[-1].success)
+        wait_until("healthy", lambda: not pce.heartbeats()[-1].health)
+
+
+@pytest.mark.usefixtures("paired")
+def test_tampering_is_reverted_and_reported(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """Within a second, with the name of the program."""
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+        kernel.tamper("iptables")
+        (report,) = wait_until("the report", pce.tampering)
+    assert (report.process_name, report.revert_succeeded) == ("iptables", True)
+    assert not kernel.tampered
+
+
+@pytest.mark.usefixtures("paired")
+def test_interfaces_are_reported_when_they_change(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """Event driven, and only then."""
+    with running(data, kernel):
+        wait_until("first report", pce.interfaces)
+        kernel.change_addresses(["10.0.0.1/24", "10.7.0.1/16"])
+        report = wait_until("the change", lambda: pce.interfaces()[1:])[0]
+        assert [i.address for i in report.interfaces] == ["10.0.0.1", "10.7.0.1"]
+        signs = len(pce.told("heartbeat"))
+        wait_until("more heartbeats", lambda: len(pce.told("heartbeat")) > signs + 1)
+        assert len(pce.interfaces()) == 2
+
+
+@pytest.mark.usefixtures("paired")
+def test_support_report_holds_no_secret(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """Built, uploaded where the PCE says, reported done; the token is not in it."""
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+        pce.actions = [Action(id="a1", type="support_report")]
+        wait_until("the upload", lambda: pce.uploaded)
+        wait_until("the action done", lambda: not pce.actions)
+    upload = pce.told("upload")
+    assert [heard.headers["x-proof"] for heard in upload] == ["1"]
+    with tarfile.open(fileobj=BytesIO(pce.uploaded)) as archive:
+        contents = {
+            member.name: archive.extractfile(member).read() for member in archive.getmembers()
+        }
+    assert {"configuration.json", "policy.json", "firewall.txt"} <= contents.keys()
+    assert not any(pce.token.encode() in content for content in contents.values())
+
+
+# The command line and the process
+
+
+@pytest.fixture
+def ven(pce: FakePce, data: DataDirectory) -> list[str]:
+    host = f"web={HOST}/24"
+    return [
+        sys.executable, "-m", "ven", "--data-dir", str(data.path), "--simulated-host", host,
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def activated(ven: list[str], pce: FakePce) -> None:
+    say(ven, "activate", "--management-server", pce.server, "--activation-code", pce.code,
+        "--ca-file", pce.ca_file, "--label", "role=web")  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def say(ven: list[str], *words: str, expect: int = 0) -> str:
+    done = subprocess.run(
+        [*ven, *words], capture_output=True, text=True, timeout=60, env=environment()
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@contextmanager
+def process(ven: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([*ven, "start", "--foreground"], env=environment()) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def attempt(data: DataDirectory, src: str, port: int) -> str:
+    """A connection to the simulated host of a running process; "" when none runs."""
+    with socket.socket(socket.AF_UNIX) as control:
+        try:
+            control.connect(str(data.path / "simulated.sock"))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return ""
+        wish = {"src": src, "dst": HOST, "port": port}
+        control.sendall(json.dumps(wish).encode() + b"\n")
+        return json.loads(control.makefile().readline())["decision"]
+
+
+@pytest.mark.usefixtures("activated")
+def test_killed_at_any_moment_it_goes_on(pce: FakePce, data: DataDirectory, ven: list[str]) -> None:
+    """SIGKILL at ten moments between the first instruction and steady work: the next process
+    enforces at once what the last one had, numbers never repeat for other flows, and in the end
+    everything is as if nothing had happened."""
+    seen: dict[int, object] = {}
+    for kill_after in (0, 0, 1, 2, 3, 4, 5, 6, 7, 9):
+        pce.set_policy(document(kill_after + 10), bolt=True)
+        heard = len(pce.heard)
+        with process(ven):
+            wait_until(
+                f"{kill_after} requests",
+                lambda n=heard + kill_after: len(pce.heard) >= n,
+                timeout_s=40,
+            )
+            if kill_after > 3:
+                wait_until("the control socket", lambda n=kill_after: attempt(data, FRIEND, n))
+        for seq, batch in pce.batches.items():
+            assert seen.setdefault(seq, batch.flows) == batch.flows
+    with process(ven) as child:
+        wait_until("the newest policy", lambda: pce.applied()[-1].etag == pce.etag())
+        wait_until("the outbox empty", lambda: not data.batches())
+        wait_until("enforcement", lambda: attempt(data, STRANGER, 443) == "blocked")
+        assert data.running_pid() == child.pid
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) == 0
+
+
+@pytest.mark.usefixtures("activated")
+def test_memory_at_rest(pce: FakePce, data: DataDirectory, ven: list[str]) -> None:
+    """The budget is 40 MiB resident, connected and with a policy."""
+    with process(ven) as child:
+        wait_until("policy applied", pce.applied)
+        wait_until("bolt channel", lambda: pce.sockets)
+        wait_until("services", pce.services)
+        pages = int(Path(f"/proc/{child.pid}/statm").read_text().split()[1])
+        assert pages * os.sysconf("SC_PAGE_SIZE") < MEMORY_BUDGET_BYTES
+
+
+@pytest.mark.usefixtures("activated")
+def test_operators_commands(pce: FakePce, data: DataDirectory, ven: list[str]) -> None:
+    """start, status, stop, suspend, unsuspend, unpair and the rest, as operators know them."""
+    assert "stopped" in say(ven, "status", expect=1)
+    assert "runs" in say(ven, "start")
+    try:
+        assert "already" in say(ven, "start")
+        wait_until("policy applied", pce.applied)
+        wait_until("status", lambda: "full" in say(ven, "status"))
+        assert "FAILED" not in say(ven, "connectivity-test")
+        report = say(ven, "gen-supportreport", "--upload").split()[0]
+        assert tarfile.is_tarfile(report)
+        assert pce.uploaded == Path(report).read_bytes()
+
+        say(ven, "suspend")
+        assert data.running_pid() is None
+        assert pce.told("suspend")
+        assert not pce.told("goodbye"), "a suspended VEN stays in its peers' policy"
+        assert "suspended" in say(ven, "status")
+        assert "unsuspend" in say(ven, "start", expect=1)
+        say(ven, "unsuspend")
+        assert pce.told("unsuspend")
+        assert data.running_pid()
+
+        assert "stopped" in say(ven, "stop")
+        assert len(pce.told("goodbye")) == 1
+        assert "does not run" in say(ven, "stop")
+        say(ven, "start")
+        say(ven, "unpair", "saved")
+        assert pce.told("deactivate")
+        assert "activate" in say(ven, "status", expect=1)
+    finally:
+        if pid := data.running_pid():
+            os.kill(pid, signal.SIGKILL)
+    logs = (data.path / "log" / "agent.log").read_text()
+    assert pce.token not in logs
+
+
+@pytest.mark.usefixtures("activated")
+def test_actions_that_end_the_process(pce: FakePce, data: DataDirectory, ven: list[str]) -> None:
+    """restart: the same process id, a new life, once; unpair: everything is gone and it ends."""
+    with process(ven) as child:
+        wait_until("policy applied", pce.applied)
+        pce.actions = [Action(id="r1", type="restart")]
+        wait_until("the restart reported", lambda: not pce.actions)
+        log = data.path / "log" / "agent.log"
+        wait_until("two lives", lambda: log.read_text().count(" starts, PCE ") == 2)
+        pce.actions = [Action(id="u1", type="unpair", params={"firewall_restore": "open"})]
+        assert child.wait(20) == 0
+    assert pce.told("deactivate")
+    assert not (data.path / "identity.json").exists()
+
+
+def test_activation_says_what_is_wrong(pce: FakePce, data: DataDirectory, ven: list[str]) -> None:
+    """Wrong code, wrong CA, wrong server, twice: each names itself and leaves nothing behind."""
+    server = ("activate", "--management-server", pce.server)
+    wrong = say(ven, *server, "--activation-code", "x", "--ca-file", pce.ca_file, expect=1)
+    assert "activation_code_unknown" in wrong
+    assert "certificate" in say(ven, *server, "--activation-code", pce.code, expect=1).lower()
+    nowhere = ("activate", "--management-server", "localhost:1", "--activation-code", "x")
+    assert "localhost:1" in say(ven, *nowhere, expect=1)
+    assert not (data.path / "identity.json").exists()
+    assert "activate" in say(ven, "start", expect=1)
+    good = (*server, "--activation-code", pce.code, "--ca-file", pce.ca_file)
+    say(ven, *good, "--mode", "full", "--label", "role=web", "--label", "env=prod")
+    (message,) = [json.loads(h.body) for h in pce.told("activate")[-1:]]
+    assert message["labels"] == {"role": "web", "env": "prod"}
+    assert message["enforcement_mode"] == "full"
+    assert [i["address"] for i in message["interfaces"]] == [HOST]
+    assert "unpair first" in say(ven, *good, expect=1)
