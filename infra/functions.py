@@ -14,7 +14,7 @@ from typing import Literal
 
 Table = Literal["presence", "objects", "events", "flows", "policy"]
 Queue = Literal["compile", "bolts", "traffic_queries"]
-Folder = Literal["support_reports", "traffic_results", "policies", "directories"]
+Folder = Literal["support_reports", "traffic_results", "datafiles", "policies", "directories"]
 Setting = Literal[
     "PCE_URL",
     "PCE_BOLTS_URL",
@@ -203,17 +203,16 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         routes=("ANY /api/v2/{proxy+}",),
         size=Size(1024, 25, "filters whole collections in memory; API Gateway ends at 30 s"),
         tables={
-            "presence": ("GetItem", "Query", "UpdateItem", "DeleteItem"),
+            "presence": ("GetItem", "Query", "UpdateItem"),
             "objects": (
                 *("GetItem", "BatchGetItem", "Query"),
                 *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"),
             ),
             "events": ("Query", "PutItem"),
-            "policy": ("GetItem",),
         },
         sends=("compile", "traffic_queries"),
-        bucket={"traffic_results": ("GetObject",), "policies": ("GetObject",)},
-        settings=("PCE_URL", "PCE_BOLTS_URL", "PCE_HEARTBEAT_INTERVAL_S", "PCE_FLOW_INTERVAL_S"),
+        bucket={"traffic_results": ("GetObject",), "datafiles": ("GetObject", "PutObject")},
+        settings=("PCE_URL",),
     ),
     FunctionSpec(
         name="org_create",
@@ -248,8 +247,12 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         does="Runs one explorer query over the stored flows; leaves the result in the bucket.",
         size=Size(1769, 60, "one core decodes 80,000 summaries a second"),
         queue="traffic_queries",
-        tables={"flows": ("Query",), "objects": ("GetItem", "PutItem", "UpdateItem")},
+        tables={
+            "flows": ("Query",),
+            "objects": ("GetItem", "BatchGetItem", "Query", "PutItem"),
+        },
         bucket={"traffic_results": ("PutObject",)},
+        settings=("PCE_URL",),
     ),
     FunctionSpec(
         name="sweep",

@@ -59,7 +59,8 @@ def test_tables_are_those_of_the_local_host(assembly: Assembly) -> None:
 
 
 def test_the_bucket_is_private_and_forgets(assembly: Assembly) -> None:
-    """Nothing public, encrypted; results of queries live a day, support reports a month."""
+    """Nothing public, encrypted; what can be asked for again lives a day, support reports a
+    month."""
     (bucket,) = assembly.resources("AWS::S3::Bucket").values()
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
@@ -69,7 +70,7 @@ def test_the_bucket_is_private_and_forgets(assembly: Assembly) -> None:
         for rule in bucket["LifecycleConfiguration"]["Rules"]
         if "ExpirationInDays" in rule
     }
-    assert expiry == {"traffic_results/": 1, "support_reports/": 30}
+    assert expiry == {"traffic_results/": 1, "datafiles/": 1, "support_reports/": 30}
     assert "VersioningConfiguration" not in bucket
 
 
