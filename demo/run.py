@@ -169,9 +169,7 @@ class Demo:
             "db's kernel names web: bolt, fetch and kernel update",
             lambda: self.world.enforces("db", self.world.address("web")),
         )
-        for name in ("web", "db"):
-            self.operator.update(self.workload(name)["href"], {"enforcement_mode": "full"})
-        story.see("web and db enforce in full", lambda: all(map(self.in_full, ("web", "db"))))
+        self.enforce_in_full("web", "db")
         self.must_connect("web", "the rule lets it in")
         self.must_not_connect("outsider", "no rule lets it in")
         story.see("the traffic log shows web allowed with bytes", self.allowed_with_bytes)
@@ -232,8 +230,7 @@ class Demo:
         if not flows <= {self.identity(record) for record in self.traffic_to_db()}:
             raise AssertionError("flows are lost")
         story.tell("the last label, all policy versions and all flows are there")
-        self.operator.update(self.workload("outsider")["href"], {"enforcement_mode": "full"})
-        story.see("a new change reaches a VEN", lambda: self.in_full("outsider"))
+        self.enforce_in_full("outsider")
         for name in ("web", "db", "outsider"):
             if not self.workload(name)["online"]:
                 raise AssertionError(f"{name} was isolated by our own outage")
@@ -272,9 +269,19 @@ class Demo:
             and status["security_policy_applied_at"]
         )
 
-    def in_full(self, name: str) -> bool:
-        """Whether a host enforces in full."""
-        return self.workload(name)["enforcement_mode"] == "full" and self.in_sync(name)
+    def enforce_in_full(self, *names: str) -> None:
+        """Change the mode of hosts and see each of them apply a policy that it had not before."""
+        before = {name: self.applied_at(name) for name in names}
+        for name in names:
+            self.operator.update(self.workload(name)["href"], {"enforcement_mode": "full"})
+        self.story.see(
+            f"{' and '.join(names)} enforce in full",
+            lambda: all(self.in_sync(n) and self.applied_at(n) != before[n] for n in names),
+        )
+
+    def applied_at(self, name: str) -> Any:
+        """When a host's kernel took its present policy, by the host's clock."""
+        return self.workload(name)["agent"]["status"]["security_policy_applied_at"]
 
     def traffic_to_db(self) -> list[Any]:
         """What the traffic log knows of connections to db."""

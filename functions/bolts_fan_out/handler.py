@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from pce.runtime.http import Event
-from pce.runtime.metrics import log_error
+from pce.runtime.metrics import emit, log_error
 from pce.runtime.wiring import wiring
 from pce.store.queues import BoltOrder
 from pce.usecases.send_bolts import send_bolts
@@ -18,7 +18,9 @@ def handler(event: Event, context: object) -> dict[str, Any]:
     failed = []
     for record in event["Records"]:
         try:
-            send_bolts(_ORDERS.decode(record["body"]), wiring().bolts, wiring().presence)
+            orders = _ORDERS.decode(record["body"])
+            sent = send_bolts(orders, wiring().bolts, wiring().presence)
+            emit({"BoltsSent": sent.sent, "BoltsGone": sent.gone, "BoltsBusy": sent.busy}, {})
         except Exception as error:  # one bad message must not hold back the others
             log_error(error, {"message_id": record["messageId"]})
             failed.append({"itemIdentifier": record["messageId"]})
