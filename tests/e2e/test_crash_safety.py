@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
 
 KILLS = 20
 WRITERS = 4
-LIFE_S = (0.02, 1.0)
+LIFE_S = (0.02, 1.5)
 """How long a host lives between `ready` and kill -9: the range of a random choice."""
 
 
