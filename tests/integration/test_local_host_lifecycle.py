@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -56,6 +57,16 @@ def test_what_it_prints(host):
     assert f"--activation-code {known['activation_code']}" in text
     assert f"--management-server localhost:{host.port}" in text
     assert f"curl --cacert {known['ca_file']} '{known['url']}/api/v25/software/ven/image" in text
+
+
+def test_ven_package_is_where_the_functions_look(host):
+    """Packed anew at each start, so that the host serves the VEN of its own release."""
+    client = host.client()
+    package = client.call("GET", "/api/v2/environment").json()["PCE_VEN_PACKAGE"]
+    client.close()
+    assert Path(package).parent == host.state_dir
+    with tarfile.open(package) as archive:
+        assert {"ven/pyproject.toml", "ven/requirements.txt"} <= set(archive.getnames())
 
 
 def test_logs_are_json_without_secrets(host):
