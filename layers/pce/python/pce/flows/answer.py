@@ -12,6 +12,7 @@ Counts and bytes are those of whole summaries: a summary is not cut where the qu
 import heapq
 import uuid
 from collections.abc import Iterable
+from operator import add
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -25,6 +26,12 @@ from ven_protocol.flows import ABSENT, State
 
 MAX_FLOWS = 500_000
 """Merged flows that are held at once: about 400 bytes each, 200 MB of a function's memory."""
+
+
+_Triple = tuple[int, int, int]
+_NOTHING = (ABSENT, ABSENT, ABSENT)
+_NEVER = 2**63
+"""Later than any second."""
 
 
 class End(Struct, frozen=True):
@@ -115,6 +122,11 @@ class _Merge:
         profile_ids = [
             self._profiles.setdefault(profile, len(self._profiles)) for profile in profiles
         ]
+        counts, firsts, lasts = batch.count, batch.first, batch.last
+        # None: nothing was measured in this batch.
+        measures = None
+        if batch.has_measures:
+            measures = list(zip(*batch.deltas, strict=True)), list(zip(*batch.before, strict=True))
         for row in rows:
             index, peer = batch.profile[row], batch.peer[row]
             profile = batch.profiles[index]
@@ -124,7 +136,9 @@ class _Merge:
             found = self.sums.get(key)
             if found is None:
                 found = self.sums[key] = _Sum(ends[src], ends[dst], profiles[index], fqdn)
-            found.add(batch, row, profile.state)
+            found.add(counts[row], firsts[row], lasts[row], profile.state)
+            if measures:
+                found.measure(batch.reporter, batch.start, measures[0][row], measures[1][row])
 
 
 class _Sum:
@@ -143,33 +157,32 @@ class _Sum:
         self.profile = profile
         self.fqdn = fqdn
         self.count = 0
-        self.first: int | None = None
+        self.first = _NEVER
         self.latest: tuple[int, State] = (-1, "")
-        self.deltas: list[int | None] = [None, None, None]
-        self.before: dict[uuid.UUID, tuple[int, list[int]]] = {}
+        self.deltas = [ABSENT] * 3
+        self.before: dict[uuid.UUID, tuple[int, _Triple]] = {}
 
-    def add(self, batch: StoredBatch, row: int, state: State) -> None:
-        self.count += batch.count[row]
-        first = batch.first[row]
-        if self.first is None or first < self.first:
+    def add(self, count: int, first: int, last: int, state: State) -> None:
+        self.count += count
+        if first < self.first:
             self.first = first
-        self.latest = max(self.latest, (batch.last[row], state))
-        if batch.has_measures:
-            self._add_measures(batch, row)
+        if (last, state) > self.latest:
+            self.latest = last, state
 
-    def _add_measures(self, batch: StoredBatch, row: int) -> None:
-        for at, column in enumerate(batch.deltas):
-            if column[row] != ABSENT:
-                self.deltas[at] = (self.deltas[at] or 0) + column[row]
-        if all(column[row] == ABSENT for column in batch.deltas):
+    def measure(self, reporter: uuid.UUID, start: int, deltas: _Triple, before: _Triple) -> None:
+        if deltas == _NOTHING:
             return
-        before = [column[row] for column in batch.before]
-        start, earliest = self.before.get(batch.reporter, (batch.start, [0, 0, 0]))
-        if batch.start == start:
-            # The same window in another state: these are other connections.
-            before = [here + there for here, there in zip(before, earliest, strict=True)]
-        if batch.start <= start:
-            self.before[batch.reporter] = (batch.start, before)
+        sums = self.deltas
+        for at, delta in enumerate(deltas):
+            if delta != ABSENT:
+                sums[at] = delta if sums[at] == ABSENT else sums[at] + delta
+        earliest = self.before.get(reporter)
+        if earliest is None or start < earliest[0]:
+            self.before[reporter] = start, before
+        elif start == earliest[0]:
+            # The same window in another state, or another part of it: these are other connections.
+            bytes_in, bytes_out, milliseconds = map(add, before, earliest[1])
+            self.before[reporter] = start, (bytes_in, bytes_out, milliseconds)
 
     def rank(self) -> tuple[Any, ...]:
         """The latest first; then by all that makes flows different, so that none tie."""
@@ -177,10 +190,11 @@ class _Sum:
         return -self.latest[0], _rank(self.src), _rank(self.dst), texts
 
     def flow(self) -> Flow:
+        deltas = [None if delta == ABSENT else delta for delta in self.deltas]
         before = [sum(parts) for parts in zip(*(b for _, b in self.before.values()), strict=True)]
         totals = [
             None if delta is None else delta + earlier
-            for delta, earlier in zip(self.deltas, before or [0, 0, 0], strict=True)
+            for delta, earlier in zip(deltas, before or [0, 0, 0], strict=True)
         ]
         return Flow(
             src=self.src,
@@ -189,9 +203,9 @@ class _Sum:
             fqdn=self.fqdn,
             count=self.count,
             state=self.latest[1],
-            first=self.first or 0,
+            first=self.first,
             last=self.latest[0],
-            deltas=Measures(*self.deltas),
+            deltas=Measures(*deltas),
             totals=Measures(*totals),
         )
 

@@ -111,6 +111,8 @@ class Amounts:
 
     def decode(self) -> list[int]:
         """The column, decoded anew at each call."""
+        if not self._digits:
+            return list(self._lengths)  # nothing but 0 and 1
         column: list[int] = []
         append, digits = column.append, self._digits
         at = 0
