@@ -47,7 +47,7 @@ class Story:
     ) -> _Value:
         """Wait until something is seen, and tell how long that took; TimeoutError otherwise."""
         began = time.monotonic()
-        seen = wait_for(text, look, good, timeout_s, every_s=0.02)
+        seen = wait_for(text, look, good, timeout_s)
         self.tell(f"{text}  (after {time.monotonic() - began:.2f} s)")
         return seen
 

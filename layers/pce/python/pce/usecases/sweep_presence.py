@@ -15,6 +15,8 @@ from pce.usecases.stores import Stores, journal
 
 MISSED_SWEEPS_IN_A_ROW = 3
 """A gap of more than this many sweep intervals means that the PCE itself was down."""
+SHORTEST_OUTAGE_S = 10
+"""A shorter gap is a busy machine, not an outage, however short the sweep interval is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def sweep_presence(stores: Stores, now: int, sweep_interval_s: int) -> Swept:
     written on condition that the VEN's row is still as it was read."""
     before = stores.policies.sweep_state()
     clock = SweepClock(before.get("resumed_at", 0), before.get("last_sweep_at", 0)).tick(
-        now, MISSED_SWEEPS_IN_A_ROW * sweep_interval_s
+        now, max(MISSED_SWEEPS_IN_A_ROW * sweep_interval_s, SHORTEST_OUTAGE_S)
     )
     orgs = _Orgs(stores)
     rules = BrakeRules(region_silence_s=stores.ven_settings.intervals.heartbeat_s)
