@@ -1,5 +1,8 @@
 """``ven_protocol.flows``: what the wire accepts, and how it says no."""
 
+import json
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -8,6 +11,7 @@ from ven_protocol.flows import (
     FLOW_BATCH_VERSION,
     MAX_TEXT,
     FlowBatchError,
+    FlowColumns,
     FlowSummary,
     decode_batch,
     encode_batch,
@@ -149,3 +153,23 @@ def test_invalid_utf8_is_refused():
     good = encoded(FlowSummary(**USUAL, process="nginx"))
     with pytest.raises(FlowBatchError):
         decode_batch(good.replace(b"nginx", b"n\xff\xfex\xff"))
+
+
+def test_the_published_example_is_a_batch():
+    """What ``docs/ven-api/flow-batch.md`` shows to other implementers is what is accepted here."""
+    page = (Path(__file__).parents[2] / "docs/ven-api/flow-batch.md").read_text()
+    example = json.loads(page.split("```json\n")[1].split("```")[0])
+    columns = example["flows"]
+    columns["addresses"] = [bytes.fromhex(address) for address in columns["addresses"]]
+    batch = decode(example)
+    https, dns, ping = to_summaries(batch)
+    assert (https.count, https.process, https.tbo) == (12, "/usr/sbin/nginx", 91_000)
+    assert (dns.dir, dns.pd, dns.fqdn, dns.tbi) == ("O", 1, "ns.example.net", None)
+    assert (ping.icmp_type, ping.state, ping.pd_qualifier) == (8, "", 0)
+
+
+def test_the_published_page_lists_every_column():
+    """A column that is added is described."""
+    page = (Path(__file__).parents[2] / "docs/ven-api/flow-batch.md").read_text()
+    missing = [name for name in FlowColumns.__struct_fields__ if f"`{name}`" not in page]
+    assert not missing

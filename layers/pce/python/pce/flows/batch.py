@@ -138,7 +138,8 @@ def pack(batch: FlowBatch, reporter: uuid.UUID, directory: Directory) -> bytes:
     """The bytes to store; the same arguments give the same bytes.
 
     ``reporter`` is the VEN's id. ``directory`` needs to know only ``addresses_of(batch)``. The
-    batch must come from ``decode_batch``, which checked it. Cost: about 5 microseconds a summary.
+    batch must come from ``decode_batch``, which checked it. Raises ValueError for a NUL in a host
+    name or label. Cost: about 5 microseconds a summary.
     """
     flows, rows = batch.flows, len(batch)
     sheet = SheetWriter()
