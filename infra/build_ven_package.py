@@ -8,9 +8,9 @@ same sources give the same bytes on every machine. Used by the app at synth and 
 
 import gzip
 import io
-import shutil
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,24 +32,35 @@ NO_TIME = 0
 
 def build() -> Path:
     """Write the archive if it changed, and return where it is. Cost: reads some 50 small files."""
-    packed = _pack()
-    if not PACKAGE.is_file() or PACKAGE.read_bytes() != packed:
-        PACKAGE.parent.mkdir(parents=True, exist_ok=True)
-        fresh = PACKAGE.with_suffix(".new")
-        fresh.write_bytes(packed)
-        fresh.replace(PACKAGE)
+    _write_if_changed(PACKAGE, _pack())
     return PACKAGE
 
 
 def function_folder() -> Path:
-    """The folder that becomes the function ``ven_software``: its code, and the archive beside it.
+    """The folder that becomes the function ``ven_software``: its code and script, and the archive.
 
     A function's working directory is its own folder, so ``PACKAGE.name`` is the archive's path.
     """
-    folder = build().parent
-    for code in sorted((ROOT / "functions" / "ven_software").glob("*.py")):
-        shutil.copyfile(code, folder / code.name)
+    source = ROOT / "functions" / "ven_software"
+    contents = {file.name: file.read_bytes() for file in source.iterdir() if _belongs(file)}
+    contents[PACKAGE.name] = build().read_bytes()
+    folder = PACKAGE.parent / "function"
+    for name, content in contents.items():
+        _write_if_changed(folder / name, content)
+    for former in {file.name for file in folder.iterdir()} - contents.keys():
+        (folder / former).unlink()
     return folder
+
+
+def _write_if_changed(file: Path, content: bytes) -> None:
+    """So that another process, which may be reading the same file, never sees half of it."""
+    if file.is_file() and file.read_bytes() == content:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent.parent, delete=False) as fresh:
+        fresh.write(content)
+    Path(fresh.name).chmod(0o644)
+    Path(fresh.name).replace(file)
 
 
 def _pack() -> bytes:
@@ -76,7 +87,9 @@ def _members() -> Iterator[tuple[str, Path]]:
 
 
 def _belongs(file: Path) -> bool:
-    return file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc"
+    """Whether a file is source: not compiled, not the cache of some tool."""
+    parts = file.relative_to(ROOT).parts
+    return file.is_file() and not any(p == "__pycache__" or p.startswith(".") for p in parts)
 
 
 if __name__ == "__main__":

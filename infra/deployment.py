@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -67,11 +68,17 @@ def read(node: Node) -> Deployment:
     layers = text("layers") or "lambda"
     if layers not in ("lambda", "local"):
         raise ContextError(f"-c layers={layers}: say `lambda` (the default) or `local`")
+    name = text("name") or "pce"
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", name):
+        raise ContextError(
+            f"-c name={name}: it begins stack and function names; give 1 to 20 lower-case letters,"
+            " digits and hyphens, a letter first"
+        )
     domain = _domain(
         text("domain"), text("bolts_domain"), text("certificate_arn"), text("hosted_zone_id")
     )
     return Deployment(
-        name=text("name") or "pce",
+        name=name,
         domain=domain,
         alarm_email=text("alarm_email"),
         heartbeat_interval_s=seconds("heartbeat_interval_s", 300),

@@ -166,18 +166,12 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         does="Serves the pairing script and the VEN's package, to anybody.",
         routes=("GET /api/{version}/software/ven/image",),
         size=Size(256, 10, "reads one file of a few hundred kB"),
-        settings=("PCE_URL", "PCE_VEN_PACKAGE"),
+        settings=("PCE_VEN_PACKAGE",),
     ),
     # -- bolts ---------------------------------------------------------------------------------
     FunctionSpec(
         name="bolts_connect",
         does="Admits a VEN to the bolt channel by its agent token and notes the connection.",
-        size=HOT,
-        tables={"presence": ("UpdateItem",)},
-    ),
-    FunctionSpec(
-        name="bolts_disconnect",
-        does="A connection ended. That says nothing about policy.",
         size=HOT,
         tables={"presence": ("UpdateItem",)},
     ),

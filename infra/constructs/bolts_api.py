@@ -28,7 +28,6 @@ class BoltsApi(Construct):
         *,
         name: str,
         connect: PceFunction,
-        disconnect: PceFunction,
         message: PceFunction,
         public_name: PublicName | None,
     ) -> None:
@@ -41,11 +40,9 @@ class BoltsApi(Construct):
             route_selection_expression="$request.body.action",
         )
         routes = []
-        for route, function in (
-            ("$connect", connect),
-            ("$disconnect", disconnect),
-            ("$default", message),
-        ):
+        # No $disconnect: it is best effort, and a connection that drops changes nothing. A post to
+        # it answers "gone", and then it is forgotten.
+        for route, function in (("$connect", connect), ("$default", message)):
             added = self.api.add_route(
                 route,
                 integration=integrations.WebSocketLambdaIntegration(
@@ -57,7 +54,7 @@ class BoltsApi(Construct):
                 added,
                 "AwsSolutions-APIG4",
                 "$connect authenticates in the one write that also notes the connection; the other"
-                " routes exist only on connections that were let in.",
+                " route exists only on connections that were let in.",
             )
         self.stage = apigateway.WebSocketStage(
             self,

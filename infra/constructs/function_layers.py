@@ -9,7 +9,8 @@ from infra.deployment import LayersFor
 
 RUNTIME = lambda_.Runtime.PYTHON_3_14
 ARCHITECTURE = lambda_.Architecture.ARM_64
-NOT_SHIPPED = ["**/__pycache__", "**/*.pyc"]
+NOT_SHIPPED = ["**/__pycache__", "**/.*"]
+"""Compiled files and the caches of tools."""
 
 
 class FunctionLayers(Construct):

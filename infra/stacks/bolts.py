@@ -31,7 +31,6 @@ class BoltsStack(cdk.Stack):
             )
 
         connect = function("bolts_connect", {})
-        disconnect = function("bolts_disconnect", {})
         message = function("bolts_message", {})
         domain = deployment.domain
         api = BoltsApi(
@@ -39,7 +38,6 @@ class BoltsStack(cdk.Stack):
             "Bolts",
             name=f"{deployment.name}-bolts",
             connect=connect,
-            disconnect=disconnect,
             message=message,
             public_name=PublicName(
                 self,
@@ -58,7 +56,7 @@ class BoltsStack(cdk.Stack):
         api.allow_posts(fan_out)
         fan_out.function.add_event_source(grantable.queues["bolts"].event_source())
 
-        self.functions = (connect, disconnect, message, fan_out)
+        self.functions = (connect, message, fan_out)
         self.api = api.api
         self.url = deployment.bolts_url or api.url
         cdk.CfnOutput(self, "BoltsUrl", value=self.url, description="Where VENs connect")

@@ -42,7 +42,7 @@ def test_http_routes_are_those_of_the_page_and_of_the_local_host(assembly: Assem
 
 
 def test_bolt_routes_are_those_of_the_local_host(assembly: Assembly) -> None:
-    """Connect, disconnect, and everything else."""
+    """Connect, and everything else."""
     assert routes(assembly, "pce-bolts") == BOLT_ROUTES
 
 

@@ -41,6 +41,7 @@ def test_nothing_needs_to_be_said() -> None:
             {"domain": "a.b", "bolts_domain": "a.b", "certificate_arn": CERTIFICATE},
             "two host names",
         ),
+        ({"name": "Acme Ltd."}, "lower-case letters"),
         ({"layers": "windows"}, "`lambda`"),
         ({"heartbeat_interval_s": "soon"}, "whole seconds"),
         ({"flow_interval_s": "0"}, "whole seconds"),

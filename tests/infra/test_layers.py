@@ -73,6 +73,14 @@ def test_the_vens_archive_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch
     assert build_ven_package.build().read_bytes() == first
 
 
+def test_the_function_that_serves_the_archive_has_it_beside_its_code() -> None:
+    """A function runs in its own folder, so the archive's name is its path."""
+    folder = build_ven_package.function_folder()
+    names = {file.name for file in folder.iterdir()}
+    assert {"handler.py", "pair.sh", build_ven_package.PACKAGE.name} <= names
+    assert not [name for name in names if name == "__pycache__" or name.startswith(".")]
+
+
 def test_the_vens_archive_has_what_a_workload_needs() -> None:
     """The agent, the wire, the locked requirements; nothing compiled, nobody's name."""
     with tarfile.open(build_ven_package.build()) as archive:
@@ -80,5 +88,5 @@ def test_the_vens_archive_has_what_a_workload_needs() -> None:
     names = {member.name for member in members}
     assert {"ven/requirements.txt", "ven/src/ven_protocol/messages.py"} <= names
     assert any(name.startswith("ven/src/ven/core/") for name in names)
-    assert not [name for name in names if name.endswith(".pyc") or "__pycache__" in name]
+    assert not [name for name in names if "__pycache__" in name or "/." in name]
     assert {(member.mtime, member.uname, member.uid) for member in members} == {(0, "", 0)}
