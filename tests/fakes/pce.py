@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -82,6 +82,8 @@ class FakePce:
     keepalives: int = 0
     sockets: list[ServerConnection] = field(default_factory=list)
     uploaded: bytes = b""
+    software: Callable[[str, str], tuple[int, bytes]] | None = None
+    """Serves ``/api/...``, given path and query."""
     hang_up_after_reply: bool = False
 
     def etag(self) -> str:
@@ -219,6 +221,14 @@ def _http(pce: FakePce, port: int) -> Iterator[None]:
             super().setup()
 
         def handle_any(self) -> None:
+            if pce.software is not None and self.path.startswith("/api/"):
+                path, _, query = self.path.partition("?")
+                status, content = pce.software(path, query)
+                self.send_response(status)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+                return
             length = int(self.headers.get("content-length") or 0)
             headers = {name.lower(): value for name, value in self.headers.items()}
             resource = self.path.partition("?")[0]

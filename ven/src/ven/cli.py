@@ -42,6 +42,7 @@ STOP_TIMEOUT_S = 20
 """For goodbye (4 s) and a request that was under way."""
 START_TIMEOUT_S = 20
 UNIT = "ven.service"
+BOOT_UNIT = "ven-boot.service"
 AGENT_THREADS = 3
 """One request, one kernel change, one look at processes at a time."""
 
@@ -115,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         ("suspend", _suspend, "remove all rules and stop, until unsuspend"),
         ("unsuspend", _unsuspend, "enforce again and start"),
         ("connectivity-test", _connectivity_test, "try to reach the PCE, step by step"),
+        ("load-policy", _load_policy, "put the last-known-good policy into the kernel, at boot"),
         ("workloads", _workloads, "show the workload that this host is"),
         ("version", _version, "show the version"),
     ):
@@ -353,6 +355,8 @@ def _unpair(options: argparse.Namespace, data: DataDirectory) -> int:
     data.identity()
     kernel = _kernel(options, data)
     _stop_agent(data)
+    if _has_unit(data):
+        subprocess.run(["systemctl", "disable", "--quiet", UNIT, BOOT_UNIT], check=False)
     why = leave(data, kernel, options.restore)
     if why:
         print(f"ven: the PCE was not told: {why}", file=sys.stderr)
@@ -385,6 +389,17 @@ def _support_report(options: argparse.Namespace, data: DataDirectory) -> int:
         with connected(identity) as pce:
             report.upload(pce.support_report(request), identity.ca_file)
         print("uploaded")
+    return 0
+
+
+def _load_policy(options: argparse.Namespace, data: DataDirectory) -> int:
+    from ven.agent import load_last_known_good
+
+    if data.suspended:
+        print("suspended: no policy is loaded")
+        return 0
+    held = load_last_known_good(data, _kernel(options, data))
+    print(f"policy {held.etag} is in the kernel" if held else "there is no policy to load")
     return 0
 
 

@@ -1,0 +1,81 @@
+"""The pairing script and the VEN package, as the PCE serves them."""
+
+import base64
+import hashlib
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.ven_software.handler import handler
+
+PACKAGE = b"\x1f\x8bthe package"
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ven.tar.gz").write_bytes(PACKAGE)
+    monkeypatch.setenv("PCE_VEN_PACKAGE", str(tmp_path / "ven.tar.gz"))
+
+
+def get(query: str, version: str = "v25") -> dict[str, Any]:
+    path = f"/api/{version}/software/ven/image"
+    return handler(
+        {
+            "rawPath": path,
+            "rawQueryString": query,
+            "headers": {},
+            "pathParameters": {"version": version},
+            "requestContext": {"http": {"method": "GET", "path": path}},
+        },
+        None,
+    )
+
+
+def test_script_names_the_package_by_its_hash() -> None:
+    """So that what it downloads is what this PCE serves; it is valid shell."""
+    reply = get("pair_script=pair.sh&profile_id=7", "v18")
+    assert reply["statusCode"] == 200
+    script = reply["body"]
+    assert f"PACKAGE_SHA256='{hashlib.sha256(PACKAGE).hexdigest()}'" in script
+    assert "PROFILE_ID='7'" in script
+    assert "API_VERSION='v18'" in script
+    assert "@" not in script.split("usage()")[0]
+    subprocess.run(["sh", "-n"], input=script, text=True, check=True)
+
+
+def test_package_is_served_as_it_is() -> None:
+    """Bytes travel as base64 through API Gateway."""
+    reply = get("package=ven.tar.gz")
+    assert reply["headers"]["content-type"] == "application/gzip"
+    assert reply["isBase64Encoded"] is True
+    assert base64.b64decode(reply["body"]) == PACKAGE
+
+
+@pytest.mark.parametrize(
+    ("query", "version"),
+    [
+        ("pair_script=pair.sh&profile_id=1'%3Bid", "v25"),
+        ("pair_script=pair.sh&profile_id=", "v25"),
+        ("pair_script=pair.sh", "v25"),
+        ("pair_script=pair.sh&profile_id=-1", "v25"),
+        ("pair_script=pair.sh&profile_id=%D9%A1", "v25"),  # a digit, but not ours
+        ("pair_script=pair.sh&profile_id=99999999999999999999", "v25"),
+        ("pair_script=pair.sh&profile_id=1", "v$(id)"),
+        ("pair_script=pair.sh&profile_id=1", "v1000"),
+    ],
+)
+def test_nothing_but_whole_numbers_gets_into_the_script(query: str, version: str) -> None:
+    """The script is run as root, so what callers say is refused rather than escaped."""
+    reply = get(query, version)
+    assert reply["statusCode"] == 406
+    assert "#!/bin/sh" not in reply["body"]
+
+
+@pytest.mark.parametrize(
+    "query", ["", "package=other", "package=../handler.py", "pair_script=pair.ps1&profile_id=1"]
+)
+def test_other_files_are_not_found(query: str) -> None:
+    """There are two, by their exact names."""
+    assert get(query)["statusCode"] == 404
