@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from pce.runtime.clock import now_s
 from pce.runtime.http import Event
 from pce.runtime.metrics import emit, log_error
 from pce.runtime.wiring import wiring
@@ -19,7 +20,7 @@ def handler(event: Event, context: object) -> dict[str, Any]:
     for record in event["Records"]:
         try:
             orders = _ORDERS.decode(record["body"])
-            sent = send_bolts(orders, wiring().bolts, wiring().presence)
+            sent = send_bolts(orders, wiring().bolts, wiring().presence, now_s())
             emit({"BoltsSent": sent.sent, "BoltsGone": sent.gone, "BoltsBusy": sent.busy}, {})
         except Exception as error:  # one bad message must not hold back the others
             log_error(error, {"message_id": record["messageId"]})

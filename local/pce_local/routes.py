@@ -70,7 +70,6 @@ HTTP_ROUTES: tuple[Route, ...] = (
 #: Routes of the WebSocket API.
 BOLT_ROUTES: dict[str, str] = {
     "$connect": "bolts_connect",
-    "$disconnect": "bolts_disconnect",
     "$default": "bolts_message",
 }
 

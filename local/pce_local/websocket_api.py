@@ -7,7 +7,6 @@ Pings do not count as traffic (nothing says that they do on AWS).
 
 import asyncio
 import base64
-import contextlib
 import logging
 import os
 import uuid
@@ -80,7 +79,6 @@ class WebSocketApi:
         try:
             await socket.prepare(request)
         except ConnectionError:
-            await self._disconnected(connection)
             return socket
         self._open[connection.id] = connection
         self._watch(connection)
@@ -90,8 +88,6 @@ class WebSocketApi:
             del self._open[connection.id]
             if connection.timer is not None:
                 connection.timer.cancel()
-            # Shielded: the client is gone, and with it the task that served it may be cancelled.
-            await asyncio.shield(self._disconnected(connection))
         return socket
 
     async def post(self, connection_id: str, data: bytes) -> PostOutcome:
@@ -186,15 +182,6 @@ class WebSocketApi:
                 }
                 if not connection.socket.closed:
                     await connection.socket.send_json(error)
-
-    async def _disconnected(self, connection: Connection) -> None:
-        """Tell ``$disconnect``; best effort, as on AWS."""
-        event = self._event(connection, "$disconnect", "DISCONNECT")
-        event["headers"] = {"Host": connection.request.host, "x-api-key": "", "x-restapi": ""}
-        event["requestContext"]["disconnectStatusCode"] = connection.socket.close_code or 1006
-        event["requestContext"]["disconnectReason"] = ""
-        with contextlib.suppress(HandlerFailed, TimeoutError):  # logged
-            await self._invoke("$disconnect", event)
 
     async def _invoke(self, route: str, event: dict[str, Any]) -> Any:
         return await self._functions.invoke(BOLT_ROUTES[route], event, HANDLER_TIMEOUT_S)

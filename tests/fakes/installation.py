@@ -56,9 +56,7 @@ class FakeAws:
 
 
 class _Connection(MotoRequestHandler):
-    """Kept alive from one request to the next, and silent."""
-
-    protocol_version = "HTTP/1.1"
+    """Serves in silence."""
 
     def log(self, *_):
         pass

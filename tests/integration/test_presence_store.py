@@ -128,3 +128,17 @@ def test_a_row_stays_within_200_bytes(stores: Wiring, token: AgentToken) -> None
         # DynamoDB: numbers take a byte per two digits and one more.
         size += len(name) + (len(content) // 2 + 2 if kind == "N" else len(content))
     assert size <= 200, size
+
+
+def test_a_connection_that_is_still_opening_is_not_forgotten(
+    stores: Wiring, token: AgentToken
+) -> None:
+    """A bolt that was faster than the connection it is for finds it "gone", and does no harm."""
+    stores.presence.sign_of_life(token, 1000, attributes={"ci": {"S": "c1"}})
+    stores.presence.drop_connection(ORG, token.ven_id, "c1", heard_before=990)
+    row = stores.presence.get(ORG, token.ven_id)
+    assert row is not None and row.connection_id == "c1"
+    stores.presence.drop_connection(ORG, token.ven_id, "another", heard_before=1001)
+    stores.presence.drop_connection(ORG, token.ven_id, "c1", heard_before=1001)
+    row = stores.presence.get(ORG, token.ven_id)
+    assert row is not None and row.connection_id == ""

@@ -179,6 +179,17 @@ def test_small_changes_survive_other_hands(db: ProtectedHost) -> None:
     assert "@a4_peers" in db.nft("list", "chain", "inet", "ven", "judge_in")
 
 
+def test_tampered_members_are_seen_after_our_own_change(db: ProtectedHost) -> None:
+    """A change of ours right after theirs does not hide it."""
+    db.apply(lets_in("10.0.0.1"))
+    db.nft("add element inet ven a4_peers { 10.66.0.1 }")
+    db.apply(lets_in("10.0.0.1", "10.0.0.2"))
+    assert not db.firewall.verify()
+    db.apply(lets_in("10.0.0.1", "10.0.0.2"))
+    assert db.firewall.verify()
+    assert in_kernel(db, "a4_peers") == ["10.0.0.1", "10.0.0.2"]
+
+
 def test_the_same_policy_again_changes_nothing(db: ProtectedHost) -> None:
     """Not even the generation."""
     db.apply(lets_in("10.0.0.1"))

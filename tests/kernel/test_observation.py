@@ -4,6 +4,7 @@ import contextlib
 import socket
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -339,6 +340,36 @@ def test_listening_sockets_and_their_processes(db: ProtectedHost) -> None:
     assert len(processes) == 1
     assert processes[0].name == ports[0].process_name
     assert processes[0].path
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_idle_hosts_tell_their_open_connections(
+    network: Network, tmp_path: Path, family: int
+) -> None:
+    """Without a table nothing is tracked; the sockets say who opened what, an IPv4 connection to an
+    IPv6 socket included."""
+    web, db = network["web"], network["db"]
+    with db.entered():
+        kernel = LinuxKernel(tmp_path)
+        kernel.apply(policy("idle", {}))
+        both = socket.create_server(("::", 80), family=socket.AF_INET6, dualstack_ipv6=True)
+    with contextlib.closing(both), contextlib.closing(web.listen(81, family)):
+        inbound = web.connect(db, 80, family)
+        outbound = db.connect(web, 81, family)
+        with db.entered():
+            seen = {(c.src, c.dst, c.src_port, c.dst_port, c.decision) for c in kernel.dump()}
+        af = socket.AF_INET if family == 4 else socket.AF_INET6
+        ours, theirs = (
+            socket.inet_pton(af, address) for address in (db.address(family), web.address(family))
+        )
+        ports = [client.getsockname()[1] for client in (inbound, outbound)]
+        assert seen == {
+            (theirs, ours, ports[0], 80, Decision.UNKNOWN),
+            (ours, theirs, ports[1], 81, Decision.UNKNOWN),
+        }
+        for client in (inbound, outbound):
+            client.close()
+    kernel.close()
 
 
 def test_the_real_kernel_fits_its_contract(network: Network, db: ProtectedHost) -> None:

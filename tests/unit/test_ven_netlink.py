@@ -23,7 +23,16 @@ from ven.core.mark import epoch_of
 from ven.core.ruleset import AddressSet
 from ven.edge import nft_messages as nft
 from ven.edge.conntrack import decode_connection
-from ven.edge.netlink import NetlinkError, attribute, attributes, messages, nested, raise_error
+from ven.edge.netlink import (
+    NETLINK_ROUTE,
+    NetlinkError,
+    NetlinkSocket,
+    attribute,
+    attributes,
+    messages,
+    nested,
+    raise_error,
+)
 from ven.edge.nflog import decode_drop, packet_ends
 
 WEB, DB = socket.inet_aton("10.77.0.1"), socket.inet_aton("10.77.0.2")
@@ -193,3 +202,11 @@ def test_the_table_of_a_message() -> None:
     """By it a watcher tells our table from others'."""
     assert nft.table_of(FRESH_RULE) == "ven"
     assert nft.table_of(b"\1\0\0\0") == ""
+
+
+def test_a_closed_socket_is_an_error() -> None:
+    """Not an endless wait for its answers."""
+    netlink = NetlinkSocket(NETLINK_ROUTE)
+    netlink.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        netlink.request(18, 0, b"")

@@ -15,11 +15,13 @@ from ven.core.ruleset import (
     AddressSet,
     BadPolicy,
     Endpoint,
+    Held,
     Ruleset,
     compile_ruleset,
     member_changes,
     members_text,
     service_matches,
+    set_names,
     transaction,
     volatile_chains,
 )
@@ -55,6 +57,11 @@ def compiled(*arguments: object, **named: object) -> Ruleset:
     ruleset = compile_ruleset(document(*arguments, **named))  # type: ignore[arg-type]
     assert ruleset is not None
     return ruleset
+
+
+def whole(ruleset: Ruleset, epoch: int = 1) -> str:
+    """The text that brings a ruleset into a kernel of which nothing is known."""
+    return transaction(ruleset, set_names(ruleset, None), None, epoch, "a")
 
 
 def chain(ruleset: Ruleset, name: str) -> list[str]:
@@ -132,10 +139,10 @@ def test_names_from_the_policy_cannot_speak_to_nft() -> None:
     evil = 'x"; } } flush ruleset; table inet y { chain z { #'
     plain = compiled({"s": ["10.0.0.1"]}, [rule("r", "allow", ["s"], [ANY])])
     ruleset = compiled({evil: ["10.0.0.1"]}, [rule(evil + "\n", "allow", [evil], [ANY])])
-    text = transaction(ruleset, None, 1, "a")
+    text = whole(ruleset)
     assert "flush ruleset" not in text
-    assert len(text.splitlines()) == len(transaction(plain, None, 1, "a").splitlines())
-    assert text.count('"') == transaction(plain, None, 1, "a").count('"')
+    assert len(text.splitlines()) == len(whole(plain).splitlines())
+    assert text.count('"') == whole(plain).count('"')
 
 
 def test_tiers_come_strongest_first_and_the_default_last() -> None:
@@ -298,6 +305,73 @@ def test_a_member_change_leads_to_the_desired_sets(before: list[str], after: lis
         assert not removed & added
 
 
+PEERS = [f"10.0.0.{n}" for n in range(4)]
+random_sets = st.fixed_dictionaries(
+    {name: st.lists(st.sampled_from(PEERS), min_size=1, unique=True) for name in ("s", "t")}
+)
+random_rules = st.lists(
+    st.tuples(st.sampled_from(["override_deny", "allow", "deny"]), st.sampled_from([["s"], ["t"]])),
+    min_size=1,
+    max_size=3,
+)
+
+
+def passes(lookups: list[tuple[str, bool]], default: bool) -> bool:
+    """What a host does, given (action, was the peer found) in the order of the tiers."""
+    for action, found in lookups:
+        if found:
+            return action == "allow"
+    return default
+
+
+@given(random_sets, random_sets, random_rules, st.sampled_from(["selective", "full"]))
+def test_a_packet_under_way_sees_no_third_policy(
+    before: dict[str, list[str]],
+    after: dict[str, list[str]],
+    actions: list[tuple[RuleAction, list[str]]],
+    mode: EnforcementMode,
+) -> None:
+    """When sets are changed in place, a packet that makes its first lookups before the commit and
+    the others after it never passes unless the old or the new policy lets it pass."""
+    order = ["override_deny", "allow", "deny"]
+    actions = sorted(actions, key=lambda pair: order.index(pair[0]))
+    rules = [rule(str(n), action, peers, [ANY]) for n, (action, peers) in enumerate(actions)]
+    old, new = compiled(before, rules, mode=mode), compiled(after, rules, mode=mode)
+    if member_changes(old, new) is None:
+        return
+    for peer in PEERS:
+        stages = [
+            [(action, peer in sets[s[0]]) for action, s in actions] for sets in (before, after)
+        ]
+        allowed = {passes(stage, mode == "selective") for stage in stages}
+        for switch in range(len(actions) + 1):
+            mixed = stages[0][:switch] + stages[1][switch:]
+            if passes(mixed, mode == "selective"):
+                assert True in allowed, (peer, switch)
+
+
+def test_ordinary_changes_are_made_in_place() -> None:
+    """Peers that come and go in sets that only allow rules use, however many; additions to, or
+    removals from, sets that only deny."""
+    sets = {"s": ["10.0.0.1", "10.0.0.2"], "t": ["10.0.0.3", "10.0.0.4"]}
+    moved = {"s": ["10.0.0.1", "10.0.0.3"], "t": ["10.0.0.2", "10.0.0.4"]}
+    grown = {"s": [*sets["s"], "10.0.0.9"], "t": sets["t"]}
+    allows = [rule("s", "allow", ["s"], [ANY]), rule("t", "allow", ["t"], [HTTPS])]
+    denies = [rule("s", "deny", ["s"], [ANY]), rule("t", "deny", ["t"], [HTTPS])]
+    for rules, after, in_place in (
+        (allows, moved, True),
+        (allows, grown, True),
+        (denies, grown, True),
+        (denies, moved, False),
+        ([allows[0], denies[1]], grown, True),
+        ([allows[0], denies[1]], moved, False),
+    ):
+        changes = member_changes(compiled(sets, rules), compiled(after, rules))
+        assert (changes is not None) == in_place
+        seen = compiled(sets, rules, mode="visibility_only")
+        assert member_changes(seen, compiled(after, rules, mode="visibility_only")) is not None
+
+
 def test_a_changed_rule_is_more_than_a_member_change() -> None:
     """Rules go through a whole transaction."""
     sets = {"s": ["10.0.0.1"]}
@@ -306,23 +380,29 @@ def test_a_changed_rule_is_more_than_a_member_change() -> None:
 
 
 def test_a_transaction_sends_only_sets_that_differ() -> None:
-    """Unchanged contents stay in the kernel, gone sets go, and the counting sets are not lost."""
+    """Unchanged contents stay in the kernel, gone sets go, and the counting sets are not lost. A
+    changed set comes under another name, for the sake of packets under way."""
     rules = [rule("r", "allow", ["same", "other"], [ANY]), rule("x", "allow", ["gone"], [ANY])]
     sets = {"same": ["10.0.0.1"], "other": ["10.0.0.2"], "gone": ["10.0.0.3"]}
-    held = compiled(sets, rules)
-    desired = compiled(sets | {"other": ["10.0.0.4"]}, rules[:1])
-    text = transaction(desired, held, 2, "a")
+    first, second = compiled(sets, rules), compiled(sets | {"other": ["10.0.0.4"]}, rules[:1])
+    held = Held(first, set_names(first, None))
+    names = set_names(second, held)
+    assert names == {"a4_same": "a4_same", "a4_other": "a4_other.2"}
+    text = transaction(second, names, held, 2, "a")
     assert "delete table" not in text
-    assert "set drops4_a" not in text
+    assert "set drops4_a {" not in text
     assert "delete set inet ven a4_gone" in text
-    assert "flush set inet ven a4_other" in text
-    assert "add element inet ven a4_other { 10.0.0.4 }" in text
+    assert "delete set inet ven a4_other\n" in text
+    assert "add element inet ven a4_other.2 { 10.0.0.4 }" in text
+    assert "@a4_other.2 " in text and "@a4_other " not in text
     assert "a4_same {" not in text
+    # The next time it goes back to its first name.
+    assert set_names(first, Held(second, names))["a4_other"] == "a4_other"
 
 
 def test_an_unknown_table_is_replaced_whole_in_one_transaction() -> None:
     """Whatever was there goes, in the same transaction that brings the new."""
-    text = transaction(compiled({}, []), None, 2, "a")
+    text = whole(compiled({}, []))
     lines = text.splitlines()
     assert lines[:3] == ["add table inet ven", "delete table inet ven", "table inet ven {"]
     assert text.count("table inet ven {") == 1
@@ -331,8 +411,8 @@ def test_an_unknown_table_is_replaced_whole_in_one_transaction() -> None:
 def test_the_epoch_is_named_in_the_volatile_chains_only() -> None:
     """A new epoch replaces two small chains, however many rules there are."""
     assert "0x01200000" in volatile_chains(0x12, "a")
-    first = transaction(compiled({}, []), None, 0x12, "a")
-    second = transaction(compiled({}, []), None, 0x34, "a")
+    first = whole(compiled({}, []), 0x12)
+    second = whole(compiled({}, []), 0x34)
     differing = [a for a, b in zip(first.splitlines(), second.splitlines(), strict=True) if a != b]
     assert len(differing) == 2
 

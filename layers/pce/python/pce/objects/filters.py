@@ -15,6 +15,16 @@ from pce.errors import Invalid, Problem
 Filter = Callable[[Mapping[str, Any]], bool]
 MakeFilter = Callable[[str], Filter]
 
+
+class MalformedParameter(Invalid):
+    """A query parameter that cannot be understood; ``wanted`` says what it should have been."""
+
+    def __init__(self, name: str, text: str, wanted: str) -> None:
+        self.wanted = wanted
+        message = f"the query parameter {name} must be {wanted}, not {text[:100]!r}"
+        super().__init__(Problem("invalid_query_parameter", message, name))
+
+
 _TRUE = ("true", "yes", "1", "t")
 _FALSE = ("false", "no", "0", "f", "")
 
@@ -116,7 +126,7 @@ def lists_address(text: str) -> Filter:
     try:
         address = ipaddress.ip_network(text, strict=False)
     except ValueError as error:
-        raise _malformed("ip_address", text, "an IP address or network") from error
+        raise MalformedParameter("ip_address", text, "an IP address or network") from error
 
     def fits(document: Mapping[str, Any]) -> bool:
         hits = [
@@ -147,7 +157,7 @@ def boolean(text: str, name: str) -> bool:
         return True
     if text.casefold() in _FALSE:
         return False
-    raise _malformed(name, text, "true or false")
+    raise MalformedParameter(name, text, "true or false")
 
 
 def whole_number(text: str, name: str) -> int:
@@ -155,7 +165,7 @@ def whole_number(text: str, name: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise _malformed(name, text, "a whole number") from error
+        raise MalformedParameter(name, text, "a whole number") from error
 
 
 def json_list(text: str, name: str) -> list[Any]:
@@ -163,9 +173,9 @@ def json_list(text: str, name: str) -> list[Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise _malformed(name, text, "a JSON list") from error
+        raise MalformedParameter(name, text, "a JSON list") from error
     if not isinstance(value, list):
-        raise _malformed(name, text, "a JSON list")
+        raise MalformedParameter(name, text, "a JSON list")
     return value
 
 
@@ -178,7 +188,7 @@ def time_of(text: str, name: str) -> datetime:
         # A plus sign that a client did not encode arrives as a space.
         at = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
     except ValueError as error:
-        raise _malformed(name, text, "a time such as 2026-01-31T12:00:00Z") from error
+        raise MalformedParameter(name, text, "a time such as 2026-01-31T12:00:00Z") from error
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
@@ -196,7 +206,13 @@ def matching(
     query: Mapping[str, str],
 ) -> list[Mapping[str, Any]]:
     """The documents that satisfy every parameter of the query that the collection knows."""
-    filters = [makers[name](text) for name, text in query.items() if name in makers]
+    filters = []
+    for name, text in query.items():
+        if name in makers:
+            try:
+                filters.append(makers[name](text))
+            except MalformedParameter as error:
+                raise MalformedParameter(name, text, error.wanted) from error
     return [document for document in documents if all(fits(document) for fits in filters)]
 
 
@@ -213,8 +229,3 @@ def exact_first(
             str(document.get(name) or "").casefold() != text for name, text in wanted.items()
         ),
     )
-
-
-def _malformed(name: str, text: str, wanted: str) -> Invalid:
-    message = f"the query parameter {name} must be {wanted}, not {text[:100]!r}"
-    return Invalid(Problem("invalid_query_parameter", message, name))

@@ -10,7 +10,8 @@ and the repeat is refused, which reads as "done before"; a compile number that i
 number that nobody uses. A VEN repeats what was answered with 5xx anyway, and to the same effect.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -76,8 +77,8 @@ _REFUSAL = msgspec.json.Decoder(_Refusal)
 class DynamoDB:
     """Calls operations by their names in the API reference. Threads may share it."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._http = SignedHttp("dynamodb", endpoint, _is_transient)
+    def __init__(self, endpoint: Endpoint, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._http = SignedHttp("dynamodb", endpoint, _is_transient, sleep)
 
     def call(self, operation: str, **parameters: Any) -> Reply:
         """One request, for example ``call("GetItem", TableName="presence", Key={...})``.

@@ -141,15 +141,21 @@ class PresenceStore:
         )
         return None if old is None else old["ci"].S if "ci" in old else ""
 
-    def drop_connection(self, org_id: OrgId, ven_id: uuid.UUID, connection_id: str) -> None:
-        """Forget a bolt connection, unless the VEN has opened another meanwhile."""
+    def drop_connection(
+        self, org_id: OrgId, ven_id: uuid.UUID, connection_id: str, heard_before: int
+    ) -> None:
+        """Forget a bolt connection, unless the VEN has opened another meanwhile.
+
+        A VEN that was heard at or after ``heard_before`` (epoch seconds) keeps it: API Gateway
+        calls a connection gone as long as it is still being opened.
+        """
         self._update(
             org_id,
             ven_id,
             {},
             ("ci",),
-            condition="ci = :ci",
-            condition_values={":ci": {"S": connection_id}},
+            condition="ci = :ci AND hb < :hb",
+            condition_values={":ci": {"S": connection_id}, ":hb": {"N": str(heard_before)}},
         )
 
     def set_facts_hash(self, org_id: OrgId, ven_id: uuid.UUID, facts_hash: bytes) -> None:

@@ -53,7 +53,6 @@ class SignedHttp:
         service: str,
         endpoint: Endpoint,
         is_transient: Callable[[Reply], bool] = lambda reply: reply.status >= 500,
-        *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """``is_transient`` tells which replies from status 400 on are worth another attempt."""

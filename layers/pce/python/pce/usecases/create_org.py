@@ -79,8 +79,9 @@ def create_org(name: str, request_id: str, stores: Stores, now: int) -> CreatedO
     credential = new_credential(
         org_id=org_id, user=user, key_id=key_id, secret=secret, at=system.at
     )
+    org = {"org_id": org_id, "name": name, "created_at": system.at}
     installation = [
-        Put("orgs", item_id(str(org_id)), {"org_id": org_id, "name": name}, org_id=INSTALLATION),
+        Put("orgs", item_id(str(org_id)), org, org_id=INSTALLATION),
         Put("credentials", key_id, credential, org_id=INSTALLATION),
         Put("pairing_keys", code_hash(activation_code), key, org_id=INSTALLATION),
     ]

@@ -3,11 +3,16 @@
 import itertools
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pce.errors import Invalid, NotFound, Problem
+from pce.identifiers import INSTALLATION
 from pce.objects.filters import equals, time_of
+from pce.objects.hrefs import item_id
+from pce.objects.settings import EVENT_SETTINGS
 from pce.usecases.caller import Caller
+from pce.usecases.change_settings import read_settings
 from pce.usecases.read_objects import max_results
 from pce.usecases.stores import Stores
 
@@ -19,7 +24,8 @@ _EXACT = ("event_type", "severity", "status")
 
 
 def list_events(caller: Caller, query: Mapping[str, str], stores: Stores) -> list[dict[str, Any]]:
-    """Events that match, newest first. Reads from the newest day back until there are enough.
+    """Events that match, newest first. Reads from the newest day back until there are enough, but
+    no further than the org has existed or its events are kept: one query a day.
 
     ``created_by`` is an actor's kind (``system``, ``user``, ``ven``, ``agent``) or href.
     """
@@ -32,13 +38,23 @@ def list_events(caller: Caller, query: Mapping[str, str], stores: Stores) -> lis
     }
     filters = [equals(name)(query[name]) for name in _EXACT if query.get(name)]
     by = query.get("created_by")
-    events = stores.events.newest_first(caller.org_id, times.get("gte"), times.get("lte"))
+    oldest = _oldest(caller, stores)
+    since = max(times.get("gte", oldest), oldest)
+    events = stores.events.newest_first(caller.org_id, since, times.get("lte"))
     matching = (
         event
         for event in events
         if all(fits(event) for fits in filters) and (not by or _is_by(event, by))
     )
     return list(itertools.islice(matching, limit))
+
+
+def _oldest(caller: Caller, stores: Stores) -> datetime:
+    """Before this time the org has no events."""
+    kept_s = read_settings(caller, EVENT_SETTINGS, stores)["audit_event_retention_seconds"]
+    oldest = datetime.fromtimestamp(caller.now - kept_s, UTC)
+    org = stores.objects.get(INSTALLATION, "orgs", item_id(str(caller.org_id)))
+    return max(oldest, time_of(org.document["created_at"], "created_at")) if org else oldest
 
 
 def get_event(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:

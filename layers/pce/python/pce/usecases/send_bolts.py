@@ -12,6 +12,9 @@ from pce.store.presence import PresenceStore
 from pce.store.queues import BoltOrder
 from ven_protocol.bolts import Bolt
 
+OPENING_S = 30
+"""A connection may take this long to open: API Gateway gives its function 29 seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -22,7 +25,9 @@ class Sent:
     busy: int
 
 
-def send_bolts(orders: Iterable[BoltOrder], sender: BoltSender, presence: PresenceStore) -> Sent:
+def send_bolts(
+    orders: Iterable[BoltOrder], sender: BoltSender, presence: PresenceStore, now: int
+) -> Sent:
     """Send each bolt once. A busy connection is not tried again: the heartbeat repairs it."""
     counts = {"sent": 0, "gone": 0, "busy": 0}
     for order in orders:
@@ -31,5 +36,7 @@ def send_bolts(orders: Iterable[BoltOrder], sender: BoltSender, presence: Presen
         counts[outcome] += 1
         if outcome == "gone":
             ven_id = uuid.UUID(order.ven_id)
-            presence.drop_connection(OrgId(order.org_id), ven_id, order.connection_id)
+            presence.drop_connection(
+                OrgId(order.org_id), ven_id, order.connection_id, now - OPENING_S
+            )
     return Sent(**counts)
