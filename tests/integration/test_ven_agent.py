@@ -21,12 +21,13 @@ import pytest
 from tests.fakes.pce import FakePce, fake_pce, wait_until
 from tests.fleet.simulator import document
 from ven.activation import become_ven
-from ven.agent import Agent, load_last_known_good
+from ven.agent import Agent
 from ven.configuration import Server
 from ven.core.kernel import Decision
 from ven.edge.files import DataDirectory
 from ven.edge.host import host_facts
 from ven.edge.simulated import SimulatedKernel
+from ven.enforcement import load_last_known_good
 from ven_protocol.flows import to_summaries
 from ven_protocol.messages import Action, Intervals
 

@@ -15,8 +15,7 @@ import hashlib
 import logging
 import os
 import secrets
-import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, Literal, TypeVar, get_args
 
@@ -52,6 +51,7 @@ from ven.edge.http import (
     trust,
 )
 from ven.edge.readers import StreamReader
+from ven.enforcement import Enforcement
 from ven_protocol.flows import FlowBatch
 from ven_protocol.messages import (
     Action,
@@ -80,10 +80,6 @@ GOODBYE_TIMEOUT_S = 4
 INTERFACE_SETTLE_S = 0.3
 """Links, addresses and routes change in bursts; they are read once after the burst."""
 
-KNOWN_ADDRESSES = 32
-"""Addresses of the PCE that stay open in the firewall: both its host names, and what they were a
-few look-ups ago, because a cloud's names change their addresses all the time."""
-
 UNREADABLE = (400, 406, 413, 422)
 """Answers to a flow post that repeating cannot mend. Others (a proxy's 403, say) may pass."""
 
@@ -94,24 +90,6 @@ FirewallRestore = Literal["recommended", "saved", "open", "default", "disable"]
 _Result = TypeVar("_Result")
 
 _BATCH = msgspec.msgpack.Decoder(FlowBatch)
-
-
-def load_last_known_good(data: DataDirectory, kernel: Kernel) -> KeptPolicy | None:
-    """Put the last-known-good policy into the kernel; to be done before any network is trusted.
-
-    Returns it, or None when there is none or the kernel refuses it. Up to a second.
-    """
-    kernel.protect(data.pce_addresses())
-    kept = data.policy()
-    if kept is None:
-        return None
-    try:
-        kernel.apply(kept.document)
-    except KernelRefused as error:
-        _log.error("the kernel refused the last-known-good policy %s: %s", kept.etag, error)
-        return None
-    _log.info("last-known-good policy %s is in the kernel", kept.etag)
-    return kept
 
 
 class Agent:
@@ -127,8 +105,8 @@ class Agent:
         workers: Executor,
         clock: Clock | None = None,
     ) -> None:
-        """``held`` is what :func:`load_last_known_good` put into the kernel; ``facts`` tells of
-        the host, given its address towards the PCE; ``workers`` runs what may block (three
+        """``held`` is what was loaded into the kernel before the network was trusted; ``facts``
+        tells of the host, given its address towards the PCE; ``workers`` runs what may block (three
         threads are enough for one agent). Raises ``Unreachable`` when the CA file cannot be read.
         """
         self._data = data
@@ -138,18 +116,20 @@ class Agent:
         self._workers = workers
         self._clock = clock or Clock()
         self._loop = asyncio.get_running_loop()
+        self._enforcement = Enforcement(data, kernel)
         context = trust(identity.ca_file)
         server = Server.parse(identity.server)
-        self._connection = PceConnection(server, context, identity.agent_token, self._let_through)
+        self._connection = PceConnection(
+            server, context, identity.agent_token, self._enforcement.let_through
+        )
         self._pce = Pce(identity, self._connection)
         self._bolts = BoltConnection(
             context,
             identity.agent_token,
             on_bolt=lambda bolt: self._feed(coordination.BoltArrived(bolt)),
             on_lost=lambda: self._feed(bolts.Lost()),
-            before_connect=self._let_through,
+            before_connect=self._enforcement.let_through,
         )
-        self._addresses = data.pce_addresses()
         self._flows = FlowCollection(
             data,
             kernel,
@@ -161,7 +141,6 @@ class Agent:
         self._services: tuple[list[OpenPort], list[Process]] = ([], [])
         self._readers: list[StreamReader[Any]] = []
         self._request_lock = asyncio.Lock()
-        self._kernel_lock = threading.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[Outcome] = self._loop.create_future()
@@ -177,10 +156,7 @@ class Agent:
         self._end("stopped")
 
     async def run(self) -> Outcome:
-        """Enforce and report until :meth:`stop`, a restart or an unpairing that the PCE asks for.
-
-        Expects that the last-known-good policy is in the kernel (:func:`load_last_known_good`).
-        """
+        """Enforce and report until :meth:`stop`, a restart or an unpairing that the PCE asks for."""
         _log.info("VEN %s starts, PCE %s", self._identity.ven_href, self._identity.server)
         try:
             self._read(self._readers, self._kernel.interface_changes(), self._interfaces_changed)
@@ -366,7 +342,7 @@ class Agent:
 
     async def _apply_policy(self, etag: str, document: PolicyDocument) -> None:
         try:
-            rules = await self._work(self._apply, document)
+            rules = await self._work(self._enforcement.apply, document)
         except KernelRefused as error:
             _log.error("the kernel refused policy %s: %s", etag, error)
             self._refused_policy = str(error)
@@ -376,10 +352,6 @@ class Agent:
             self._refused_policy = ""
             self._take_policy(document)
             self._feed(policy_state.Applied(rules))
-
-    def _apply(self, document: PolicyDocument) -> int:
-        with self._kernel_lock:
-            return self._kernel.apply(document)
 
     def _take_policy(self, document: PolicyDocument) -> None:
         self._flows.ledger.mode = document.mode
@@ -397,20 +369,6 @@ class Agent:
         )
         await self._best_effort("policy report", self._pce.policy_applied, message)
 
-    def _let_through(self, addresses: Sequence[tuple[str, int]]) -> None:
-        """The PCE is at these addresses: never block them. Runs in worker threads."""
-        with self._kernel_lock:
-            if set(addresses) <= set(self._addresses):
-                return
-            # The newest first: what the PCE's names no longer mean drops off in time.
-            known = [*addresses, *(a for a in self._addresses if a not in addresses)]
-            self._addresses = tuple(known[:KNOWN_ADDRESSES])
-            try:
-                self._kernel.protect(self._addresses)
-            except KernelRefused as error:
-                _log.error("the firewall does not let the PCE's new address through: %s", error)
-            self._data.save_pce_addresses(self._addresses)
-
     # Tampering
 
     def _foreign_change(self, drained: Drained[ForeignChange]) -> None:
@@ -420,17 +378,13 @@ class Agent:
             self._feed(tamper.Suspected(detail="notifications were lost"))
 
     async def _check_kernel(self) -> None:
-        self._feed(tamper.Looked(await self._work(self._intact)))
-
-    def _intact(self) -> bool:
-        with self._kernel_lock:
-            return self._kernel.intact()
+        self._feed(tamper.Looked(await self._work(self._enforcement.intact)))
 
     async def _revert_kernel(self) -> None:
         document = self.state.policy.document
         try:
             if document is not None:
-                await self._work(self._apply, document)
+                await self._work(self._enforcement.apply, document)
         except KernelRefused as error:
             _log.error(
                 "the firewall was changed and the kernel refused to change it back: %s", error

@@ -213,7 +213,8 @@ def _run(options: argparse.Namespace, data: DataDirectory) -> int:
 async def _serve(
     data: DataDirectory, kernel: Kernel, workers: ThreadPoolExecutor
 ) -> tuple[str, str]:
-    from ven.agent import Agent, load_last_known_good
+    from ven.agent import Agent
+    from ven.enforcement import load_last_known_good
 
     held = load_last_known_good(data, kernel)
     agent = Agent(
@@ -393,7 +394,7 @@ def _support_report(options: argparse.Namespace, data: DataDirectory) -> int:
 
 
 def _load_policy(options: argparse.Namespace, data: DataDirectory) -> int:
-    from ven.agent import load_last_known_good
+    from ven.enforcement import load_last_known_good
 
     if data.suspended:
         print("suspended: no policy is loaded")
