@@ -131,31 +131,35 @@ class ObjectStore:
     def _write(
         self, writer: TransactWrite, change: Change, change_id: str, now: float
     ) -> Iterator[str]:
-        """Queue every item; yields what each is called in an error message, in order."""
+        """Queue every item; yields what each is called in an error message.
+
+        In the order in which pynamodb sends them, whatever the order of the calls: deletes, puts,
+        updates. DynamoDB names the reasons of a refusal by position.
+        """
         org_id = change.org_id
-        for put in change.puts:
-            _put(writer, org_id if put.org_id is None else put.org_id, put)
-            yield f"{put.collection}/{put.id}"
         for delete in change.deletes:
             _delete(writer, org_id if delete.org_id is None else delete.org_id, delete)
             yield f"{delete.collection}/{delete.id}"
+        for release in change.releases:
+            writer.delete(ObjectItem(f"{org_id}#unique", release))
+            yield f"release {release}"
+        for put in change.puts:
+            _put(writer, org_id if put.org_id is None else put.org_id, put)
+            yield f"{put.collection}/{put.id}"
         for claim in change.claims:
             item = ObjectItem(f"{org_id}#unique", claim)
             writer.save(item, condition=ObjectItem.pk.does_not_exist())
             yield f"claim {claim}"
-        for release in change.releases:
-            writer.delete(ObjectItem(f"{org_id}#unique", release))
-            yield f"release {release}"
         for event in change.events:
             writer.save(event_item(org_id, event, now))
             yield "audit event"
-        for presence in change.presence:
-            _change_presence(writer, org_id, presence)
-            yield f"presence of {presence.ven_id}"
         if change.policy_changes:
             entry = [{"reason": c.reason, "hrefs": list(c.hrefs)} for c in change.policy_changes]
             writer.save(ObjectItem(f"{org_id}#changes", change_id, body=pack_json(entry)))
             yield "change log"
+        for presence in sorted(change.presence, key=lambda p: p.create_at is None):
+            _change_presence(writer, org_id, presence)  # new ones are puts, all others updates
+            yield f"presence of {presence.ven_id}"
 
     def change_log(self, org_id: OrgId) -> list[ChangeLogEntry]:
         """Entries that no compile has drained yet, oldest first, read strongly."""
