@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 from unittest import mock
 
 import boto3
@@ -40,6 +41,7 @@ class FakeAws:
             "127.0.0.1", 0, self._serve, threaded=True, request_handler=_Connection
         )
         self.url = f"http://127.0.0.1:{server.server_port}"
+        self._clients: dict[str, Any] = {}
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def reset(self) -> None:
@@ -48,6 +50,12 @@ class FakeAws:
             for regions in get_backend(service).values():
                 for backend in regions.values():
                     backend.reset()
+
+    def client(self, service: str) -> Any:
+        """boto3's client for preparing and inspecting; to make one takes longer than to use it."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(service, REGION, endpoint_url=self.url)
+        return self._clients[service]
 
     def _serve(self, environ, start_response):
         for counts in self.listeners:
@@ -80,9 +88,8 @@ def installed(**environment: str) -> Iterator[Wiring]:
     aws = fake_aws()
     aws.reset()
     with mock.patch.dict(os.environ, _environment(aws.url, environment)):
-        dynamodb = boto3.client("dynamodb", REGION)
         for name, (partition, sort, sort_type) in TABLES.items():
-            dynamodb.create_table(
+            aws.client("dynamodb").create_table(
                 TableName=name,
                 KeySchema=[
                     {"AttributeName": partition, "KeyType": "HASH"},
@@ -94,8 +101,8 @@ def installed(**environment: str) -> Iterator[Wiring]:
                 ],
                 BillingMode="PAY_PER_REQUEST",
             )
-        boto3.client("s3", REGION).create_bucket(Bucket="archive")
-        sqs = boto3.client("sqs", REGION)
+        aws.client("s3").create_bucket(Bucket="archive")
+        sqs = aws.client("sqs")
         fifo = {"FifoQueue": "true"}
         urls = {
             "PCE_COMPILE_QUEUE_URL": sqs.create_queue(QueueName="compile.fifo", Attributes=fifo),

@@ -7,12 +7,12 @@ import pytest
 
 from pce.errors import Conflict, Unauthenticated
 from pce.identifiers import OrgId
-from pce.presence.heartbeat import facts_hash
+from pce.presence.heartbeat import facts_hash, sign_of_life
 from pce.runtime.wiring import Wiring
 from pce.store.change import Change, PresenceChange
 from pce.store.presence import token_hash
 from pce.usecases.record_heartbeat import record_heartbeat
-from tests.fakes.installation import Requests, installed
+from tests.fakes.installation import Requests, fake_aws, installed
 from ven_protocol.messages import Heartbeat, HostFacts
 from ven_protocol.paths import AgentToken
 
@@ -87,6 +87,19 @@ def test_a_refreshed_token_replaces_the_old_one_at_its_first_use(
     stores.presence.sign_of_life(new, 204)
 
 
+def test_a_sign_of_life_may_arrive_twice(stores: Wiring, token: AgentToken) -> None:
+    """A request whose reply was lost is sent again: the row is as after one, a refreshed token is
+    promoted once, and what the answer is made of stays the same."""
+    new = AgentToken.new(ORG, token.ven_id)
+    stores.presence.sign_of_life(token, 200, attributes={"tn": {"B": token_hash(new.secret)}})
+    seen = []
+    for _ in range(2):
+        before = stores.presence.sign_of_life(new, 201, applied_etag="a", uptime_s=5)
+        table = fake_aws().client("dynamodb").scan(TableName="presence")
+        seen.append((sign_of_life(before, None), table["Items"]))
+    assert seen[0] == seen[1]
+
+
 def test_a_heartbeat_that_races_a_transition_wins(stores: Wiring, token: AgentToken) -> None:
     """A transition names the heartbeat it saw; a newer one voids it."""
     seen = stores.presence.get(ORG, token.ven_id)
@@ -111,8 +124,6 @@ def test_an_older_compile_never_replaces_a_newer_target(stores: Wiring, token: A
 
 def test_a_row_stays_within_200_bytes(stores: Wiring, token: AgentToken) -> None:
     """What a sweep of 100,000 VENs costs rests on the size of one item."""
-    import boto3
-
     record_heartbeat(
         token,
         Heartbeat(host=HEARTBEAT.host, uptime_seconds=2**31, applied_etag="a" * 32),
@@ -121,7 +132,7 @@ def test_a_row_stays_within_200_bytes(stores: Wiring, token: AgentToken) -> None
     )
     stores.presence.set_target(ORG, token.ven_id, "b" * 32, 10**6)
     stores.presence.sign_of_life(token, 1_800_000_000, attributes={"ci": {"S": "Lk2jdc5eIAMCJ0w="}})
-    (item,) = boto3.client("dynamodb", "us-east-1").scan(TableName="presence")["Items"]
+    (item,) = fake_aws().client("dynamodb").scan(TableName="presence")["Items"]
     size = 0
     for name, value in item.items():
         ((kind, content),) = value.items()

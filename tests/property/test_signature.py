@@ -1,0 +1,104 @@
+"""Our signatures are AWS's: equal to those of botocore, whatever is signed."""
+
+import string
+from datetime import UTC, datetime
+from unittest import mock
+from urllib.parse import quote
+
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotocoreCredentials
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pce.store.endpoint import Credentials, Endpoint
+from pce.store.signature import Signer
+from pce.store.signed_http import SignedHttp
+
+TOKENS = st.text(string.ascii_letters + string.digits + "+/=", min_size=1, max_size=400)
+CREDENTIALS = st.builds(
+    Credentials,
+    access_key=st.text(string.ascii_uppercase + string.digits, min_size=4, max_size=20),
+    secret_key=st.text(string.ascii_letters + string.digits + "+/", min_size=8, max_size=40),
+    session_token=st.just("") | TOKENS,
+)
+REGIONS = st.sampled_from(["us-east-1", "eu-central-1", "ap-southeast-2", "us-gov-west-1"])
+TIMES = st.integers(0, 4_000_000_000).map(lambda epoch_s: datetime.fromtimestamp(epoch_s, UTC))
+HOSTS = st.sampled_from(["localhost", "127.0.0.1", "[::1]", "dynamodb.eu-west-1.amazonaws.com"])
+URLS = st.builds(
+    lambda scheme, host, port: f"{scheme}://{host}" + (f":{port}" if port else ""),
+    st.sampled_from(["http", "https"]),
+    HOSTS,
+    st.none() | st.sampled_from([80, 443]) | st.integers(1, 65535),
+)
+
+
+def of_botocore(signer_class, service, region, credentials, method, url, headers, body, at):
+    """The headers that botocore would send."""
+    request = AWSRequest(method, url, data=body, headers=headers)
+    key = BotocoreCredentials(
+        credentials.access_key, credentials.secret_key, credentials.session_token or None
+    )
+    with mock.patch("botocore.auth.get_current_datetime", return_value=at.replace(tzinfo=None)):
+        signer_class(key, service, region).add_auth(request)
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def host_header(service, url):
+    """What ``SignedHttp`` says that it speaks to."""
+    return SignedHttp(service, Endpoint("us-east-1", Credentials("a", "b"), url))._host_header
+
+
+@given(
+    CREDENTIALS,
+    REGIONS,
+    URLS,
+    st.sampled_from(["UpdateItem", "GetItem", "Query", "Scan", "PutItem"]),
+    st.binary(max_size=500),
+    st.lists(TIMES, min_size=1, max_size=3),
+)
+def test_dynamodb_requests_are_signed_as_botocore_signs_them(
+    credentials, region, url, operation, body, times
+):
+    """Byte for byte, with and without a session token, also when days pass over one signer."""
+    signer = Signer(credentials, "dynamodb", region)
+    headers = {
+        "content-type": "application/x-amz-json-1.0",
+        "x-amz-target": f"DynamoDB_20120810.{operation}",
+    }
+    for at in times:
+        theirs = of_botocore(
+            SigV4Auth, "dynamodb", region, credentials, "POST", url + "/", headers, body, at
+        )
+        ours = {"host": host_header("dynamodb", url), **headers}
+        ours = signer.signed("POST", "/", ours, body, at.timestamp())
+        assert ours.pop("host")
+        assert ours == theirs
+
+
+@given(CREDENTIALS, REGIONS, URLS, st.text(min_size=1, max_size=40), TIMES)
+def test_s3_requests_are_signed_as_botocore_signs_them(credentials, region, url, key, at):
+    """A GET of any key that is text, with its characters percent-encoded once."""
+    path = f"/archive/{quote('directories/' + key, safe='/')}"
+    theirs = of_botocore(S3SigV4Auth, "s3", region, credentials, "GET", url + path, {}, b"", at)
+    ours = Signer(credentials, "s3", region).signed(
+        "GET", path, {"host": host_header("s3", url)}, b"", at.timestamp()
+    )
+    assert ours.pop("host")
+    assert ours == theirs
+
+
+def test_a_missing_key_says_what_to_set():
+    """Whoever forgot the credentials reads the variables' names, not a refusal from AWS."""
+    try:
+        Signer(Credentials("", ""), "dynamodb", "us-east-1")
+    except ValueError as error:
+        assert "AWS_ACCESS_KEY_ID" in str(error)
+    else:
+        raise AssertionError("accepted")
+
+
+def test_secrets_do_not_show():
+    """A settings object in a log or traceback tells no secret."""
+    shown = repr(Endpoint("us-east-1", Credentials("AKIA", "secret-key", "session-token")))
+    assert "AKIA" in shown and "secret-key" not in shown and "session-token" not in shown
