@@ -2,12 +2,13 @@
 
 Partition ``<org>#YYYY-MM-DDTHH#<shard>`` (the hour in which the batch ends), sort key
 ``<ven uuid>#<sequence>``: a batch that is posted again meets its own item and changes nothing.
+(A batch that does not fit one item has further ones, ``<ven uuid>#<sequence>#<part>``.)
 Partition ``<org>#hours`` names the partitions that hold anything, so that a query over months asks
 only for those.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from pce.identifiers import OrgId
@@ -29,26 +30,25 @@ class FlowStore:
         self._table = table
         self._named: set[str] = set()
 
-    def put(self, org_id: OrgId, ven_id: uuid.UUID, seq: int, end: int, body: bytes) -> bool:
+    def put(
+        self, org_id: OrgId, ven_id: uuid.UUID, seq: int, end: int, parts: Sequence[bytes]
+    ) -> bool:
         """Store a batch whose window ends at ``end`` (epoch seconds); False when it is there
-        already. One write unit per KB."""
+        already. One write unit per KB. The first part is written last: it says that all are."""
         partition = _partition(org_id, end, ven_id.bytes[15] % SHARDS)
         self._name(org_id, partition, end)
-        item = {
-            "pk": {"S": partition},
-            "sk": {"S": f"{ven_id}#{seq:012d}"},
-            "body": {"B": body},
-            "ttl": {"N": str(end + RETENTION_S)},
-        }
-        try:
-            self._dynamodb.call(
-                "PutItem",
-                TableName=self._table,
-                Item=item,
-                ConditionExpression="attribute_not_exists(pk)",
-            )
-        except ConditionFailed:
-            return False
+        for number in reversed(range(len(parts))):
+            item = {
+                "pk": {"S": partition},
+                "sk": {"S": f"{ven_id}#{seq:012d}" + (f"#{number}" if number else "")},
+                "body": {"B": parts[number]},
+                "ttl": {"N": str(end + RETENTION_S)},
+            }
+            condition = {} if number else {"ConditionExpression": "attribute_not_exists(pk)"}
+            try:
+                self._dynamodb.call("PutItem", TableName=self._table, Item=item, **condition)
+            except ConditionFailed:
+                return False
         return True
 
     def _name(self, org_id: OrgId, partition: str, end: int) -> None:
@@ -69,8 +69,9 @@ class FlowStore:
     def batches(self, org_id: OrgId, start: int, end: int) -> Iterator[bytes]:
         """Bodies of the batches that end in the hours from ``start`` to ``end`` (epoch seconds).
 
-        The caller filters by the flows' own times. Cost: one query for the hours, and one for each
-        partition that holds anything.
+        The caller filters by the flows' own times. Eventually consistent, at half the price: what
+        was acknowledged within the last second may be missing. Cost: one query for the hours, and
+        one for each partition that holds anything.
         """
         for page in self._dynamodb.pages(
             "Query",
@@ -81,7 +82,6 @@ class FlowStore:
                 ":first": {"S": _hour(start)},
                 ":last": {"S": f"{_hour(end)}#~"},  # after every shard of the last hour
             },
-            ConsistentRead=True,
         ):
             for item in page:
                 yield from self._partition_bodies(f"{org_id}#{item['sk'].S}")
@@ -92,7 +92,6 @@ class FlowStore:
             TableName=self._table,
             KeyConditionExpression="pk = :p",
             ExpressionAttributeValues={":p": {"S": partition}},
-            ConsistentRead=True,
         ):
             for item in page:
                 yield item["body"].B

@@ -6,7 +6,7 @@ second post meets the first one's item.
 """
 
 from pce.flows.admission import admit
-from pce.flows.batch import pack
+from pce.flows.batch import pack_parts
 from pce.flows.directory import knowing_the_reporter
 from pce.identifiers import OrgId
 from pce.usecases.record_heartbeat import record_heartbeat
@@ -21,16 +21,17 @@ def ingest_flows(token: AgentToken, batch: FlowBatch, stores: Stores, now: int) 
 
     A batch that was stored before is acknowledged and changes nothing. Two writes, and a read of
     the directory every half minute. Raises :class:`Unauthenticated`, or :class:`Invalid` for a
-    window that lies too far in the past or the future.
+    window that lies too far in the past or the future: a VEN with a wrong clock is alive, but its
+    flows cannot be placed.
     """
-    admit(batch, now)
     reply = record_heartbeat(token, batch.heartbeat, stores, now)
+    admit(batch, now)
     org_id = OrgId(token.org_id)
     stored = False
     if len(batch):
         directory = knowing_the_reporter(stores.directory.load(org_id), batch, token.ven_id)
-        body = pack(batch, token.ven_id, directory)
-        stored = stores.flows.put(org_id, token.ven_id, batch.seq, batch.end, body)
+        parts = pack_parts(batch, token.ven_id, directory)
+        stored = stores.flows.put(org_id, token.ven_id, batch.seq, batch.end, parts)
     return FlowsAccepted(
         accepted=len(batch) if stored else 0,
         duplicate=bool(len(batch)) and not stored,

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from pce.errors import Conflict, PceError
+from pce.flows.admission import MAX_WINDOW_S
 from pce.flows.answer import Flow, run_query
 from pce.flows.query import validate_query
 from pce.flows.records import WorkloadFacts, csv_text, record
@@ -19,10 +20,6 @@ from pce.timestamps import rfc3339
 from pce.usecases.flow_resolver import FlowResolver
 from pce.usecases.query_traffic import QUERIES, result_key
 from pce.usecases.stores import Stores
-
-LONGEST_DELAY_S = 7200
-"""A flow is stored under the hour in which its batch ends: some minutes after it was seen, or more
-when the VEN could not reach the PCE for a while."""
 
 
 def run_traffic_query(
@@ -58,8 +55,8 @@ def _answered(
     query = validate_query(document["query_parameters"])
     now = int(clock())
     start = query.start if query.start is not None else 0
-    end = now if query.end is None else query.end + LONGEST_DELAY_S
-    batches = stores.flows.batches(org_id, start, min(end, now + LONGEST_DELAY_S))
+    end = now if query.end is None else query.end + MAX_WINDOW_S
+    batches = stores.flows.batches(org_id, start, min(end, now + MAX_WINDOW_S))
     answer = run_query(query, batches, FlowResolver(org_id, stores))
     facts = _facts(org_id, answer.flows, stores)
     records = [record(flow, org_id, facts) for flow in answer.flows]
