@@ -11,7 +11,7 @@ import pytest
 from tests.kernel.namespaces import Network
 from tests.kernel.protected_host import HTTP, ProtectedHost, allow, eventually, policy
 from ven.core.kernel import Decision, Kernel
-from ven.core.ruleset import LOG_BURST
+from ven.core.table import LOG_BURST
 from ven.edge import conntrack
 from ven.edge.interfaces import InterfaceEvents, read_interfaces
 from ven.edge.linux import LinuxKernel

@@ -1,21 +1,16 @@
-"""From a policy document to the nftables table that enforces it; pure.
+"""From a policy document to the rules and sets that enforce it, and from one to the next; pure.
 
-The table ``inet ven`` has two base chains. A packet passes through ``in`` or ``out`` like this::
-
-    loopback ------------------------------------------------> accept
-    judged in this epoch (ct mark, see ven.core.mark) -------> what was decided then
-    neighbour discovery, DHCP, IGMP, ICMP errors ------------> accept
-    invalid or untracked ------------------------------------> drop in full enforcement, else accept
-    any other, of a connection that the peer opened ---------> judge_in
-               of a connection that this host opened --------> judge_out
-
-``judge_in`` and ``judge_out`` hold one rule per document rule, address set and service, strongest
-tier first, then the mode's default. They match the *connection* (``ct original``, ``ct reply``),
-not the packet, so that packets of either direction and the far side of address translation are
-judged alike. Each writes its verdict into the mark and goes to ``allowed`` or ``refused``.
+One nft rule per document rule, address set and service, strongest tier first, then the mode's
+default. They match the *connection* (``ct original``, ``ct reply``), not the packet, so that
+packets of either direction, and the far side of address translation, are judged alike. The table
+around them is in ``ven.core.table``.
 
 Members of the document's sets are put in hash sets when they are single addresses and in interval
 sets when they are not: a hash set takes a change in constant time whatever its size.
+
+A packet that is under way while the policy changes must not find a policy that is neither the old
+nor the new one, so contents of sets and rules never change together (:func:`changed_sets`), and
+sets are changed in place only where any mixture is harmless (:func:`member_changes`).
 """
 
 import hashlib
@@ -28,53 +23,23 @@ from typing import Literal
 from msgspec import Struct
 
 from ven.core.kernel import Decision
-from ven.core.mark import (
-    BLOCKED,
-    DENY_RULE,
-    EPOCH_MASK,
-    EPOCH_SHIFT,
-    NO_RULE,
-    OURS,
-    OVERRIDE_DENY,
-    VERDICT_SHIFT,
-    verdict_bits,
+from ven.core.mark import DENY_RULE, NO_RULE, OURS, OVERRIDE_DENY, verdict_bits
+from ven.core.table import (
+    DIRECTIONS,
+    NFLOG_GROUP,
+    PORT_PROTOCOLS,
+    Direction,
+    Family,
+    policy_chains,
 )
 from ven_protocol.policy import PolicyDocument, Rule, Service
 
-TABLE = "ven"
-PRIORITY = -5
-"""Before other software's filter chains (0), after destination NAT (-100): we judge the real
-destination."""
+Tier = Literal["lifeline", "override_deny", "allow", "deny"]
 
-NFLOG_GROUP = 4713
-"""Unlikely to be anybody else's; a group has one reader per network namespace."""
-LOG_PER_SECOND = 200
-LOG_BURST = 400
-"""Refused packets above this rate are counted in the kernel, not sent one by one."""
-LOG_BATCH = 64
-"""Packets per read: four times cheaper than one by one. The smaller of this and the reader's
-threshold holds."""
-
-SNAP_BYTES = 96
-"""Of each packet: an IPv6 header with an extension, and ports."""
-
-DROP_KEYS = 65_536
-"""Distinct (verdict, source, destination, protocol, port) that are counted between two readings.
-Sources can be forged, so there must be a limit; beyond it refused packets are dropped uncounted."""
-DROP_KEY_LIFETIME = "15m"
-"""Longer than the longest time between two readings, a flow interval of 10 minutes."""
-
-_PORT_PROTOCOLS = (6, 17, 33, 132, 136)
-"""TCP, UDP, DCCP, SCTP, UDP-Lite: those whose ports conntrack knows."""
-_ICMP = {4: 1, 6: 58}
+_ICMP: dict[Family, int] = {4: 1, 6: 58}
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_./:-]")
-
-Family = Literal[4, 6]
-_FAMILIES: tuple[tuple[Family, str], ...] = ((4, "ip"), (6, "ip6"))
-Direction = Literal["in", "out"]
-_DIRECTIONS: tuple[Direction, ...] = ("in", "out")
 
 
 class AddressSet(Struct, frozen=True):
@@ -90,14 +55,25 @@ class AddressSet(Struct, frozen=True):
 
 class Ruleset(Struct, frozen=True, kw_only=True):
     """The desired table. Two of them with equal ``chains`` and the same sets differ only in
-    members, which the kernel can be told one by one."""
+    members."""
 
     chains: str
-    """Text of all chains but the volatile ones (:func:`volatile_chains`)."""
+    """Text of the chains (``ven.core.table.policy_chains``)."""
     sets: dict[str, AddressSet]
-    """By name in the kernel; only those that a rule uses, and none empty."""
+    """By the name that ``chains`` calls them; only those that a rule uses, and none empty."""
+    uses: dict[str, frozenset[tuple[Direction, Tier]]]
+    """What the rules that look into a set decide."""
+    blocks: bool
+    """False when whatever is decided, everything passes."""
     rules: int
     """Kernel rules that judge connections."""
+
+
+class Held(Struct, frozen=True):
+    """What the kernel holds: a ruleset, and what its sets are called there."""
+
+    ruleset: Ruleset
+    names: dict[str, str]
 
 
 class Endpoint(Struct, frozen=True, order=True):
@@ -138,97 +114,95 @@ def compile_ruleset(
         by_id[set_id] = sorted(found)
         sets.update(found)
 
-    judges: dict[Direction, list[str]] = {"in": [], "out": list(_lifelines(lifelines, sets))}
-    tiers: tuple[tuple[str, int], ...] = (
+    uses: dict[str, set[tuple[Direction, Tier]]] = {name: set() for name in sets}
+    lines: dict[Direction, list[str]] = {"in": [], "out": list(_lifelines(lifelines, sets, uses))}
+    tiers: tuple[tuple[Tier, int], ...] = (
         ("override_deny", OVERRIDE_DENY),
         ("allow", NO_RULE),
         ("deny", DENY_RULE),
     )
-    for action, qualifier in tiers:
+    for tier, qualifier in tiers:
         for slot, rule in enumerate(document.rules, 1):
-            if rule.action == action:
+            if rule.action == tier:
                 names = [name for set_id in rule.peers for name in by_id[set_id]]
                 bits, target = _verdict(document, rule, qualifier, slot)
-                judges[rule.direction] += _rule_lines(rule, names, sets, bits, target)
-    rules = len(judges["in"]) + len(judges["out"])
-    return Ruleset(chains=_chains(document, judges, nflog_group), sets=sets, rules=rules)
+                lines[rule.direction] += _rule_lines(rule, names, sets, bits, target)
+                for name in names:
+                    uses[name].add((rule.direction, tier))
+    return Ruleset(
+        chains=policy_chains(
+            {direction: [*lines[direction], _default(document, direction)] for direction in lines},
+            closed=document.mode == "full",
+            reported=document.visibility != "flow_off",
+            nflog_group=nflog_group,
+        ),
+        sets=sets,
+        uses={name: frozenset(found) for name, found in uses.items()},
+        blocks=document.mode != "visibility_only",
+        rules=len(lines["in"]) + len(lines["out"]),
+    )
 
 
-def volatile_chains(epoch: int, side: str) -> str:
-    """The chains that every commit replaces, as text; the edge replaces them alone by netlink.
+def changed_sets(held: Held | None, desired: Ruleset) -> dict[str, AddressSet]:
+    """Sets that have to be made anew when the rules are replaced.
 
-    ``side``: which of the two groups of counting sets, ``a`` or ``b``, is being filled."""
-    return f"""
-    chain fresh {{
-        ct mark and {EPOCH_MASK:#010x} == {epoch << EPOCH_SHIFT:#010x} goto decided
-    }}
-    chain stamp {{
-        ct mark set ct mark and {0xFFFFFFFF ^ EPOCH_MASK:#010x} or {epoch << EPOCH_SHIFT:#010x}
-    }}
-    chain count {{
-        jump count_{side}
-    }}"""
-
-
-def transaction(desired: Ruleset, held: Ruleset | None, epoch: int, side: str) -> str:
-    """Input of ``nft -f`` that turns what the kernel holds into ``desired`` at one instant.
-
-    ``held`` None: the kernel's table is missing or unknown, and is replaced whole. Otherwise the
-    counting sets stay, and only sets whose members differ are sent.
-    """
-    parts = [f"add table inet {TABLE}"]
-    kept: dict[str, AddressSet] = {}
-    if held is None:
-        parts.append(f"delete table inet {TABLE}")
-    else:
-        parts.append(f"flush table inet {TABLE}")
-        for name, contents in held.sets.items():
-            if name in desired.sets:
-                kept[name] = contents
-                if contents != desired.sets[name]:
-                    parts.append(f"flush set inet {TABLE} {name}")
-            else:
-                parts.append(f"delete set inet {TABLE} {name}")
-    parts.append(f"table inet {TABLE} {{")
-    if held is None:
-        parts.append(_counting_sets())
-    parts += [
-        f"    set {name} {{ {_declaration(contents)} }}"
+    A set is never changed in the transaction that replaces the rules: a packet that is under way
+    at the commit goes on through the old rules and would find the new members, and the kernel
+    switches interval sets a moment after the rules. So it is made beforehand under a new name."""
+    return {
+        name: contents
         for name, contents in desired.sets.items()
-        if name not in kept
-    ]
-    parts += [volatile_chains(epoch, side), desired.chains, "}"]
-    parts += [
-        f"add element inet {TABLE} {name} {{ {', '.join(members_text(contents))} }}"
-        for name, contents in desired.sets.items()
-        if kept.get(name) != contents
-    ]
-    return "\n".join(parts) + "\n"
+        if held is None or held.ruleset.sets.get(name) != contents
+    }
 
 
-def member_changes(
-    held: Ruleset, desired: Ruleset
-) -> dict[str, tuple[frozenset[bytes], frozenset[bytes]]] | None:
-    """Set name -> (members to remove, members to add), or None when more than members differ."""
+def with_kernel_names(chains: str, names: dict[str, str]) -> str:
+    """The chains, with every set called as in the kernel."""
+    return _SET_REFERENCE.sub(lambda found: f"@{names[found[1]]} ", chains)
+
+
+_SET_REFERENCE = re.compile(r"(?<=saddr )@([A-Za-z0-9_]+) ")
+
+MemberChanges = dict[str, tuple[frozenset[bytes], frozenset[bytes]]]
+"""Set name -> (members to remove, members to add)."""
+
+
+def member_changes(held: Ruleset, desired: Ruleset) -> MemberChanges | None:
+    """What has to be told when the sets are changed in place, or None when that cannot be done.
+
+    It cannot when the rules differ, or when a packet that is under way at the commit, and finds
+    some sets old and some new, could pass although neither policy allows it."""
     if held.chains != desired.chains or held.sets.keys() != desired.sets.keys():
         return None
-    return {
+    changes = {
         name: (held.sets[name].members - new.members, new.members - held.sets[name].members)
         for name, new in desired.sets.items()
         if new.members != held.sets[name].members
     }
+    return changes if _safe_in_place(changes, desired) else None
 
 
-def members_text(contents: AddressSet) -> Iterator[str]:
-    """Members as nft writes them, in order."""
-    af = _socket_family(contents.family)
-    for member in sorted(contents.members):
-        if contents.ranges:
-            half = len(member) // 2
-            first, last = socket.inet_ntop(af, member[:half]), socket.inet_ntop(af, member[half:])
-            yield f"{first}-{last}" if first != last else first
-        else:
-            yield socket.inet_ntop(af, member)
+def _safe_in_place(changes: MemberChanges, desired: Ruleset) -> bool:
+    """Is every mixture of old and new lookups as strict as the old or the new policy?
+
+    Within one tier lookups are joined by OR. For ``allow`` any hit is one of the old or of the new
+    policy. For a tier that denies, a member that moves from one set to another could be missed in
+    both; if members are only added or only removed it cannot. Between tiers nothing is sure: a
+    new member could be missed by the tier that denies and then be found by the one that allows.
+    """
+    if not desired.blocks:
+        return True
+    for direction in DIRECTIONS:
+        names = [n for n in changes if any(d == direction for d, _tier in desired.uses[n])]
+        tiers = {tier for n in names for d, tier in desired.uses[n] if d == direction}
+        if len(tiers) > 1:
+            return False
+        denies = tiers & {"override_deny", "deny"}
+        removed = any(changes[name][0] for name in names)
+        added = any(changes[name][1] for name in names)
+        if denies and removed and added:
+            return False
+    return True
 
 
 # --- sets
@@ -291,17 +265,8 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield current
 
 
-def _declaration(contents: AddressSet) -> str:
-    kind = f"type ipv{contents.family}_addr"
-    return f"{kind}; flags interval;" if contents.ranges else f"{kind};"
-
-
 def _digest(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()[:24]
-
-
-def _socket_family(family: Family) -> int:
-    return socket.AF_INET if family == 4 else socket.AF_INET6
 
 
 # --- rules that judge
@@ -354,7 +319,7 @@ def service_matches(services: Iterable[Service], family: Family) -> list[str]:
         has_type = service.icmp_type is not None or service.icmp_code is not None
         if service.proto == -1 and service.port is None and not has_type:
             return [""]
-        for proto in (*_PORT_PROTOCOLS, _ICMP[family]) if service.proto == -1 else (service.proto,):
+        for proto in (*PORT_PROTOCOLS, _ICMP[family]) if service.proto == -1 else (service.proto,):
             found = list(_service_ranges(service, proto, has_type))
             if found == [(0, 0xFFFF)]:
                 whole.add(proto)
@@ -365,15 +330,22 @@ def service_matches(services: Iterable[Service], family: Family) -> list[str]:
         # Of a reply the source port is the service; conntrack keeps an ICMP type and code where
         # the original has its destination port.
         key = "ct original proto-dst" if proto in _ICMP.values() else "ct reply proto-src"
-        ranges = (f"{a}-{b}" if a != b else str(a) for a, b in _merged(ports[proto]))
-        lines.append(f"meta l4proto {proto} {key} {{ {', '.join(ranges)} }} ")
+        merged = list(_merged(ports[proto]))
+        # A range has its own rule: as part of a set it would make it an interval set, which the
+        # kernel switches later than the rules.
+        single = [str(first) for first, last in merged if first == last]
+        if single:
+            lines.append(f"meta l4proto {proto} {key} {{ {', '.join(single)} }} ")
+        lines += [
+            f"meta l4proto {proto} {key} {first}-{last} " for first, last in merged if first != last
+        ]
     return lines
 
 
 def _service_ranges(service: Service, proto: int, has_type: bool) -> Iterator[tuple[int, int]]:
     """Ranges of the 16 bits that name a service within ``proto``; none when it cannot match."""
     if service.port is not None:
-        if proto in _PORT_PROTOCOLS and not has_type:
+        if proto in PORT_PROTOCOLS and not has_type:
             yield service.port, service.port if service.to_port is None else service.to_port
     elif not has_type:
         yield 0, 0xFFFF
@@ -386,8 +358,12 @@ def _service_ranges(service: Service, proto: int, has_type: bool) -> Iterator[tu
                 yield kind << 8 | service.icmp_code, kind << 8 | service.icmp_code
 
 
-def _lifelines(endpoints: Iterable[Endpoint], sets: dict[str, AddressSet]) -> Iterator[str]:
-    """Rules that come before the policy; their sets are added to ``sets``."""
+def _lifelines(
+    endpoints: Iterable[Endpoint],
+    sets: dict[str, AddressSet],
+    uses: dict[str, set[tuple[Direction, Tier]]],
+) -> Iterator[str]:
+    """Rules that come before the policy; their sets are added to ``sets`` and ``uses``."""
     groups: dict[tuple[Family, int, int], set[bytes]] = {}
     for endpoint in endpoints:
         try:
@@ -400,146 +376,8 @@ def _lifelines(endpoints: Iterable[Endpoint], sets: dict[str, AddressSet]) -> It
     for (family, proto, port), addresses in sorted(groups.items()):
         name = f"lifeline{family}_{proto}_{port}"
         sets[name] = AddressSet(family, False, frozenset(addresses))
+        uses[name] = {("out", "lifeline")}
         yield (
             f"{_peer('out', family)} @{name} meta l4proto {proto} ct reply proto-src {port} "
             f"{_decide(bits, 'allowed')}"
         )
-
-
-# --- the fixed part of the table
-
-
-def _chains(document: PolicyDocument, judges: dict[Direction, list[str]], nflog_group: int) -> str:
-    full = document.mode == "full"
-    # Emptied by somebody else, full enforcement fails closed.
-    policy = "drop" if full else "accept"
-    unjudged = "drop" if full else "accept"
-    refused = "" if document.visibility == "flow_off" else _REPORT
-    return f"""
-    chain decided {{
-        ct mark and {BLOCKED:#010x} == {BLOCKED:#010x} drop
-        accept
-    }}
-    chain allowed {{
-        jump stamp
-        accept
-    }}
-{_counting_chains()}
-{_logging_chain(nflog_group)}
-    chain refused {{
-        jump stamp{refused}
-        drop
-    }}
-    chain judge_in {{
-        {_lines(judges["in"], _default(document, "in"))}
-    }}
-    chain judge_out {{
-        {_lines(judges["out"], _default(document, "out"))}
-    }}
-    chain essential {{
-        icmpv6 type {{ {_DISCOVERY} }} ip6 hoplimit 255 accept
-        icmpv6 type {{ {_LISTENERS} }} accept
-        icmpv6 type {{ {_ERRORS} }} accept
-        ct state related meta l4proto {{ icmp, ipv6-icmp }} accept
-        meta l4proto igmp goto allowed
-    }}
-    chain in {{
-        type filter hook input priority {PRIORITY}; policy {policy};
-        iif lo accept
-        jump fresh
-        jump essential
-        udp sport 67 udp dport 68 goto allowed
-        ip6 saddr fe80::/10 udp sport 547 udp dport 546 goto allowed
-        ct state invalid,untracked {unjudged}
-        ct direction original goto judge_in
-        goto judge_out
-    }}
-    chain out {{
-        type filter hook output priority {PRIORITY}; policy {policy};
-        oif lo accept
-        jump fresh
-        jump essential
-        udp sport 68 udp dport 67 goto allowed
-        udp sport 546 udp dport 547 goto allowed
-        ct state invalid,untracked {unjudged}
-        ct direction original goto judge_out
-        goto judge_in
-    }}"""
-
-
-_REPORT = f"""
-        limit rate {LOG_PER_SECOND}/second burst {LOG_BURST} packets goto logged
-        jump count"""
-"""Every refused packet is either logged or counted, never both: their sum is exact."""
-
-
-def log_prefix(direction: Direction, qualifier: int) -> str:
-    """What comes with every logged packet: the connection's direction, and why it is blocked."""
-    return f"{direction} {qualifier}"
-
-
-LOG_PREFIXES: dict[str, tuple[Direction, int]] = {
-    log_prefix(direction, qualifier): (direction, qualifier)
-    for direction in _DIRECTIONS
-    for qualifier in (NO_RULE, DENY_RULE, OVERRIDE_DENY)
-}
-
-
-def _logging_chain(group: int) -> str:
-    mask = (0xF << VERDICT_SHIFT) & OURS
-    lines = [
-        f"ct mark and {mask:#010x} =="
-        f" {verdict_bits(Decision.BLOCKED, qualifier, direction, 0):#010x}"
-        f' log prefix "{prefix}" group {group} snaplen {SNAP_BYTES} queue-threshold {LOG_BATCH}'
-        for prefix, (direction, qualifier) in LOG_PREFIXES.items()
-    ]
-    return "    chain logged {\n        " + _lines(lines, "drop") + "\n    }"
-
-
-_DISCOVERY = "nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert"
-_LISTENERS = "mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report"
-_ERRORS = "destination-unreachable, packet-too-big, time-exceeded, parameter-problem"
-
-
-def _lines(rules: list[str], last: str) -> str:
-    return "\n        ".join([*rules, last])
-
-
-def counting_set(family: Family, side: str) -> str:
-    """Name of the set that counts refused packets above the logging rate."""
-    return f"drops{family}_{side}"
-
-
-def _counting_sets() -> str:
-    return "\n".join(
-        f"    set {counting_set(family, side)} {{"
-        f" type mark . ipv{family}_addr . ipv{family}_addr . inet_proto . inet_service;"
-        f" size {DROP_KEYS}; flags dynamic,timeout; timeout {DROP_KEY_LIFETIME}; }}"
-        for side in ("a", "b")
-        for family, _ip in _FAMILIES
-    )
-
-
-def _counting_chains() -> str:
-    """One chain per side. The last part of a key is the service: the port of the responder, or
-    the ICMP type and code. The verdict is never in these rules: a full set ends the rule."""
-    ported = f"meta l4proto {{ {', '.join(map(str, _PORT_PROTOCOLS))} }}"
-    others = ", ".join(map(str, (*_PORT_PROTOCOLS, 1, 58)))
-    places = (
-        (f"{ported} ct direction original", "@th,16,16"),
-        (f"{ported} ct direction reply", "@th,0,16"),
-        ("meta l4proto { icmp, ipv6-icmp }", "@th,0,16"),
-        (f"meta l4proto != {{ {others} }}", "0"),
-    )
-    chains = []
-    for side in ("a", "b"):
-        lines = [
-            f"{match} update @{counting_set(family, side)} {{"
-            f" ct mark and {OURS ^ EPOCH_MASK:#010x} . ct original {ip} saddr . ct reply {ip} saddr"
-            f" . meta l4proto . {service} counter }}"
-            for family, ip in _FAMILIES
-            for match, service in places
-        ]
-        body = "\n        ".join(lines)
-        chains.append(f"    chain count_{side} {{\n        {body}\n    }}")
-    return "\n".join(chains)

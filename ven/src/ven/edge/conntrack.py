@@ -51,8 +51,12 @@ _PROTOINFO_TCP, _PROTOINFO_TCP_STATE = 1, 1
 PORT_PROTOCOLS = frozenset((6, 17, 33, 132, 136))
 _ICMP_PROTOCOLS = frozenset((1, 58))
 
-_TCP_CLOSING = frozenset((4, 5, 6, 7, 8))
-"""FIN_WAIT, CLOSE_WAIT, LAST_ACK, TIME_WAIT, CLOSE: a FIN or RST was seen."""
+_TCP_OVER = {
+    # A connection that one side has closed may still carry data the other way while it lives.
+    "live": frozenset((7, 8)),  # TIME_WAIT, CLOSE
+    "end": frozenset((4, 5, 6, 7, 8)),  # FIN_WAIT, CLOSE_WAIT, LAST_ACK: a FIN was seen
+    "new": frozenset(),
+}
 
 
 class ConnectionEvents:
@@ -175,8 +179,8 @@ def _connection(body: bytes, phase: Literal["new", "end", "live"]) -> Connection
             started = nanoseconds / 1e9
             if phase == "end" and length >= 4 + _PAIR.size:
                 ended = _PAIR.unpack_from(body, start + 4)[1] / 1e9
-        elif kind == _PROTOINFO and phase != "new":
-            closed = _said_goodbye(body[start + 4 : start + length])
+        elif kind == _PROTOINFO:
+            closed = _tcp_state(body[start + 4 : start + length]) in _TCP_OVER[phase]
         start += (length + 3) & ~3
     src, dst, proto, src_port, dst_port, icmp_type, icmp_code = _ends(original)
     # Behind destination NAT the responder is the one that answers.
@@ -222,13 +226,10 @@ def _ends(payload: bytes) -> _Ends:
     return src, dst, proto, 0, 0, protocol[kind][0], protocol[code][0]
 
 
-def _said_goodbye(protoinfo: bytes) -> bool:
-    """TCP's state is the first attribute of the first nest; others have no such state."""
+def _tcp_state(protoinfo: bytes) -> int:
+    """It is the first attribute of the first nest; -1 for other protocols."""
     if len(protoinfo) < _TCP_STATE.size:
-        return False
+        return -1
     protocol, kind, state = _TCP_STATE.unpack_from(protoinfo)
-    return (
-        protocol & _KIND_MASK == _PROTOINFO_TCP
-        and kind == _PROTOINFO_TCP_STATE
-        and state in _TCP_CLOSING
-    )
+    known = protocol & _KIND_MASK == _PROTOINFO_TCP and kind == _PROTOINFO_TCP_STATE
+    return int(state) if known else -1

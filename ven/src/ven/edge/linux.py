@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ven.core.kernel import Connection, Drained, Drop, ForeignChange, KernelRefused, Stream
-from ven.core.ruleset import NFLOG_GROUP, BadPolicy, Endpoint, Ruleset, compile_ruleset
+from ven.core.ruleset import BadPolicy, Endpoint, Ruleset, compile_ruleset
+from ven.core.table import NFLOG_GROUP
 from ven.edge import conntrack, processes
 from ven.edge.interfaces import InterfaceEvents, read_interfaces
 from ven.edge.nflog import DropLog
 from ven.edge.nftables import Firewall
+from ven.edge.sockets import connected_sockets
 from ven.edge.table_watch import TableWatch
 from ven_protocol.messages import Interface, OpenPort, Process
 from ven_protocol.policy import PolicyDocument
@@ -92,8 +94,10 @@ class LinuxKernel:
         return conntrack.ConnectionEvents()
 
     def dump(self) -> Iterable[Connection]:
-        """All live connections; each at least once unless the table changes too fast."""
-        return conntrack.dump()
+        """All live connections. In mode idle those of sockets: the kernel tracks connections only
+        while a rule asks for it, and there is none."""
+        idle = self._document is not None and self._document.mode == "idle"
+        return connected_sockets() if idle else conntrack.dump()
 
     def drops(self) -> Stream[Drop]:
         """Refused connection attempts from now on: every one, in groups when there are many."""

@@ -8,7 +8,6 @@ Integers of the netlink header are in host byte order; those inside attributes a
 order for netfilter and in host byte order for rtnetlink and sock_diag.
 """
 
-import contextlib
 import errno
 import os
 import socket
@@ -24,6 +23,7 @@ NLM_F_REQUEST = 0x1
 NLM_F_ACK = 0x4
 NLM_F_DUMP_INTERRUPTED = 0x10
 NLM_F_DUMP = 0x300
+NLM_F_EXCL = 0x200
 NLM_F_CREATE = 0x400
 NLM_F_APPEND = 0x800
 
@@ -233,9 +233,12 @@ class NetlinkSocket:
     def _discard(self) -> None:
         # What an abandoned dump or a failed batch left behind is nobody's answer.
         while True:
-            with contextlib.suppress(OSError):
+            try:
                 if self.receive() is None:
                     return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
 
     def _answers(self) -> Iterator[Message]:
         """Messages until the kernel says that it was all. Raises NetlinkError."""

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ven.core.kernel import Decision, Drained, Drop
-from ven.core.ruleset import LOG_BATCH, LOG_PREFIXES, NFLOG_GROUP, SNAP_BYTES
+from ven.core.table import LOG_BATCH, LOG_PREFIXES, NFLOG_GROUP, SNAP_BYTES
 from ven.edge.conntrack import PORT_PROTOCOLS
 from ven.edge.netlink import (
     NETFILTER_HEADER_BYTES,

@@ -1,8 +1,8 @@
-"""nftables messages as bytes: elements, the two rules that name an epoch, dumps.
+"""nftables messages as bytes: sets and their elements, the rules that name an epoch, dumps.
 
 Only what changes often is encoded here, because netlink changes one element in 20 microseconds
 where the ``nft`` program needs 3 to 30 milliseconds (and reads an interval set whole first). The
-rest of the table is text, see ``ven.core.ruleset``.
+rest of the table is text, see ``ven.core.table``.
 """
 
 import hashlib
@@ -10,11 +10,13 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 
 from ven.core.mark import EPOCH_MASK, EPOCH_SHIFT
-from ven.core.ruleset import TABLE, AddressSet
+from ven.core.ruleset import AddressSet
+from ven.core.table import TABLE
 from ven.edge.netlink import (
     NETFILTER_HEADER_BYTES,
     NLM_F_APPEND,
     NLM_F_CREATE,
+    NLM_F_EXCL,
     attribute,
     attributes,
     nested,
@@ -36,6 +38,7 @@ def kind(number: int) -> int:
 
 # linux/netfilter/nf_tables.h
 NEWTABLE, DELTABLE, GETCHAIN, NEWRULE, GETRULE, DELRULE = map(kind, (0, 2, 4, 6, 7, 8))
+NEWSET, GETSET, DELSET = map(kind, (9, 10, 11))
 NEWSETELEM, GETSETELEM, DELSETELEM, NEWGEN, GETGEN = map(kind, (12, 13, 14, 15, 16))
 
 _FAMILY_INET = 1
@@ -43,6 +46,9 @@ _HEADER = netfilter_header(_FAMILY_INET)
 _TABLE = text(1, TABLE)  # NFTA_*_TABLE is 1 in every message
 
 _ELEMENT_FLAGS_INTERVAL_END = attribute(3, struct.pack(">I", 1))
+_SET_ANONYMOUS, _SET_INTERVAL, _SET_MAP = 1, 4, 8
+_TYPE_IPV4, _TYPE_IPV6 = 7, 8
+"""How nft calls the key's type when it lists a set."""
 _LIST_BYTES = 60_000
 """Attribute lengths have 16 bits, so a long list goes in several messages of one batch."""
 
@@ -84,6 +90,29 @@ def delete_elements(set_name: str, elements: Iterable[bytes]) -> Iterator[Part]:
         yield DELSETELEM, 0, body
 
 
+def new_table() -> Part:
+    """Creates the table when it is not there."""
+    return NEWTABLE, NLM_F_CREATE, _HEADER + _TABLE
+
+
+def new_set(set_name: str, contents: AddressSet) -> Iterator[Part]:
+    """Creates a set with its members; refused when the name is taken."""
+    body = (
+        set_reference(set_name)
+        + attribute(3, _u32(_SET_INTERVAL if contents.ranges else 0))
+        + attribute(4, _u32(_TYPE_IPV4 if contents.family == 4 else _TYPE_IPV6))
+        + attribute(5, _u32(4 if contents.family == 4 else 16))
+        + attribute(10, _u32(1))  # an id within the batch; nothing refers to it
+    )
+    yield NEWSET, NLM_F_CREATE | NLM_F_EXCL, body
+    yield from add_elements(set_name, address_elements(contents, sorted(contents.members)))
+
+
+def delete_set(set_name: str) -> Part:
+    """Deletes a set that no rule uses."""
+    return DELSET, 0, set_reference(set_name)
+
+
 def flush_set(set_name: str) -> Part:
     """Deletes all elements."""
     return DELSETELEM, 0, set_reference(set_name)
@@ -110,13 +139,12 @@ def _element_lists(set_name: str, elements: Iterable[bytes]) -> Iterator[bytes]:
 
 def remove_table() -> list[Part]:
     """Deletes the table, also when it is not there."""
-    body = _HEADER + _TABLE
-    return [(NEWTABLE, NLM_F_CREATE, body), (DELTABLE, 0, body)]
+    return [new_table(), (DELTABLE, 0, _HEADER + _TABLE)]
 
 
 def renew_epoch(epoch: int) -> list[Part]:
     """Replaces the rules of ``fresh`` and ``stamp``: the same as their text in
-    ``ven.core.ruleset.volatile_chains``."""
+    ``ven.core.table``."""
     value = struct.pack("=I", epoch << EPOCH_SHIFT)
     load = _expression("ct", attribute(1, _u32(_REGISTER_1)), attribute(2, _u32(_CT_MARK)))
     store = _expression("ct", attribute(2, _u32(_CT_MARK)), attribute(4, _u32(_REGISTER_1)))
@@ -171,6 +199,23 @@ def _branch(code: int, chain: str) -> bytes:
 
 
 # --- reading
+
+
+def sets_of_table() -> bytes:
+    """Body of a GETSET dump."""
+    return _HEADER + _TABLE
+
+
+def set_name(body: bytes) -> str:
+    """Of a set message: its name, or nothing when it is a map or belongs to one rule."""
+    found = dict(attributes(body, NETFILTER_HEADER_BYTES))
+    (flags,) = struct.unpack(">I", found.get(3, bytes(4)))
+    return "" if flags & (_SET_ANONYMOUS | _SET_MAP) else _string(found.get(2, b""))
+
+
+def chain_name(body: bytes) -> str:
+    """Of a chain message."""
+    return _string(dict(attributes(body, NETFILTER_HEADER_BYTES)).get(3, b""))
 
 
 def rules_of(chain: str = "") -> bytes:

@@ -1,15 +1,23 @@
 """The VEN's firewall: one nftables table, ``inet ven``, and what the kernel holds of it.
 
-Theory: the desired table and the kernel's stand side by side. When only members of sets differ,
-the difference goes to the kernel as one netlink batch that names the generation it was computed
-for, so a change by anybody else in between is an error and not a surprise. Anything else is one
-``nft -f -``. Either is one transaction: the kernel holds all of the old policy or all of the new.
-Every commit begins an epoch (``ven.core.mark``), so established connections are judged again.
+Theory: the desired table and the kernel's stand side by side, and the kernel is led from one policy
+to the next so that at every instant it is no more open than both:
+
+- When only members of sets differ, they go to the kernel as one netlink batch. It names the
+  generation that it was computed for, so a change by anybody else in between is an error and not a
+  surprise.
+- Otherwise new sets are made beside the old ones, which nobody notices, and then one ``nft -f -``
+  replaces the rules by rules that use them.
+
+Either way a new epoch begins (``ven.core.mark``), so established connections are judged again. The
+epoch and the rules only ever change when the sets that they look into have been settled before: the
+kernel switches hash sets and rules at one instant, but interval sets some microseconds later.
 """
 
 import contextlib
 import errno
 import hashlib
+import itertools
 import re
 import socket
 import struct
@@ -22,12 +30,22 @@ from pathlib import Path
 from ven.core.kernel import Drop, KernelRefused
 from ven.core.mark import OUTBOUND, decision_of, epoch_of, free_epochs
 from ven.core.ruleset import (
-    TABLE,
-    Family,
+    AddressSet,
+    Held,
+    MemberChanges,
     Ruleset,
-    counting_set,
+    changed_sets,
     member_changes,
-    transaction,
+    with_kernel_names,
+)
+from ven.core.table import (
+    CHAINS,
+    FAMILIES,
+    SIDES,
+    TABLE,
+    counting_set,
+    replacing,
+    table_text,
 )
 from ven.edge import nft_messages as nft
 from ven.edge.conntrack import live_marks
@@ -49,7 +67,6 @@ ones for some microseconds."""
 
 _ERESTART = 85
 """The kernel's answer to a batch computed for another generation (not in ``errno`` everywhere)."""
-_VOLATILE = frozenset(("fresh", "stamp", "count"))
 
 
 class Firewall:
@@ -65,9 +82,10 @@ class Firewall:
         self._settings = SavedSettings(state_dir / "sysctl.json")
         self._netlink = NetlinkSocket(NETLINK_NETFILTER)
         self._lock = threading.RLock()
-        self._held: Ruleset | None = None
+        self._held: Held | None = None
         self._generation = 0
         self._rules_digest = b""
+        self._elements_suspect = False
         self._epochs: Iterator[int] = iter(())
         self._side = "a"
         self.lost_drops = 0
@@ -83,11 +101,11 @@ class Firewall:
         return self._netlink.port
 
     def apply(self, desired: Ruleset | None) -> None:
-        """Make the kernel hold exactly ``desired`` (None: no table) in one transaction.
+        """Make the kernel hold exactly ``desired`` (None: no table).
 
         Raises KernelRefused, naming the object at fault, when the kernel does not take it; it
-        then holds what it held before. Cost with an unchanged rest: 1 ms for a few members;
-        otherwise 20 ms and 3 ms per 1,000 addresses.
+        then holds what it held before. Cost: 1 ms for a few members; otherwise 20 ms, and 3 ms per
+        1,000 addresses of sets that changed.
         """
         with self._lock:
             if desired is None:
@@ -104,9 +122,9 @@ class Firewall:
     def _replace(self, desired: Ruleset) -> None:
         if self._held is not None and not self._rules_intact():
             self._held = None
-        held, generation = self._held, self._generation
+        held = self._held
         if held is not None:
-            changes = member_changes(held, desired)
+            changes = member_changes(held.ruleset, desired)
             try:
                 if changes is None:
                     self._load(desired, held)
@@ -114,26 +132,85 @@ class Firewall:
                     self._change_members(desired, held, changes)
                 return
             except KernelRefused:
-                # Somebody changed the table since it was looked at: start from nothing known.
+                # Perhaps somebody changed the table just then: start from nothing known.
                 self._held = None
         try:
             self._load(desired, None)
         except KernelRefused:
-            self._held = held if self._current_generation() == generation else None
+            self._held = held
+            if held is not None:
+                self._rules_intact()
             raise
 
-    def _load(self, desired: Ruleset, held: Ruleset | None) -> None:
-        """One ``nft -f -``."""
-        epoch = self._next_epoch()
-        script = transaction(desired, held, epoch, self._side)
-        for _attempt in range(3):
-            before = self._current_generation()
+    def _load(self, desired: Ruleset, held: Held | None, attempts: int = 3) -> None:
+        """Make new sets, then switch the rules to them with one ``nft -f -``."""
+        before = self._current_generation()
+        sets, chains = self._existing()
+        new = changed_sets(held, desired)
+        number = next(n for n in itertools.count(1) if not any(s.endswith(f".{n}") for s in sets))
+        names = {name: f"{name}.{number}" for name in new}
+        prepared = set(names.values())
+        if held is not None:
+            names |= {name: held.names[name] for name in desired.sets if name not in new}
+        kept = set(names.values())
+        counting = {counting_set(family, side) for family, _ in FAMILIES for side in SIDES}
+        if held is not None:
+            kept |= counting
+        script = replacing(sorted(chains - CHAINS), sorted(sets - kept)) + table_text(
+            with_kernel_names(desired.chains, names),
+            self._next_epoch(),
+            self._side,
+            with_counting_sets=held is None,
+        )
+        self._prepare({names[name]: contents for name, contents in new.items()})
+        try:
             self._run_nft(script)
-            self._remember(desired)
-            if self._generation == before + 1:
-                return
+        except KernelRefused:
+            self._forget(prepared, whole_table=not chains)
+            raise
+        self._remember(Held(desired, names))
+        self._elements_suspect = self._elements_suspect and held is not None
+        if self._generation != before + 2 and attempts > 1:
             # Somebody else committed just then, perhaps to our table: say it again.
-            script = transaction(desired, None, epoch, self._side)
+            self._load(desired, None, attempts - 1)
+
+    def _existing(self) -> tuple[set[str], set[str]]:
+        """Names of sets and of chains of the table."""
+        sets = {nft.set_name(body) for body in self._read(nft.GETSET, nft.sets_of_table())}
+        chains = {nft.chain_name(body) for body in self._read(nft.GETCHAIN, nft.chains_of_family())}
+        return sets - {""}, chains
+
+    def _read(self, request: int, body: bytes) -> list[bytes]:
+        """All messages of a dump that are about our table; none when there is no table."""
+        for _attempt in range(5):
+            try:
+                messages = self._netlink.dump(request, body)
+                return [found.body for found in messages if nft.table_of(found.body) == TABLE]
+            except NetlinkError as error:
+                if error.errno == errno.ENOENT:
+                    return []
+                if error.errno != errno.EINTR:
+                    raise
+        raise KernelRefused("the firewall is changed too fast to be read")
+
+    def _prepare(self, sets: dict[str, AddressSet]) -> None:
+        """One netlink batch that makes sets which no rule uses yet."""
+        batch = [nft.new_table()]
+        owners = [""]
+        for name, contents in sets.items():
+            batch += nft.new_set(name, contents)
+            owners += [name] * (len(batch) - len(owners))
+        try:
+            self._netlink.commit(nft.NFNL_SUBSYS_NFTABLES, batch, 0)
+        except NetlinkError as error:
+            raise _refused(error, owners) from None
+
+    def _forget(self, sets: set[str], whole_table: bool) -> None:
+        """Undo :meth:`_prepare`."""
+        batch = nft.remove_table() if whole_table else [nft.delete_set(name) for name in sets]
+        with contextlib.suppress(NetlinkError):  # they are in nobody's way
+            if batch:
+                self._netlink.commit(nft.NFNL_SUBSYS_NFTABLES, batch, 0)
 
     def _run_nft(self, script: str) -> None:
         try:
@@ -155,39 +232,38 @@ class Firewall:
         if done.returncode != 0:
             raise KernelRefused(_explain(done.stderr, script))
 
-    def _change_members(
-        self,
-        desired: Ruleset,
-        held: Ruleset,
-        changes: dict[str, tuple[frozenset[bytes], frozenset[bytes]]],
-    ) -> None:
-        """One netlink batch, computed for the generation that was last known to be ours."""
-        batch = nft.renew_epoch(self._next_epoch())
-        owners = [""] * len(batch)
+    def _change_members(self, desired: Ruleset, held: Held, changes: MemberChanges) -> None:
+        """One netlink batch for the members, and when they are in force one for the epoch."""
+        batch: list[nft.Part] = []
+        owners: list[str] = []
         for name, (removed, added) in changes.items():
-            contents = desired.sets[name]
-            batch += nft.delete_elements(name, nft.address_elements(contents, sorted(removed)))
-            batch += nft.add_elements(name, nft.address_elements(contents, sorted(added)))
+            contents, kernel_name = desired.sets[name], held.names[name]
+            going = nft.address_elements(contents, sorted(removed))
+            coming = nft.address_elements(contents, sorted(added))
+            batch += nft.delete_elements(kernel_name, going)
+            batch += nft.add_elements(kernel_name, coming)
             owners += [name] * (len(batch) - len(owners))
         self._commit(batch, owners)
-        self._remember(desired)
+        self._held = Held(desired, held.names)
+        self._commit(nft.renew_epoch(self._next_epoch()), [])
+        self._remember(self._held)
 
     def _commit(self, batch: list[nft.Part], owners: list[str]) -> None:
+        """Commit to a table that is known to be ours."""
         for _attempt in range(3):
             try:
                 self._netlink.commit(nft.NFNL_SUBSYS_NFTABLES, batch, self._generation)
-                return
             except NetlinkError as error:
                 if error.errno != _ERESTART:
-                    where = owners[error.sequence] if error.sequence < len(owners) else ""
-                    raise KernelRefused(
-                        f"set {where}: {error.strerror}" if where else str(error.strerror)
-                    ) from None
+                    raise _refused(error, owners) from None
+            else:
+                self._generation += 1
+                return
             if not self._rules_intact():
                 break
         raise KernelRefused("the firewall is being changed by somebody else")
 
-    def _remember(self, held: Ruleset) -> None:
+    def _remember(self, held: Held) -> None:
         self._generation = self._current_generation()
         self._rules_digest = self._digest_rules()
         self._held = held
@@ -209,22 +285,26 @@ class Firewall:
     def verify(self) -> bool:
         """Whether the kernel still holds what :meth:`apply` put there.
 
-        10 microseconds while nobody committed anything since; otherwise rules and elements are
+        20 microseconds while nobody committed anything since; otherwise rules and elements are
         read and compared: 3 microseconds a rule, 5 an element. False before the first apply and
         after :meth:`remove`.
         """
         with self._lock:
             held = self._held
-            if held is None:
+            if held is None or not self._rules_intact():
                 return False
-            if self._current_generation() == self._generation:
-                return True
-            if not all(self._holds(name, held) for name in held.sets):
-                self._held = None
-            return self._held is not None and self._rules_intact()
+            generation = self._generation
+            if self._elements_suspect:
+                if not all(self._holds(name, held) for name in held.names):
+                    self._held = None
+                    return False
+                # What came in between is looked at by the next call.
+                self._elements_suspect = self._current_generation() != generation
+            return True
 
     def _rules_intact(self) -> bool:
-        """Whether chains and rules are ours; elements are not looked at."""
+        """Whether chains and rules are ours. Elements are not read, but suspected from now on when
+        somebody else has committed."""
         generation = self._current_generation()
         if generation == self._generation:
             return True
@@ -232,29 +312,28 @@ class Firewall:
             self._held = None
             return False
         self._generation = generation
+        self._elements_suspect = True
         return True
 
-    def _holds(self, name: str, held: Ruleset) -> bool:
+    def _holds(self, name: str, held: Held) -> bool:
         try:
-            keys = ((key, ends) for key, ends, _ in self._elements(name))
+            keys = ((key, ends) for key, ends, _ in self._elements(held.names[name]))
             # A boundary at the lowest address ends no range; nft adds it to some sets.
             found = nft.elements_digest((k, ends) for k, ends in keys if not ends or any(k))
         except NetlinkError:
             return False
-        return found == nft.elements_digest(nft.expected_keys(held.sets[name]))
+        return found == nft.elements_digest(nft.expected_keys(held.ruleset.sets[name]))
 
     def _digest_rules(self) -> bytes:
-        """Of all chains and rules of the table; counting sets and elements are not in it."""
+        """Of all chains and rules of the table; sets and elements are not in it."""
         digest = hashlib.sha256()
         for request, body in (
             (nft.GETCHAIN, nft.chains_of_family()),
             (nft.GETRULE, nft.rules_of()),
         ):
-            with contextlib.suppress(NetlinkError):
-                for message in self._netlink.dump(request, body):
-                    if nft.table_of(message.body) == TABLE:
-                        # The header holds the generation, which others' commits change.
-                        digest.update(message.body[NETFILTER_HEADER_BYTES:])
+            for found in self._read(request, body):
+                # The header holds the generation, which others' commits change.
+                digest.update(found[NETFILTER_HEADER_BYTES:])
         return digest.digest()
 
     def _elements(self, name: str) -> Iterator[tuple[bytes, bool, int | None]]:
@@ -282,11 +361,10 @@ class Firewall:
 
     def _kernel_epoch(self) -> int:
         """The epoch of the table that a previous run left; 0 when there is none."""
-        with contextlib.suppress(NetlinkError):
-            for message in self._netlink.dump(nft.GETRULE, nft.rules_of("fresh")):
-                epoch = nft.rule_epoch(message.body)
-                if epoch is not None and nft.table_of(message.body) == TABLE:
-                    return epoch
+        for body in self._read(nft.GETRULE, nft.rules_of("fresh")):
+            epoch = nft.rule_epoch(body)
+            if epoch is not None:
+                return epoch
         return 0
 
     def listing(self) -> str:
@@ -308,9 +386,8 @@ class Firewall:
         connection end; each packet once, none lost. 50 microseconds when there were none;
         otherwise 50 ms and 10 microseconds for each result."""
         with self._lock:
-            families: tuple[Family, ...] = (4, 6)
             try:
-                full = [counting_set(family, self._side) for family in families]
+                full = [counting_set(family, self._side) for family, _ in FAMILIES]
                 if not any(True for name in full for _ in self._elements(name)):
                     return []
                 # The chain is pointed at the other pair of sets, then the full pair is read and
@@ -358,6 +435,12 @@ class Firewall:
                 qualifier=qualifier,
                 count=packets or 1,
             )
+
+
+def _refused(error: NetlinkError, owners: list[str]) -> KernelRefused:
+    """``owners``: the set that each message of the batch is about."""
+    where = owners[error.sequence] if error.sequence < len(owners) else ""
+    return KernelRefused(f"set {where}: {error.strerror}" if where else str(error.strerror))
 
 
 def _explain(errors: str, script: str) -> str:

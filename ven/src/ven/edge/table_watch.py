@@ -3,7 +3,7 @@
 import errno
 
 from ven.core.kernel import Drained, ForeignChange
-from ven.core.ruleset import TABLE
+from ven.core.table import TABLE
 from ven.edge import nft_messages as nft
 from ven.edge.netlink import NETLINK_NETFILTER, NetlinkSocket, messages
 

@@ -1,0 +1,129 @@
+"""What the VEN's kernel edge costs: policies into nftables, events out of conntrack. Needs root."""
+
+import contextlib
+import os
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.figure import Figure
+from tests.kernel.namespaces import Network
+from ven.core.ruleset import Ruleset, compile_ruleset
+from ven.edge.conntrack import ConnectionEvents
+from ven.edge.nftables import Firewall
+from ven_protocol.policy import PolicyDocument, Rule, Service
+
+REPEATS = 5
+DATAGRAMS = 5_000
+"""Each begins a connection; fewer than the event buffer holds."""
+
+
+def measure() -> list[Figure]:
+    """Milliseconds of the calling thread's wall clock; nothing without root."""
+    if os.geteuid() != 0:
+        return []
+    figures: list[Figure] = []
+    with Network("host", "peer") as network, tempfile.TemporaryDirectory() as folder:
+        with network["host"].entered():
+            firewall = Firewall(Path(folder))
+            figures += _policies(firewall)
+            events = ConnectionEvents()
+        figures += _events(network, events)
+        with network["host"].entered():
+            firewall.remove()
+        events.close()
+        firewall.close()
+    return figures
+
+
+def _policies(firewall: Firewall) -> list[Figure]:
+    figures = []
+    for count in (1_000, 10_000):
+        addresses, prefixes = _addresses(count), _prefixes(count // 10)
+        base = _ruleset(addresses + prefixes)
+        bigger = _ruleset([*addresses, "10.255.255.1", *prefixes])
+        wider = _ruleset([*addresses, *prefixes, "172.31.255.0/24"])
+        other_rules = _ruleset(addresses + prefixes, port=444)
+
+        def compile_(members: list[str] = addresses + prefixes) -> None:
+            _ruleset(members)
+
+        def first(base: Ruleset = base) -> None:
+            firewall.remove()
+            firewall.apply(base)
+
+        def quiet() -> None:
+            if not firewall.verify():
+                raise AssertionError("somebody else changes this namespace")
+
+        what = f"{count:,} addresses and {count // 10:,} prefixes"
+        steps: list[tuple[str, Callable[[], None]]] = [
+            (f"compile {what}", compile_),
+            (f"first policy, {what}", first),
+            ("... another rule", lambda: firewall.apply(other_rules)),  # noqa: B023
+            ("... back", lambda: firewall.apply(base)),  # noqa: B023
+            ("... one address more", lambda: firewall.apply(bigger)),  # noqa: B023
+            ("... and less", lambda: firewall.apply(base)),  # noqa: B023
+            ("... one prefix more", lambda: firewall.apply(wider)),  # noqa: B023
+            ("... verify, undisturbed", quiet),
+        ]
+        spent: dict[str, list[float]] = {name: [] for name, _ in steps}
+        for _ in range(REPEATS):
+            for name, step in steps:
+                began = time.perf_counter()
+                step()
+                spent[name].append((time.perf_counter() - began) * 1000)
+        figures += [
+            Figure(f"VEN kernel: {name}", statistics.median(times), "ms", None, within=True)
+            for name, times in spent.items()
+        ]
+    return figures
+
+
+def _events(network: Network, events: ConnectionEvents) -> list[Figure]:
+    """CPU of reading and decoding NEW events that waited."""
+    with (
+        contextlib.closing(network["peer"].listen(5353, kind=socket.SOCK_DGRAM)) as peer,
+        contextlib.closing(network["host"].listen(5353, kind=socket.SOCK_DGRAM)),
+    ):
+        for number in range(DATAGRAMS):
+            peer.sendto(b"", (network["host"].ipv4, 1024 + number))
+    began = time.process_time()
+    seen = 0
+    while found := events.drain().items:
+        seen += len(found)
+    spent = (time.process_time() - began) * 1e6 / max(1, seen)
+    return [Figure("VEN kernel: a connection event", spent, "us CPU", None, within=True)]
+
+
+def _ruleset(members: list[str], port: int = 443) -> Ruleset:
+    ruleset = compile_ruleset(
+        PolicyDocument(
+            mode="selective",
+            visibility="flow_summary",
+            sets={"peers": members},
+            rules=[
+                Rule(
+                    id="rule",
+                    direction="in",
+                    action="allow",
+                    peers=["peers"],
+                    services=[Service(proto=6, port=port)],
+                )
+            ],
+        )
+    )
+    if ruleset is None:
+        raise AssertionError("mode selective has a table")
+    return ruleset
+
+
+def _addresses(count: int) -> list[str]:
+    return [f"10.{n >> 8 & 255}.{n & 255}.1" for n in range(count)]
+
+
+def _prefixes(count: int) -> list[str]:
+    return [f"172.16.{n >> 4 & 255}.{(n & 15) * 16}/29" for n in range(count)]

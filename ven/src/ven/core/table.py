@@ -1,0 +1,259 @@
+"""The text of the table ``inet ven``; pure.
+
+A packet passes through the base chain ``in`` or ``out`` like this::
+
+    loopback ------------------------------------------------> accept
+    judged in this epoch (ct mark, see ven.core.mark) -------> what was decided then
+    neighbour discovery, DHCP, IGMP, ICMP errors ------------> accept
+    invalid or untracked ------------------------------------> drop in full enforcement, else accept
+    any other, of a connection that the peer opened ---------> judge_in
+               of a connection that this host opened --------> judge_out
+
+``judge_in`` and ``judge_out`` hold the policy (``ven.core.ruleset``). Each of their rules writes
+its verdict into the mark and goes to ``allowed`` or ``refused``, which add the epoch; ``refused``
+logs or counts.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from ven.core.kernel import Decision
+from ven.core.mark import (
+    BLOCKED,
+    DENY_RULE,
+    EPOCH_MASK,
+    EPOCH_SHIFT,
+    NO_RULE,
+    OURS,
+    OVERRIDE_DENY,
+    VERDICT_SHIFT,
+    verdict_bits,
+)
+
+Family = Literal[4, 6]
+Direction = Literal["in", "out"]
+FAMILIES: tuple[tuple[Family, str], ...] = ((4, "ip"), (6, "ip6"))
+"""Each with the word by which nft selects its addresses."""
+DIRECTIONS: tuple[Direction, ...] = ("in", "out")
+
+SIDES = ("a", "b")
+"""Refused packets are counted into one pair of sets while the other is being read."""
+
+TABLE = "ven"
+PRIORITY = -5
+"""Before other software's filter chains (0), after destination NAT (-100): we judge the real
+destination."""
+
+NFLOG_GROUP = 4713
+"""Unlikely to be anybody else's; a group has one reader per network namespace."""
+LOG_PER_SECOND = 200
+LOG_BURST = 400
+"""Refused packets above this rate are counted in the kernel, not sent one by one."""
+LOG_BATCH = 64
+"""Packets per read: four times cheaper than one by one. The smaller of this and the reader's
+threshold holds."""
+
+SNAP_BYTES = 96
+"""Of each packet: an IPv6 header with an extension, and ports."""
+
+DROP_KEYS = 65_536
+"""Distinct (verdict, source, destination, protocol, port) that are counted between two readings.
+Sources can be forged, so there must be a limit; beyond it refused packets are dropped uncounted."""
+DROP_KEY_LIFETIME = "15m"
+"""Longer than the longest time between two readings, a flow interval of 10 minutes."""
+
+PORT_PROTOCOLS = (6, 17, 33, 132, 136)
+"""TCP, UDP, DCCP, SCTP, UDP-Lite: those whose ports conntrack knows."""
+
+
+def table_text(chains: str, epoch: int, side: str, with_counting_sets: bool) -> str:
+    """The table without the policy's sets, as nft reads it.
+
+    ``chains``: from :func:`policy_chains`. ``side``: which of the two groups of counting sets,
+    ``a`` or ``b``, is being filled."""
+    sets = _counting_sets() if with_counting_sets else ""
+    return f"table inet {TABLE} {{\n{sets}{_volatile_chains(epoch, side)}{chains}\n}}\n"
+
+
+def replacing(gone_chains: Iterable[str], gone_sets: Iterable[str]) -> str:
+    """What stands before :func:`table_text` so that both together replace the rules at one instant:
+    rules go, sets stay except those named."""
+    lines = [f"add table inet {TABLE}", f"flush table inet {TABLE}"]
+    lines += [f"delete chain inet {TABLE} {name}" for name in gone_chains]
+    lines += [f"delete set inet {TABLE} {name}" for name in gone_sets]
+    return "\n".join(lines) + "\n"
+
+
+def _volatile_chains(epoch: int, side: str) -> str:
+    """Replaced alone, by netlink, with every new epoch and every exchange of counting sets: keep
+    ``ven.edge.nft_messages`` the same."""
+    return f"""
+    chain fresh {{
+        ct mark and {EPOCH_MASK:#010x} == {epoch << EPOCH_SHIFT:#010x} goto decided
+    }}
+    chain stamp {{
+        ct mark set ct mark and {0xFFFFFFFF ^ EPOCH_MASK:#010x} or {epoch << EPOCH_SHIFT:#010x}
+    }}
+    chain count {{
+        jump count_{side}
+    }}"""
+
+
+def policy_chains(
+    judges: Mapping[Direction, Iterable[str]], *, closed: bool, reported: bool, nflog_group: int
+) -> str:
+    """All chains that do not change with the epoch.
+
+    ``judges``: the rules of ``judge_in`` and ``judge_out``, each list ending with a verdict about
+    everything. ``closed``: what cannot be judged is dropped. ``reported``: refused packets are
+    logged or counted."""
+    # Emptied by somebody else, a chain of full enforcement fails closed.
+    policy = unjudged = "drop" if closed else "accept"
+    return f"""
+    chain decided {{
+        ct mark and {BLOCKED:#010x} == {BLOCKED:#010x} drop
+        accept
+    }}
+    chain allowed {{
+        jump stamp
+        accept
+    }}
+{_counting_chains()}
+{_logging_chain(nflog_group)}
+    chain refused {{
+        jump stamp{_REPORT if reported else ""}
+        drop
+    }}
+    chain judge_in {{
+        {_lines(judges["in"])}
+    }}
+    chain judge_out {{
+        {_lines(judges["out"])}
+    }}
+    chain essential {{
+        icmpv6 type {{ {_DISCOVERY} }} ip6 hoplimit 255 accept
+        icmpv6 type {{ {_LISTENERS} }} accept
+        icmpv6 type {{ {_ERRORS} }} accept
+        ct state related meta l4proto {{ icmp, ipv6-icmp }} accept
+        meta l4proto igmp goto allowed
+    }}
+    chain in {{
+        type filter hook input priority {PRIORITY}; policy {policy};
+        iif lo accept
+        jump fresh
+        jump essential
+        udp sport 67 udp dport 68 goto allowed
+        ip6 saddr fe80::/10 udp sport 547 udp dport 546 goto allowed
+        ct state invalid,untracked {unjudged}
+        ct direction original goto judge_in
+        goto judge_out
+    }}
+    chain out {{
+        type filter hook output priority {PRIORITY}; policy {policy};
+        oif lo accept
+        jump fresh
+        jump essential
+        udp sport 68 udp dport 67 goto allowed
+        udp sport 546 udp dport 547 goto allowed
+        ct state invalid,untracked {unjudged}
+        ct direction original goto judge_out
+        goto judge_in
+    }}"""
+
+
+_REPORT = f"""
+        limit rate {LOG_PER_SECOND}/second burst {LOG_BURST} packets goto logged
+        jump count"""
+"""Every refused packet is either logged or counted, never both: their sum is exact."""
+
+
+def log_prefix(direction: Direction, qualifier: int) -> str:
+    """What comes with every logged packet: the connection's direction, and why it is blocked."""
+    return f"{direction} {qualifier}"
+
+
+CHAINS = frozenset(
+    [
+        "fresh",
+        "stamp",
+        "count",
+        "decided",
+        "allowed",
+        "count_a",
+        "count_b",
+        "logged",
+        "refused",
+        "judge_in",
+        "judge_out",
+        "essential",
+        "in",
+        "out",
+    ]
+)
+"""All of the table's."""
+
+LOG_PREFIXES: dict[str, tuple[Direction, int]] = {
+    log_prefix(direction, qualifier): (direction, qualifier)
+    for direction in DIRECTIONS
+    for qualifier in (NO_RULE, DENY_RULE, OVERRIDE_DENY)
+}
+
+
+def _logging_chain(group: int) -> str:
+    mask = (0xF << VERDICT_SHIFT) & OURS
+    lines = [
+        f"ct mark and {mask:#010x} =="
+        f" {verdict_bits(Decision.BLOCKED, qualifier, direction, 0):#010x}"
+        f' log prefix "{prefix}" group {group} snaplen {SNAP_BYTES} queue-threshold {LOG_BATCH}'
+        for prefix, (direction, qualifier) in LOG_PREFIXES.items()
+    ]
+    return "    chain logged {\n        " + _lines([*lines, "drop"]) + "\n    }"
+
+
+_DISCOVERY = "nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert"
+_LISTENERS = "mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report"
+_ERRORS = "destination-unreachable, packet-too-big, time-exceeded, parameter-problem"
+
+
+def _lines(rules: Iterable[str]) -> str:
+    return "\n        ".join(rules)
+
+
+def counting_set(family: Family, side: str) -> str:
+    """Name of the set that counts refused packets above the logging rate."""
+    return f"drops{family}_{side}"
+
+
+def _counting_sets() -> str:
+    return "\n".join(
+        f"    set {counting_set(family, side)} {{"
+        f" type mark . ipv{family}_addr . ipv{family}_addr . inet_proto . inet_service;"
+        f" size {DROP_KEYS}; flags dynamic,timeout; timeout {DROP_KEY_LIFETIME}; }}"
+        for side in SIDES
+        for family, _ip in FAMILIES
+    )
+
+
+def _counting_chains() -> str:
+    """One chain per side. The last part of a key is the service: the port of the responder, or
+    the ICMP type and code. The verdict is never in these rules: a full set ends the rule."""
+    ported = f"meta l4proto {{ {', '.join(map(str, PORT_PROTOCOLS))} }}"
+    others = ", ".join(map(str, (*PORT_PROTOCOLS, 1, 58)))
+    places = (
+        (f"{ported} ct direction original", "@th,16,16"),
+        (f"{ported} ct direction reply", "@th,0,16"),
+        ("meta l4proto { icmp, ipv6-icmp }", "@th,0,16"),
+        (f"meta l4proto != {{ {others} }}", "0"),
+    )
+    chains = []
+    for side in SIDES:
+        lines = [
+            f"{match} update @{counting_set(family, side)} {{"
+            f" ct mark and {OURS ^ EPOCH_MASK:#010x} . ct original {ip} saddr . ct reply {ip} saddr"
+            f" . meta l4proto . {service} counter }}"
+            for family, ip in FAMILIES
+            for match, service in places
+        ]
+        body = "\n        ".join(lines)
+        chains.append(f"    chain count_{side} {{\n        {body}\n    }}")
+    return "\n".join(chains)
