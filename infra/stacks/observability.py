@@ -84,7 +84,7 @@ class ObservabilityStack(cdk.Stack):
             _metric("AWS/Lambda", "Errors", {}, "Sum"),
             0,
             "A function of this account and region failed (the metric without a function's name"
-            " costs one alarm instead of seventeen).",
+            " costs one alarm instead of one each).",
         )
         self._alarm(
             "FunctionThrottles",
