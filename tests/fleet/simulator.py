@@ -227,7 +227,7 @@ class SimulatedVen:
                     "flows",
                     take,
                     lambda reply: feed(coordination.FlowsTaken(seq, reply, done)),
-                    lambda refused: feed(coordination.FlowsMissed(seq, refused)),
+                    lambda refused: feed(coordination.FlowsMissed(seq)),
                 )
             case coordination.CloseWindow():
                 self.later(0.01, self.close_window)

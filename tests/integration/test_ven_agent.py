@@ -201,6 +201,21 @@ def test_lost_answer_is_posted_again_as_the_same_batch(
 
 
 @pytest.mark.usefixtures("paired")
+def test_trouble_with_flows_alone_does_not_degrade(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """A PCE that cannot take flows still hears heartbeats; the batches wait."""
+    with running(data, kernel) as agent:
+        wait_until("policy applied", pce.applied)
+        pce.say = {"flows": 500}
+        kernel.connect(STRANGER, HOST, 6, 443)
+        wait_until("five refused posts", lambda: len(pce.told("flows")) >= 5)
+        assert agent.state.heartbeat.mode == "normal"
+        pce.say = {}
+        wait_until("the batch", lambda: {s.pd for s in summaries(pce)} == {2})
+
+
+@pytest.mark.usefixtures("paired")
 def test_refused_token_leads_to_minimal(
     pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
 ) -> None:

@@ -156,7 +156,7 @@ class Agent:
         self._end("stopped")
 
     async def run(self) -> Outcome:
-        """Enforce and report until :meth:`stop`, a restart or an unpairing that the PCE asks for."""
+        """Enforce and report until :meth:`stop`, a restart or an unpairing by the PCE."""
         _log.info("VEN %s starts, PCE %s", self._identity.ven_href, self._identity.server)
         try:
             self._read(self._readers, self._kernel.interface_changes(), self._interfaces_changed)
@@ -323,8 +323,7 @@ class Agent:
             if isinstance(error, Refused) and error.status in UNREADABLE:
                 self._feed(coordination.FlowsUnreadable(seq))
             else:
-                refused = isinstance(error, AuthenticationRefused)
-                self._feed(coordination.FlowsMissed(seq, refused))
+                self._feed(coordination.FlowsMissed(seq))
         else:
             self._heard()
             self._feed(coordination.FlowsTaken(seq, reply.heartbeat, done))

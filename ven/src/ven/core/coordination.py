@@ -94,10 +94,9 @@ class FlowsUnreadable(Struct, frozen=True):
 
 
 class FlowsMissed(Struct, frozen=True):
-    """No good answer to a flow post."""
+    """No good answer to a flow post; the batch stays for later."""
 
     seq: int
-    authentication: bool = False
 
 
 class BoltArrived(Struct, frozen=True):
@@ -261,14 +260,10 @@ def step(state: VenState, event: Event, now: float) -> _Result:
             return state, commands + more
         case FlowsUnreadable(seq):
             state, commands = _outbox(state, outbox.Accepted(seq))
-            # The sign of life that the batch was to give is still owed.
-            return state, commands + (_plain_heartbeat(state) if _awaits_answer(state) else ())
-        case FlowsMissed(seq, authentication):
+            return state, commands + _sign_still_owed(state)
+        case FlowsMissed(seq):
             state, commands = _outbox(state, outbox.NotAccepted(seq))
-            if not _awaits_answer(state):
-                return state, commands
-            state, more = _heartbeat(state, heartbeat.Missed(authentication), now)
-            return state, commands + more
+            return state, commands + _sign_still_owed(state)
         case BoltArrived(bolt):
             return _bolts(state, bolts.Received(bolt, state.heartbeat.mode), now)
         case bolts.Opened() | bolts.Failed() | bolts.Lost():
@@ -366,6 +361,12 @@ def _window_closed(state: VenState, batches: tuple[outbox.Batch, ...], now: floa
 def _awaits_answer(state: VenState) -> bool:
     """A sign of life is due or on its way."""
     return state.heartbeat.due_at == NEVER
+
+
+def _sign_still_owed(state: VenState) -> tuple[Command, ...]:
+    """A batch that was to be a sign of life was none: trouble with flows alone must not look like
+    a lost VEN, nor like a lost PCE."""
+    return _plain_heartbeat(state) if _awaits_answer(state) else ()
 
 
 def _plain_heartbeat(state: VenState) -> tuple[Command, ...]:
