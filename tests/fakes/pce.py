@@ -82,6 +82,8 @@ class FakePce:
     keepalives: int = 0
     sockets: list[ServerConnection] = field(default_factory=list)
     uploaded: bytes = b""
+    busy: int = 0
+    """How many of the next activations are told to come again."""
     software: Callable[[str, str], tuple[int, bytes]] | None = None
     """Serves ``/api/...``, given path and query."""
     hang_up_after_reply: bool = False
@@ -156,6 +158,9 @@ class FakePce:
                 return 204, None
 
     def _activate(self, message: Activate) -> tuple[int, Any]:
+        if self.busy:
+            self.busy -= 1
+            return 409, [Problem(token="activation_busy", message="repeat in a second")]
         if message.activation_code != self.code:
             return 401, [Problem(token="activation_code_unknown", message="no such code")]
         token = AgentToken.parse(self.token)

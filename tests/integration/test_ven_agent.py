@@ -453,6 +453,17 @@ def test_actions_that_end_the_process(pce: FakePce, data: DataDirectory, ven: li
     assert not (data.path / "identity.json").exists()
 
 
+def test_activation_waits_for_a_busy_pce(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many machines with one code: who is told to repeat in a second does."""
+    monkeypatch.setattr("ven.activation.BUSY_WAIT_S", 0)
+    pce.busy = 3
+    become_ven(data, kernel, host_facts(), Server.parse(pce.server), pce.code, Path(pce.ca_file))
+    assert len(pce.told("activate")) == 4
+    assert data.identity().agent_token == pce.token
+
+
 def test_activation_says_what_is_wrong(pce: FakePce, data: DataDirectory, ven: list[str]) -> None:
     """Wrong code, wrong CA, wrong server, twice: each names itself and leaves nothing behind."""
     server = ("activate", "--management-server", pce.server)

@@ -1,5 +1,7 @@
 """Becoming a VEN, and ceasing to be one."""
 
+import random
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +11,10 @@ from ven.configuration import Identity, Server
 from ven.core.kernel import Kernel
 from ven.edge.files import DataDirectory, NotActivated
 from ven.edge.host import machine_id
-from ven.edge.http import Pce, PceConnection, RequestFailed, activate, trust
+from ven.edge.http import Pce, PceConnection, Refused, RequestFailed, activate, trust
 from ven_protocol.messages import (
     Activate,
+    Activated,
     Deactivate,
     EnforcementMode,
     HostFacts,
@@ -60,6 +63,10 @@ SSH_AND_ICMP_ONLY = PolicyDocument(
 """What ``unpair recommended`` leaves behind until the host is started again."""
 
 
+BUSY_ATTEMPTS, BUSY_WAIT_S = 30, 1.0
+"""Many machines that use one code at once wait for each other; a second each, on average."""
+
+
 class AlreadyActivated(Exception):
     """The data directory belongs to a VEN that is paired."""
 
@@ -77,7 +84,8 @@ def become_ven(
     """Exchange the activation code for an identity and keep it.
 
     Raises :class:`AlreadyActivated`, OSError for an unreadable CA file, and what a request raises.
-    One request, never repeated: an activation code may be good for one use.
+    A request without an answer is not repeated, because the code may be used up by it; one that the
+    PCE was too busy for is, for half a minute.
     """
     data.create()
     try:
@@ -97,7 +105,7 @@ def become_ven(
         labels=dict(labels or {}),
     )
     try:
-        activated = activate(connection, message)
+        activated = _activate(connection, message)
     finally:
         connection.close()
     identity = Identity(
@@ -110,6 +118,17 @@ def become_ven(
     )
     data.save_identity(identity)
     return identity
+
+
+def _activate(connection: PceConnection, message: Activate) -> Activated:
+    for _ in range(BUSY_ATTEMPTS - 1):
+        try:
+            return activate(connection, message)
+        except Refused as error:
+            if "activation_busy" not in error.tokens:
+                raise
+        time.sleep(BUSY_WAIT_S * 2 * random.random())  # noqa: S311  spread, not secrecy
+    return activate(connection, message)
 
 
 @contextmanager

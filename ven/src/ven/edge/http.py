@@ -80,9 +80,11 @@ class AuthenticationRefused(RequestFailed):
 class Refused(RequestFailed):
     """Another 4xx: the PCE understood and will not do it."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, tokens: Sequence[str] = ()) -> None:
         super().__init__(text)
         self.status = status
+        self.tokens = tuple(tokens)
+        """Names of the problems, for programs."""
 
 
 class Response(Struct, frozen=True):
@@ -183,7 +185,7 @@ class PceConnection:
             raise AuthenticationRefused(text)
         if response.status in (408, 429) or response.status >= 500:
             raise Unreachable(text)
-        raise Refused(response.status, text)
+        raise Refused(response.status, text, [problem.token for problem in problems])
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
