@@ -60,22 +60,26 @@ _GOTO, _JUMP = -4, -3
 def address_elements(contents: AddressSet, members: Iterable[bytes]) -> Iterator[bytes]:
     """Encoded elements of members. A range is two: its first address, and the one after its last
     with a flag; the range that ends at the highest address has no end."""
+    size = 4 if contents.family == 4 else 16
+    start, _ = _around_key(size)
     if not contents.ranges:
         for member in members:
-            yield _element(member)
+            yield start + member
         return
-    size = 4 if contents.family == 4 else 16
+    end_start, end_rest = _around_key(size, _ELEMENT_FLAGS_INTERVAL_END)
     highest = b"\xff" * size
     for member in members:
-        yield _element(member[:size])
+        yield start + member[:size]
         last = member[size:]
         if last != highest:
-            after = (int.from_bytes(last) + 1).to_bytes(size)
-            yield _element(after, _ELEMENT_FLAGS_INTERVAL_END)
+            yield end_start + (int.from_bytes(last) + 1).to_bytes(size) + end_rest
 
 
-def _element(key: bytes, more: bytes = b"") -> bytes:
-    return nested(1, nested(1, attribute(1, key)), more)
+def _around_key(size: int, more: bytes = b"") -> tuple[bytes, bytes]:
+    """An encoded element without its key of ``size`` bytes: there may be 100,000 of them."""
+    element = nested(1, nested(1, attribute(1, bytes(size))), more)
+    key = 12  # behind three headers
+    return element[:key], element[key + size :]
 
 
 def add_elements(set_name: str, elements: Iterable[bytes]) -> Iterator[Part]:

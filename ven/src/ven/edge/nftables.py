@@ -24,7 +24,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ven.core.kernel import Drop, KernelRefused
@@ -148,29 +148,29 @@ class Firewall:
         sets, chains = self._existing()
         new = changed_sets(held, desired)
         number = next(n for n in itertools.count(1) if not any(s.endswith(f".{n}") for s in sets))
-        names = {name: f"{name}.{number}" for name in new}
-        prepared = set(names.values())
+        prepared = {name: f"{name}.{number}" for name in new}
+        names, kept = dict(prepared), set(prepared.values())
         if held is not None:
             names |= {name: held.names[name] for name in desired.sets if name not in new}
-        kept = set(names.values())
-        counting = {counting_set(family, side) for family, _ in FAMILIES for side in SIDES}
-        if held is not None:
-            kept |= counting
+            kept |= {counting_set(family, side) for family, _ in FAMILIES for side in SIDES}
+            kept |= set(names.values())
         script = replacing(sorted(chains - CHAINS), sorted(sets - kept)) + table_text(
             with_kernel_names(desired.chains, names),
             self._next_epoch(),
             self._side,
             with_counting_sets=held is None,
         )
-        self._prepare({names[name]: contents for name, contents in new.items()})
+        self._prepare({prepared[name]: contents for name, contents in new.items()})
+        prepared_at = self._current_generation()
         try:
             self._run_nft(script)
         except KernelRefused:
-            self._forget(prepared, whole_table=not chains)
+            self._forget(prepared.values(), whole_table=not chains)
             raise
         self._remember(Held(desired, names))
         self._elements_suspect = self._elements_suspect and held is not None
-        if self._generation != before + 2 and attempts > 1:
+        alone = prepared_at - before <= 1 and self._generation - prepared_at == 1
+        if not alone and attempts > 1:
             # Somebody else committed just then, perhaps to our table: say it again.
             self._load(desired, None, attempts - 1)
 
@@ -205,7 +205,7 @@ class Firewall:
         except NetlinkError as error:
             raise _refused(error, owners) from None
 
-    def _forget(self, sets: set[str], whole_table: bool) -> None:
+    def _forget(self, sets: Iterable[str], whole_table: bool) -> None:
         """Undo :meth:`_prepare`."""
         batch = nft.remove_table() if whole_table else [nft.delete_set(name) for name in sets]
         with contextlib.suppress(NetlinkError):  # they are in nobody's way
