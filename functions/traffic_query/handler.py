@@ -4,22 +4,23 @@ import time
 from typing import Any
 
 import msgspec
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from pce.identifiers import OrgId
-from pce.runtime.http import Event
-from pce.runtime.metrics import log_error
 from pce.runtime.wiring import wiring
 from pce.usecases.run_traffic_query import run_traffic_query
 
 
-def handler(event: Event, context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: Any) -> Any:
     """Names the messages that failed, so that SQS delivers those again."""
-    failed = []
-    for record in event["Records"]:
-        try:
-            work = msgspec.json.decode(record["body"])
-            run_traffic_query(OrgId(work["org_id"]), work["query_id"], wiring(), time.time)
-        except Exception as error:  # one bad message must not hold back the others
-            log_error(error, {"message_id": record["messageId"]})
-            failed.append({"itemIdentifier": record["messageId"]})
-    return {"batchItemFailures": failed}
+    return process_partial_response(event, _run, BatchProcessor(EventType.SQS), context)
+
+
+def _run(record: SQSRecord) -> None:
+    work = msgspec.json.decode(record.body)
+    run_traffic_query(OrgId(work["org_id"]), work["query_id"], wiring(), time.time)

@@ -102,7 +102,6 @@ def new_pairing_key(
         "profile_id": profile_item_id,
         "generation": profile.get("key_generation", 0),
         "created_at": now,
-        "uses": 0,
         "max_uses": None if uses == UNLIMITED else int(uses),
         "expires_at": None if lifespan == UNLIMITED else now + int(lifespan),
     }

@@ -19,8 +19,8 @@ def code_hash(activation_code: str) -> str:
 def check_key(key: Mapping[str, Any] | None, profile: Mapping[str, Any] | None, now: int) -> None:
     """Raise :class:`Unauthenticated` with a token that says why, unless the code may be used.
 
-    ``key`` is its stored record (``uses``, ``max_uses``, ``expires_at`` in epoch seconds; the
-    latter two may be None for no limit), ``profile`` its pairing profile.
+    ``key`` is its stored record (``expires_at`` in epoch seconds, None for no limit), ``profile``
+    its pairing profile. Whether a use is left is known when one is taken: see :func:`used_up`.
     """
     if key is None:
         raise _refused("unknown", "is not known; generate a new one from the pairing profile")
@@ -30,8 +30,11 @@ def check_key(key: Mapping[str, Any] | None, profile: Mapping[str, Any] | None, 
         raise _refused("unknown", "was revoked; generate a new one from the pairing profile")
     if key.get("expires_at") is not None and now >= key["expires_at"]:
         raise _refused("expired", "has expired; generate a new one from the pairing profile")
-    if key.get("max_uses") is not None and key.get("uses", 0) >= key["max_uses"]:
-        raise _refused("used_up", f"was used {key['uses']} times, which is all that it allows")
+
+
+def used_up(max_uses: int) -> Unauthenticated:
+    """The error for a code all of whose uses were taken."""
+    return _refused("used_up", f"was used {max_uses} times, which is all that it allows")
 
 
 def _refused(token: str, message: str) -> Unauthenticated:

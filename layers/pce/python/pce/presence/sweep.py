@@ -6,7 +6,7 @@
 The mass-offline brake. Isolating a healthy fleet is the worst thing that this product could do,
 and when very many VENs fall silent together the likelier fault is ours. So nobody is marked
 offline in an org where one sweep would mark more than a set share of it, nor anywhere while no VEN
-at all was heard for a whole heartbeat interval; and time during which the sweep itself did not run
+at all was heard for two heartbeat intervals; and time during which the sweep itself did not run
 does not count as silence. Warnings are still raised: they isolate nobody.
 """
 
@@ -52,8 +52,8 @@ class BrakeRules:
     would go offline in one sweep."""
     region_minimum: int = 2
     """A single VEN that falls silent says nothing about our side; two that do may."""
-    region_silence_s: int = 300
-    """No VEN heard for this long, a heartbeat interval: our own side is the likelier fault."""
+    region_silence_s: int = 600
+    """No VEN heard for this long, two heartbeat intervals: our own side is the likelier fault."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,6 @@ def emit(metrics: Mapping[str, float], facts: Mapping[str, Any]) -> None:
     write_line({"_aws": envelope, **facts, **metrics})
 
 
-def log_error(error: Exception, facts: Mapping[str, Any]) -> None:
-    """Write one line about a failure that is handled, and so does not reach Lambda's own log."""
-    write_line({"level": "ERROR", "error": repr(error), **facts})
-
-
 def write_line(facts: Mapping[str, Any]) -> None:
     """Write one JSON line to standard output, where Lambda's log group takes it."""
     sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")

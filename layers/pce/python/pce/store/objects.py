@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pynamodb.connection import Connection
-from pynamodb.exceptions import DoesNotExist, TransactWriteError
+from pynamodb.exceptions import DoesNotExist, TransactWriteError, UpdateError
 from pynamodb.transactions import TransactWrite
 
 from pce.errors import Conflict, Problem, TooLarge, Unavailable
@@ -106,6 +106,28 @@ class ObjectStore:
         item = ObjectItem(f"{org_id}#counters", collection)
         item.update(actions=[ObjectItem.counter.add(count)])
         return int(item.counter or 0) - count + 1
+
+    def count_up(self, org_id: OrgId, collection: str, id: str, limit: int | None) -> bool:
+        """Add one to an object's own counter unless it has reached ``limit``; whether it did.
+
+        Atomic, and no transaction: any number of callers at once wait for nobody. One write.
+        """
+        condition = ObjectItem.pk.exists()
+        if limit is not None:
+            condition &= ObjectItem.counter.does_not_exist() | (ObjectItem.counter < limit)
+        item = ObjectItem(_pk(org_id, collection), id)
+        try:
+            item.update(actions=[ObjectItem.counter.add(1)], condition=condition)
+        except UpdateError as error:
+            if error.cause_response_code == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def count_down(self, org_id: OrgId, collection: str, id: str) -> None:
+        """Take back one :meth:`count_up`."""
+        item = ObjectItem(_pk(org_id, collection), id)
+        item.update(actions=[ObjectItem.counter.add(-1)], condition=ObjectItem.pk.exists())
 
     def commit(self, change: Change) -> str:
         """Write a change, whole or not at all; returns the id of its change-log entry or "".

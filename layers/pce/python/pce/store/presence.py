@@ -87,14 +87,6 @@ class PresenceStore:
             )
         return _presence(old)
 
-    def is_valid(self, token: AgentToken) -> bool:
-        """Whether this token is the VEN's, without recording anything. One read."""
-        item = self._get(OrgId(token.org_id), token.ven_id)
-        hashed = token_hash(token.secret)
-        return item is not None and any(
-            name in item and hmac.compare_digest(item[name].B, hashed) for name in ("th", "tn")
-        )
-
     def get(self, org_id: OrgId, ven_id: uuid.UUID) -> Presence | None:
         """One VEN's row, read strongly, or None."""
         item = self._get(org_id, ven_id)

@@ -5,12 +5,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from pce.errors import Conflict, Invalid, Problem
+from pce.errors import Invalid, Problem
 from pce.events.journal import ResourceChange, ven_actor
 from pce.identifiers import INSTALLATION, OrgId, ven_href, workload_href
 from pce.objects.ven import new_ven
 from pce.objects.workload import new_managed_workload
-from pce.pairing.activation import Grant, check_key, code_hash, grant
+from pce.pairing.activation import Grant, check_key, code_hash, grant, used_up
 from pce.store.change import Change, PolicyChange, PresenceChange, Put
 from pce.store.objects import Stored
 from pce.store.presence import token_hash
@@ -19,31 +19,33 @@ from pce.usecases.ven_records import ven_action
 from ven_protocol.messages import Activate, Activated
 from ven_protocol.paths import AgentToken
 
-ATTEMPTS = 20
-"""Activations with one code race for its use counter; a rollout pairs many machines at once."""
-
 _CODE = re.compile(r"[0-9A-Za-z_-]{16,256}")
 _TYPE_LETTER = {"server": "s", "endpoint": "e", "containerized": "c"}
 
 
 def activate_ven(wish: Activate, stores: Stores, now: int, source_ip: str = "") -> Activated:
-    """Pair one machine. Everything is written in one transaction, the use of the code included.
+    """Pair one machine.
 
-    Raises :class:`Unauthenticated` with ``activation_code_unknown``, ``_expired``, ``_used_up`` or
-    ``_disabled``; :class:`Invalid` for a wished label that does not exist.
+    A use of the code is taken first, by a conditional counter that any number of machines can
+    share; then everything else is written in one transaction, and if that fails the use is given
+    back. A process that dies in between loses a use; a code is never used more often than it
+    allows. Raises :class:`Unauthenticated` with ``activation_code_unknown``, ``_expired``,
+    ``_used_up`` or ``_disabled``; :class:`Invalid` for a wished label that does not exist.
     """
-    for _ in range(ATTEMPTS):
-        try:
-            return _activate(wish, stores, now, source_ip)
-        except Conflict:
-            continue  # another machine used the code meanwhile: look again
-    raise Conflict(
-        Problem("activation_busy", "too many machines use this code at once; repeat in a second")
-    )
-
-
-def _activate(wish: Activate, stores: Stores, now: int, source_ip: str) -> Activated:
     key, profile = _key_and_profile(wish.activation_code, stores, now)
+    limit: int | None = key.document.get("max_uses")
+    if not stores.objects.count_up(INSTALLATION, "pairing_keys", key.id, limit):
+        raise used_up(limit or 0)
+    try:
+        return _activate(wish, key, profile, stores, now, source_ip)
+    except Exception:
+        stores.objects.count_down(INSTALLATION, "pairing_keys", key.id)
+        raise
+
+
+def _activate(
+    wish: Activate, key: Stored, profile: Stored, stores: Stores, now: int, source_ip: str
+) -> Activated:
     org_id = OrgId(key.document["org_id"])
     labels = stores.objects.all_of(org_id, "labels")
     keys = {label.document["href"]: label.document["key"] for label in labels}
@@ -95,7 +97,6 @@ def _activate(wish: Activate, stores: Stores, now: int, source_ip: str) -> Activ
             puts=(
                 Put("workloads", str(ven_id), workload),
                 Put("vens", str(ven_id), ven),
-                _used(key),
             ),
             presence=(
                 PresenceChange(
@@ -133,11 +134,6 @@ def _key_and_profile(code: str, stores: Stores, now: int) -> tuple[Stored, Store
     if key is None or profile is None:
         raise AssertionError("check_key refuses a code without record or profile")
     return key, profile
-
-
-def _used(key: Stored) -> Put:
-    document = {**key.document, "uses": key.document.get("uses", 0) + 1}
-    return Put("pairing_keys", key.id, document, key.rev, org_id=INSTALLATION)
 
 
 def _wished(granted: Grant, labels: list[Stored]) -> tuple[str, ...]:

@@ -39,7 +39,9 @@ def sweep_presence(stores: Stores, now: int, sweep_interval_s: int) -> Swept:
         now, max(MISSED_SWEEPS_IN_A_ROW * sweep_interval_s, SHORTEST_OUTAGE_S)
     )
     orgs = _Orgs(stores)
-    rules = BrakeRules(region_silence_s=stores.ven_settings.intervals.heartbeat_s)
+    # Two intervals: one passes without a heartbeat by mere jitter where there are few VENs.
+    silence_s = max(2 * stores.ven_settings.intervals.heartbeat_s, SHORTEST_OUTAGE_S)
+    rules = BrakeRules(region_silence_s=silence_s)
     released = {org_id: settings.released_until for org_id, settings in orgs.all().items()}
     decision = sweep(stores.presence.all_for_sweep(), orgs.timers_of, now, clock, rules, released)
     lost = sum(not _write(stores, transition, now) for transition in decision.transitions)
