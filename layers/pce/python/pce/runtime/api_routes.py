@@ -198,7 +198,7 @@ def _compiled() -> Iterator[Route]:
 ROUTES = tuple(_compiled())
 
 
-def answer(request: Request, stores: Stores, now: int) -> Reply:
+def answer(request: Request, stores: Stores, now: float) -> Reply:
     """The answer to one request. Raises a ``PceError`` for whatever is wrong with it."""
     path = api_path(request.path)
     if path in _OPEN and request.method == "GET":
@@ -215,7 +215,7 @@ def answer(request: Request, stores: Stores, now: int) -> Reply:
     return _refusal(405, "method_not_allowed_error", message, {"allow": allowed})
 
 
-def _call(request: Request, path: Mapping[str, str], stores: Stores, now: int) -> Call:
+def _call(request: Request, path: Mapping[str, str], stores: Stores, now: float) -> Call:
     """The call with its caller authenticated, and the org in the path checked to be theirs."""
     identity = _identity(request, stores, now)
     if "org" in path:
@@ -226,12 +226,12 @@ def _call(request: Request, path: Mapping[str, str], stores: Stores, now: int) -
     return Call(request, path, caller, identity, stores)
 
 
-def _identity(request: Request, stores: Stores, now: int) -> Identity:
+def _identity(request: Request, stores: Stores, now: float) -> Identity:
     authorization = request.headers.get("authorization", "")
     log_in_token = re.fullmatch(r"Token token=(\S{1,256})", authorization)
     if log_in_token and api_path(request.path) == "/users/login":
-        return identity_of_token(log_in_token[1], stores, now)
-    return authenticate(authorization, stores, now)
+        return identity_of_token(log_in_token[1], stores, int(now))
+    return authenticate(authorization, stores, int(now))
 
 
 def _refusal(

@@ -3,6 +3,11 @@
 import time
 
 
+def now() -> float:
+    """Seconds since 1970, with their fraction."""
+    return time.time()
+
+
 def now_s() -> int:
     """Seconds since 1970."""
     return int(time.time())

@@ -20,14 +20,19 @@ class Caller:
     org_id: OrgId
     user_href: str
     username: str
-    now: int
-    """Epoch seconds."""
+    now: float
+    """Epoch seconds. Events of one second are told apart by its fraction."""
     action: HttpAction | None = None
 
     @property
     def at(self) -> str:
         """The time of the call, RFC 3339."""
         return rfc3339(self.now)
+
+    @property
+    def now_s(self) -> int:
+        """The time of the call in whole epoch seconds, as it is stored."""
+        return int(self.now)
 
     @property
     def by(self) -> dict[str, str]:

@@ -38,7 +38,7 @@ def export_collection(
         "terminated_at": caller.at,
         "requested_by": caller.by,
     }
-    kept_until = caller.now + KEPT_S
+    kept_until = caller.now_s + KEPT_S
     put = Put("jobs", job_id, {**job, "kept_until": kept_until}, ttl=kept_until)
     stores.objects.commit(Change(caller.org_id, puts=(put,)))
     return str(job["href"])
@@ -47,13 +47,13 @@ def export_collection(
 def list_jobs(caller: Caller, stores: Stores) -> list[dict[str, Any]]:
     """The jobs of the last day."""
     jobs = [stored.document for stored in stores.objects.all_of(caller.org_id, "jobs")]
-    return [_shown(job) for job in jobs if job["kept_until"] > caller.now]
+    return [_shown(job) for job in jobs if job["kept_until"] > caller.now_s]
 
 
 def get_job(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
     """One job. Raises :class:`NotFound`."""
     stored = stores.objects.get(caller.org_id, "jobs", id)
-    if stored is None or stored.document["kept_until"] <= caller.now:
+    if stored is None or stored.document["kept_until"] <= caller.now_s:
         raise NotFound(Problem("job_not_found", f"there is no job {id}; jobs are kept for a day"))
     return _shown(stored.document)
 

@@ -26,7 +26,7 @@ def generate_pairing_key(caller: Caller, profile_id: str, stores: Stores) -> str
         message = f"{profile.document['href']} is disabled; enable it before pairing with it"
         raise Invalid(Problem("pairing_profile_disabled", message))
     code = secrets.token_hex(CODE_BYTES)
-    key = new_pairing_key(caller.org_id, profile.id, profile.document, caller.now)
+    key = new_pairing_key(caller.org_id, profile.id, profile.document, caller.now_s)
     changed = ResourceChange(
         PAIRING_PROFILES.kind, PAIRING_PROFILES.in_event(profile.document), "update", {}
     )

@@ -30,13 +30,13 @@ def new_login_token(caller: Caller, stores: Stores) -> str:
         "org_id": caller.org_id,
         "user_href": caller.user_href,
         "username": caller.username,
-        "expires_at": caller.now + TOKEN_S,
+        "expires_at": caller.now_s + TOKEN_S,
     }
     put = Put(
         "login_tokens",
         secret_hash(token),
         document,
-        ttl=caller.now + TOKEN_S,
+        ttl=caller.now_s + TOKEN_S,
         org_id=INSTALLATION,
     )
     stores.objects.commit(Change(caller.org_id, puts=(put,)))
@@ -65,9 +65,9 @@ def open_session(caller: Caller, stores: Stores) -> dict[str, Any]:
         key_id=key_id,
         secret=secret,
         at=caller.at,
-        expires_at=caller.now + SESSION_S,
+        expires_at=caller.now_s + SESSION_S,
     )
-    put = Put("credentials", key_id, credential, ttl=caller.now + SESSION_S, org_id=INSTALLATION)
+    put = Put("credentials", key_id, credential, ttl=caller.now_s + SESSION_S, org_id=INSTALLATION)
     event = caller.journal(stores, 200).event("user.login")
     stores.objects.commit(Change(caller.org_id, puts=(put,), events=(event,)))
     said = who_am_i(caller, f"{USERNAME_PREFIX}{key_id}", stores)

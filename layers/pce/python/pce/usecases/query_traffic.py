@@ -29,7 +29,7 @@ def start_query(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
     Selection(validate_query(body), FlowResolver(caller.org_id, stores))
     id = str(uuid.uuid4())
     href = caller.path("traffic_flows", "async_queries", id)
-    query = new_query(href, body, caller.user_href, caller.now)
+    query = new_query(href, body, caller.user_href, caller.now_s)
     put = Put(QUERIES, id, query, ttl=query["kept_until"])
     stores.objects.commit(Change(caller.org_id, puts=(put,)))
     stores.queues.run_traffic_query(caller.org_id, id)
@@ -39,7 +39,7 @@ def start_query(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
 def list_queries(caller: Caller, stores: Stores) -> list[dict[str, Any]]:
     """The queries of the last day, newest first."""
     stored = [s.document for s in stores.objects.all_of(caller.org_id, QUERIES)]
-    kept = [query for query in stored if query["kept_until"] > caller.now]
+    kept = [query for query in stored if query["kept_until"] > caller.now_s]
     return [shown(query) for query in sorted(kept, key=lambda q: q["created_at"], reverse=True)]
 
 
@@ -93,7 +93,7 @@ def result_key(org_id: int, id: str, form: ResultForm) -> str:
 
 def _find(caller: Caller, id: str, stores: Stores) -> Stored:
     stored = stores.objects.get(caller.org_id, QUERIES, id)
-    if stored is None or stored.document["kept_until"] <= caller.now:
+    if stored is None or stored.document["kept_until"] <= caller.now_s:
         message = f"there is no traffic query {id}; queries are kept for a day"
         raise NotFound(Problem("traffic_query_not_found", message))
     return stored
