@@ -21,7 +21,12 @@ def handler(event: dict[str, Any], context: Any) -> Any:
         org_id = OrgId(msgspec.json.decode(record.body)["org_id"])
         if org_id in compiled:
             return  # all of these changes were there when it was compiled
-        done = compile_policy(org_id, wiring(), time.time)
+        try:
+            done = compile_policy(org_id, wiring(), time.time)
+        except Exception:
+            attempts = int(record.attributes.approximate_receive_count)
+            wiring().queues.compile_again(record.receipt_handle, attempts)
+            raise
         compiled.add(org_id)
         emit({"CompileLagSeconds": done.lag_s}, msgspec.to_builtins(done))
 

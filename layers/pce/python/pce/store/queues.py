@@ -55,6 +55,18 @@ class Queues:
             MessageDeduplicationId=change_id,
         )
 
+    def compile_again(self, receipt_handle: str, attempts: int) -> None:
+        """Let a wake-up whose compile failed come back after 5, 10, 20, ... at most 120 seconds.
+
+        Without this it would stay hidden for the queue's whole visibility timeout, and with it
+        every later wake-up of the same org.
+        """
+        self._client.change_message_visibility(
+            QueueUrl=self._urls.compile,
+            ReceiptHandle=receipt_handle,
+            VisibilityTimeout=min(5 * 2 ** (attempts - 1), 120),
+        )
+
     def send_bolts(self, orders: Sequence[BoltOrder]) -> None:
         """Queue bolts for the fan-out, 100 to a message."""
         for at in range(0, len(orders), BOLTS_PER_MESSAGE):
