@@ -242,8 +242,8 @@ def _http(pce: FakePce, port: int) -> Iterator[None]:
             body = body if resource == "upload" else inflate(body)
             heard = Heard(self.command, resource, body, headers)
             status, message = pce.answer(heard)
-            self.reply(status, message)
             pce.heard.append(heard)
+            self.reply(status, message)
             if pce.hang_up_after_reply:
                 self.close_connection = True
 
