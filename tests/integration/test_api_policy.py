@@ -19,6 +19,11 @@ def ip_list(api: Api, name: str = "corp", **more: Any) -> dict[str, Any]:
     return made
 
 
+def refused_name(api: Api, name: str = "corp") -> bool:
+    body = {"name": name, "ip_ranges": [{"from_ip": "10.0.0.0/8"}]}
+    return api.call("POST", f"{api.draft}/ip_lists", body).tokens == ["ip_list_not_unique"]
+
+
 def active(href: str) -> str:
     return href.replace("/draft/", "/active/")
 
@@ -88,7 +93,7 @@ def test_a_draft_that_was_never_provisioned_is_deleted_at_once(api: Api) -> None
     again = ip_list(api)
     api.provision()
     assert api.get(active(again["href"]))["name"] == "corp"
-    assert api.call("POST", f"{api.draft}/ip_lists", {"name": "corp"}).status == 406
+    assert refused_name(api)  # what the first one left behind did not free it again
 
 
 def test_a_provisioned_object_keeps_its_name_until_its_deletion_is_provisioned(api: Api) -> None:
@@ -96,8 +101,7 @@ def test_a_provisioned_object_keeps_its_name_until_its_deletion_is_provisioned(a
     href = ip_list(api)["href"]
     api.provision()
     api.delete(href)
-    body = {"name": "corp", "ip_ranges": [{"from_ip": "10.0.0.0/8"}]}
-    assert api.call("POST", f"{api.draft}/ip_lists", body).tokens == ["ip_list_not_unique"]
+    assert refused_name(api)
     assert api.call("DELETE", href).tokens == ["ip_list_already_deleted"]
     assert api.call("PUT", href, {"name": "x"}).tokens == ["ip_list_already_deleted"]
     api.provision()
@@ -109,7 +113,7 @@ def test_names_are_unique(api: Api) -> None:
     ip_list(api, "one")
     two = ip_list(api, "two", external_data_set="cmdb", external_data_reference="7")
     body = {"ip_ranges": [{"from_ip": "10.0.0.0/8"}]}
-    assert api.call("POST", f"{api.draft}/ip_lists", {"name": "one", **body}).status == 406
+    assert refused_name(api, "one")
     assert api.call("PUT", two["href"], {"name": "one"}).tokens == ["ip_list_not_unique"]
     external = {"external_data_set": "cmdb", "external_data_reference": "7"}
     answer = api.call("POST", f"{api.draft}/ip_lists", {"name": "three", **body, **external})
@@ -293,9 +297,7 @@ def test_a_draft_deleted_while_it_is_provisioned_is_a_pending_deletion(api: Api)
     again = ip_list(api)  # the name was free at once
     api.provision(href, again["href"])
     assert api.call("GET", href).status == 404
-    assert api.call("POST", f"{api.draft}/ip_lists", {"name": "corp"}).status == 406
-    body = {"name": "corp", "ip_ranges": [{"from_ip": "10.0.0.0/8"}]}
-    assert api.call("POST", f"{api.draft}/ip_lists", body).tokens == ["ip_list_not_unique"]
+    assert refused_name(api)
 
 
 def test_a_draft_changed_while_it_is_provisioned_stays_pending(api: Api) -> None:
