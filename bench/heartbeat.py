@@ -112,7 +112,6 @@ def _cpu_per_heartbeat() -> Figure:
 
     host = HostFacts(hostname="web-1", version="1.0.0", os_id="debian 12")
     item = json.loads(json.dumps(OLD_ITEM))
-    item["Attributes"]["fh"]["B"] = base64.b64encode(facts_hash(host)).decode()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Store)
     server.item = item  # type: ignore[attr-defined]
     Thread(target=server.serve_forever, daemon=True).start()
@@ -120,6 +119,7 @@ def _cpu_per_heartbeat() -> Figure:
 
     token = AgentToken.new(1, uuid.UUID(bytes=bytes(range(16))))
     heartbeat = Heartbeat(host=host, uptime_seconds=1, applied_etag="0" * 32)
+    item["Attributes"]["fh"]["B"] = base64.b64encode(facts_hash(heartbeat)).decode()
     event = {
         "rawPath": f"/ven/v1/orgs/1/vens/{token.ven_id}/heartbeat",
         "headers": {"authorization": f"Bearer {token}", "content-type": "application/json"},

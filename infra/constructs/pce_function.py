@@ -114,7 +114,8 @@ def _environment(
     environment = {
         f"PCE_{table.upper()}_TABLE": grantable.tables[table].table_name for table in spec.tables
     }
-    for queue in spec.sends:
+    # A worker knows its own queue too: it may say when a failed message is to come back.
+    for queue in (*spec.sends, *([spec.queue] if spec.queue else [])):
         environment[QUEUE_VARIABLES[queue]] = grantable.queues[queue].queue.queue_url
     if spec.bucket:
         environment["PCE_BUCKET"] = grantable.bucket.bucket_name

@@ -43,10 +43,12 @@ def test_runtime_size_and_logs(assembly: Assembly, spec: FunctionSpec) -> None:
 
 @each_function
 def test_a_function_is_told_only_what_it_uses(assembly: Assembly, spec: FunctionSpec) -> None:
-    """A variable for each table, queue and bucket granted, and the settings on its page."""
+    """A variable for each table, queue and bucket granted, for the queue that it works off, and
+    the settings on its page."""
     variables = assembly.functions()[spec.name].get("Environment", {}).get("Variables", {})
     expected = {f"PCE_{table.upper()}_TABLE" for table in spec.tables}
-    expected |= {f"PCE_{queue.removesuffix('_queries').upper()}_QUEUE_URL" for queue in spec.sends}
+    queues = {*spec.sends} | ({spec.queue} if spec.queue else set())
+    expected |= {f"PCE_{queue.removesuffix('_queries').upper()}_QUEUE_URL" for queue in queues}
     expected |= {"PCE_BUCKET"} if spec.bucket else set()
     expected |= set(spec.settings) - {"PCE_ARCHIVE_URL"}  # for emulators only
     assert set(variables) == expected

@@ -58,7 +58,7 @@ def token() -> Iterator[AgentToken]:
         token = AgentToken.new(ORG, uuid.uuid4())
         created = PresenceChange(token.ven_id, create_at=100, token_hash=token_hash(token.secret))
         stores.objects.commit(Change(ORG, presence=(created,)))
-        stores.presence.set_facts_hash(ORG, token.ven_id, facts_hash(HEARTBEAT.host))
+        stores.presence.set_facts_hash(ORG, token.ven_id, facts_hash(HEARTBEAT))
         document = PolicyDocument(mode="full", visibility="flow_off", sets={}, rules=[])
         stores.policies.put_document(ORG, ETAG, document)
         stores.presence.set_target(ORG, token.ven_id, ETAG, 1)

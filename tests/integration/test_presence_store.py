@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from pce.errors import Conflict, Unauthenticated
@@ -13,7 +14,7 @@ from pce.store.change import Change, PresenceChange
 from pce.store.presence import token_hash
 from pce.usecases.record_heartbeat import record_heartbeat
 from tests.fakes.installation import Requests, fake_aws, installed
-from ven_protocol.messages import Heartbeat, HostFacts
+from ven_protocol.messages import Heartbeat, HostFacts, settings_digest
 from ven_protocol.paths import AgentToken
 
 ORG = OrgId(1)
@@ -31,7 +32,7 @@ def token(stores: Wiring) -> AgentToken:
     token = AgentToken.new(ORG, uuid.uuid4())
     created = PresenceChange(token.ven_id, create_at=100, token_hash=token_hash(token.secret))
     stores.objects.commit(Change(ORG, presence=(created,)))
-    stores.presence.set_facts_hash(ORG, token.ven_id, facts_hash(HEARTBEAT.host))
+    stores.presence.set_facts_hash(ORG, token.ven_id, facts_hash(HEARTBEAT))
     return token
 
 
@@ -43,6 +44,16 @@ def test_a_heartbeat_is_one_write_request_and_no_read(stores: Wiring, token: Age
     assert reply.next_heartbeat_s == 300
     row = stores.presence.get(ORG, token.ven_id)
     assert row is not None and row.last_heartbeat == 200
+
+
+def test_settings_that_a_ven_lacks_come_with_the_reply(stores: Wiring, token: AgentToken) -> None:
+    """A VEN says which settings it has; others are sent, the same ones are not."""
+    current = msgspec.structs.replace(
+        HEARTBEAT, settings_digest=settings_digest(stores.ven_settings)
+    )
+    assert record_heartbeat(token, current, stores, now=200).settings is None
+    other = msgspec.structs.replace(HEARTBEAT, settings_digest="0" * 16)
+    assert record_heartbeat(token, other, stores, now=201).settings == stores.ven_settings
 
 
 def test_a_wrong_token_is_one_request_and_changes_nothing(

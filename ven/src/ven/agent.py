@@ -69,6 +69,7 @@ from ven_protocol.messages import (
     ServicesReport,
     SupportReportRequest,
     Tampering,
+    settings_digest,
 )
 from ven_protocol.policy import PolicyDocument
 
@@ -281,6 +282,7 @@ class Agent:
             health=self._health(),
             enforcement_mode=document.mode if document else None,
             done_actions=list(done),
+            settings_digest=settings_digest(self.state.settings),
         )
 
     def _health(self) -> list[HealthCondition]:

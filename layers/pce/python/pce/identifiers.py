@@ -48,12 +48,6 @@ def ven_href(org_id: OrgId, ven_id: uuid.UUID | str) -> str:
     return f"/orgs/{org_id}/vens/{ven_id}"
 
 
-def org_of_href(href: str) -> OrgId | None:
-    """The org that an href belongs to, or None when it is no href of an org's object."""
-    match = _HREF.fullmatch(href)
-    return OrgId(int(match[1])) if match else None
-
-
 def tail(href: str) -> str:
     """The last segment: the object's own id."""
     return href.rsplit("/", 1)[-1]

@@ -6,8 +6,10 @@ seconds, as the field says. Optional fields are left out when they are not known
 same.
 """
 
+import hashlib
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -97,7 +99,11 @@ class Settings(Message, frozen=True, kw_only=True):
     intervals: Intervals
     bolts_url: str
     """``wss://`` address of the bolt channel; it may be another host than the API."""
-    ven_version_wanted: Annotated[str, Meta(max_length=64)] | None = None
+
+
+def settings_digest(settings: Settings) -> str:
+    """Names exactly these settings, so that a heartbeat can say which ones the VEN has."""
+    return hashlib.sha256(msgspec.json.encode(settings, order="sorted")).hexdigest()[:16]
 
 
 class Activated(Message, frozen=True, kw_only=True):
@@ -121,6 +127,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     applied_etag: Annotated[str, Meta(max_length=64)] = ""
     """Name of the policy that the kernel holds; empty before the first one."""
     health: Annotated[list[HealthCondition], Meta(max_length=32)] = []
+    settings_digest: Annotated[str, Meta(max_length=64)] = ""
+    """:func:`settings_digest` of the settings that the VEN has; others come in the reply."""
     enforcement_mode: EnforcementMode | None = None
     """Mode that the host really enforces now."""
     done_actions: Annotated[list[str], Meta(max_length=16)] = []

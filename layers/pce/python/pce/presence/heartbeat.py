@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from pce.presence.record import Presence
-from ven_protocol.messages import Action, HostFacts
+from ven_protocol.messages import Action, Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,10 @@ class SignOfLife:
     actions: tuple[Action, ...]
 
 
-def facts_hash(facts: HostFacts) -> bytes:
-    """64 bits that change when a host fact does. Uptime is no fact: it always changes."""
+def facts_hash(heartbeat: Heartbeat) -> bytes:
+    """64 bits that change when a fact that is stored does: the host's, the agent's mode, its
+    health. Uptime is no fact: it always changes."""
+    facts = (heartbeat.host, heartbeat.agent_mode, heartbeat.health)
     return hashlib.sha256(msgspec.json.encode(facts, order="sorted")).digest()[:8]
 
 

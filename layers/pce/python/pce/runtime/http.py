@@ -27,7 +27,6 @@ from pce.errors import (
     Unauthenticated,
     Unavailable,
 )
-from pce.identifiers import OrgId
 from ven_protocol.compression import Corrupt, inflate
 from ven_protocol.compression import TooLarge as InflatedTooLarge
 from ven_protocol.limits import MAX_INFLATED_BYTES, MAX_JSON_BODY_BYTES
@@ -161,11 +160,6 @@ def bearer_token(headers: Mapping[str, str]) -> AgentToken:
             )
         )
     return token
-
-
-def org_of(token: AgentToken) -> OrgId:
-    """The org that a token claims."""
-    return OrgId(token.org_id)
 
 
 def inflated_body(request: Request, limit: int, inflated_limit: int) -> bytes:

@@ -1,11 +1,10 @@
 """A heartbeat: authenticate, remember, answer; write more only when something changed."""
 
 from pce.presence.heartbeat import facts_hash, sign_of_life, without_done
-from pce.presence.record import Presence
 from pce.timestamps import rfc3339
 from pce.usecases.record_return import record_return_and_facts
 from pce.usecases.stores import Stores
-from ven_protocol.messages import Action, Heartbeat, HeartbeatReply
+from ven_protocol.messages import Heartbeat, HeartbeatReply, settings_digest
 from ven_protocol.paths import AgentToken
 
 
@@ -17,7 +16,7 @@ def record_heartbeat(
     One conditional write and no read, unless the VEN came back, its host facts changed or an
     action was done. Raises :class:`Unauthenticated` for a token that is not valid.
     """
-    facts = facts_hash(heartbeat.host)
+    facts = facts_hash(heartbeat)
     before = stores.presence.sign_of_life(
         token,
         now,
@@ -26,26 +25,22 @@ def record_heartbeat(
     )
     meaning = sign_of_life(before, facts)
     if meaning.came_back or meaning.facts_changed:
-        record_return_and_facts(before, stores, now, heartbeat.host)
-    if meaning.facts_changed:
-        # Only now: had the writes above failed, the next heartbeat must see the difference again.
-        stores.presence.set_facts_hash(before.org_id, before.ven_id, facts)
+        written = record_return_and_facts(before, stores, now, heartbeat)
+        if written and meaning.facts_changed:
+            # Only now: were they not written, the next heartbeat must see the difference again.
+            stores.presence.set_facts_hash(before.org_id, before.ven_id, facts)
     actions = meaning.actions
     if heartbeat.done_actions:
         left = without_done(before.actions, heartbeat.done_actions)
         if left != before.actions:
             stores.presence.set_actions(before.org_id, before.ven_id, before.actions, left)
         actions = tuple(a for a in actions if a.id not in heartbeat.done_actions)
-    return reply_to(before, stores, now, actions=list(actions))
-
-
-def reply_to(
-    before: Presence, stores: Stores, now: int, actions: list[Action] | None = None
-) -> HeartbeatReply:
-    """The answer to a sign of life of a VEN whose row was ``before``."""
+    settings = stores.ven_settings
+    known = heartbeat.settings_digest in ("", settings_digest(settings))
     return HeartbeatReply(
         etag=before.target_etag,
         server_time=rfc3339(now),
-        next_heartbeat_s=stores.ven_settings.intervals.heartbeat_s,
-        actions=actions or [],
+        next_heartbeat_s=settings.intervals.heartbeat_s,
+        actions=list(actions),
+        settings=None if known else settings,
     )

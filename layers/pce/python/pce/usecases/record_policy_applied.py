@@ -17,16 +17,18 @@ def record_policy_applied(
     before = stores.presence.sign_of_life(token, now, applied_etag=held)
     if before.flags:
         record_return_and_facts(before, stores, now)
-    if applied.success and before.applied_etag == applied.etag:
-        return  # said before
     records = VenRecords.read(stores, OrgId(token.org_id), token.ven_id)
     known = records.ven.document
+    if applied.success and known.get("security_policy_applied_etag") == applied.etag:
+        return  # said before, and written
     update = {
         "security_policy_received_at": applied.received_at or None,
         "security_policy_applied_at": applied.applied_at or None,
         "firewall_rule_count": applied.rule_count,
         "security_policy_error": "" if applied.success else applied.error or "not applied",
     }
+    if applied.success:
+        update["security_policy_applied_etag"] = applied.etag
     puts, _ = records.changed(ven=update)
     shown = {
         name: {"before": known.get(name), "after": update[name]}

@@ -1,40 +1,65 @@
 """Write that a VEN is back, and what changed on its host; what a heartbeat does rarely."""
 
-from pce.errors import NotFound
+from typing import Any
+
+import msgspec
+
+from pce.errors import Conflict, NotFound
 from pce.presence.record import Presence, flags_text
-from pce.store.change import PresenceChange
+from pce.store.change import Change, PresenceChange
 from pce.usecases.stores import Stores
 from pce.usecases.ven_records import VenRecords
-from ven_protocol.messages import HostFacts
+from ven_protocol.messages import Heartbeat, HostFacts
+
+ATTEMPTS = 3
+"""It races with people who edit the workload. Given up, it is repeated by the next heartbeat."""
 
 
 def record_return_and_facts(
-    before: Presence, stores: Stores, now: int, host: HostFacts | None = None
-) -> None:
-    """Write that a VEN is back and what changed on its host, in one transaction.
+    before: Presence, stores: Stores, now: int, heartbeat: Heartbeat | None = None
+) -> bool:
+    """Write that a VEN is back and what changed on its host, in one transaction; whether that was
+    done (or is nothing to be done any more).
 
-    Runs again with the next sign of life if it fails, since the flags stay until it succeeded.
-    A VEN that was offline enters its peers' policy again.
+    When it was not, the next sign of life does it: the flags stay until it succeeded. A VEN that
+    was offline enters its peers' policy again.
     """
-    try:
-        records = VenRecords.read(stores, before.org_id, before.ven_id)
-    except NotFound:
-        return  # unpaired meanwhile: nothing is left that could be written
-    workload = {"online": True, **(_workload_facts(host) if host else {})}
-    puts, changes = records.changed(workload, _ven_facts(host) if host else {})
+    for _ in range(ATTEMPTS):
+        try:
+            records = VenRecords.read(stores, before.org_id, before.ven_id)
+        except NotFound:
+            return True  # unpaired meanwhile: nothing is left that could be written
+        change = _change(before, records, stores, now, heartbeat)
+        if change is None:
+            return True
+        try:
+            stores.objects.commit(change)
+        except Conflict:
+            continue
+        return True
+    return False
+
+
+def _change(
+    before: Presence, records: VenRecords, stores: Stores, now: int, heartbeat: Heartbeat | None
+) -> Change | None:
+    workload: dict[str, Any] = {"online": True}
+    ven: dict[str, Any] = {}
+    if heartbeat is not None:
+        workload |= _workload_facts(heartbeat.host)
+        ven = _ven_facts(heartbeat)
+    puts, changes = records.changed(workload, ven)
     presence = None
     if before.flags:
         presence = PresenceChange(
             before.ven_id, expected_flags=flags_text(before.flags), flags="", status="a"
         )
     if not puts and presence is None:
-        return
-    event_type = "workload.online" if before.flags else "agent.update"
+        return None
+    event_type = "workload.online" if "offline" in before.flags else "agent.update"
     event = records.journal(stores, now).event(event_type, changes=changes)
     came_back = not records.workload.document.get("online")
-    stores.objects.commit(
-        records.change(puts, [event], presence, policy_reason="online" if came_back else "")
-    )
+    return records.change(puts, [event], presence, policy_reason="online" if came_back else "")
 
 
 def _workload_facts(host: HostFacts) -> dict[str, str | None]:
@@ -47,11 +72,14 @@ def _workload_facts(host: HostFacts) -> dict[str, str | None]:
     }
 
 
-def _ven_facts(host: HostFacts) -> dict[str, str | None]:
+def _ven_facts(heartbeat: Heartbeat) -> dict[str, Any]:
+    host = heartbeat.host
     return {
         "hostname": host.hostname,
         "os_id": host.os_id,
         "os_detail": host.os_detail,
         "os_platform": host.os_platform,
         "version": host.version,
+        "agent_mode": heartbeat.agent_mode,
+        "health": msgspec.to_builtins(heartbeat.health),
     }
