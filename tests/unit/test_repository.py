@@ -102,3 +102,26 @@ def test_the_node_lock_names_no_registry() -> None:
     assert installed
     assert not [name for name, package in installed.items() if "resolved" in package]
     assert all(package["integrity"].startswith("sha512-") for package in installed.values())
+
+
+@pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")))
+def test_links_of_the_documentation_lead_somewhere(document: Path) -> None:
+    """A relative link names a file of this repository."""
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+def test_files_that_the_readme_names_exist() -> None:
+    """The map in the README leads to files, also where it abbreviates."""
+    places = {
+        "pce/": "layers/pce/python/pce/",
+        "ven/core/": "ven/src/ven/core/",
+        "ven/edge/": "ven/src/ven/edge/",
+        "ven/agent.py": "ven/src/ven/agent.py",
+    }
+    for path in re.findall(
+        r"`((?:pce|ven|tests|infra|functions)/[^`*]+)`", (ROOT / "README.md").read_text()
+    ):
+        full = next((path.replace(s, f, 1) for s, f in places.items() if path.startswith(s)), path)
+        assert (ROOT / full).exists(), path
