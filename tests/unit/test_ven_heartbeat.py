@@ -7,11 +7,11 @@ from ven.core.heartbeat import (
     JITTER,
     Answered,
     EnterMinimal,
+    GiveSign,
     HeartbeatState,
     LeaveMinimal,
     Missed,
     ModeChanged,
-    SendHeartbeat,
     Soon,
     TellLost,
 )
@@ -35,7 +35,7 @@ def after(*events: object, state: HeartbeatState | None = None, now: float = 0) 
 def test_first_heartbeat_is_due_at_once_and_sent_once() -> None:
     """One Tick sends it; a second one does not send another before an answer."""
     state, commands = heartbeat.step(started(), Tick(), 0)
-    assert commands == (SendHeartbeat(),)
+    assert commands == (GiveSign(),)
     assert heartbeat.wake_at(state) == NEVER
     assert heartbeat.step(state, Tick(), 1e9)[1] == ()
 

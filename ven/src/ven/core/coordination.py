@@ -388,7 +388,7 @@ def _heartbeat(state: VenState, event: heartbeat.HeartbeatEvent, now: float) -> 
     commands: tuple[Command, ...] = ()
     for command in said:
         match command:
-            case heartbeat.SendHeartbeat():
+            case heartbeat.GiveSign():
                 state, more = _heartbeat_due(state, now)
             case heartbeat.EnterMinimal():
                 state, more = _bolts(replace(state, collecting=False), bolts.Stop(), now)
@@ -467,7 +467,7 @@ def _outbox(state: VenState, event: outbox.OutboxEvent) -> _Result:
     commands: tuple[Command, ...] = ()
     for command in said:
         match command:
-            case outbox.PostFlows(seq):
+            case outbox.PostBatch(seq):
                 commands += (PostFlows(seq, actions.named(state.actions)),)
             case _:
                 commands += (command,)

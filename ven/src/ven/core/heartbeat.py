@@ -69,8 +69,9 @@ class Missed(Struct, frozen=True):
 HeartbeatEvent = Tick | Soon | Answered | Missed
 
 
-class SendHeartbeat(Struct, frozen=True):
-    """Give a sign of life now; ends in exactly one :class:`Answered` or :class:`Missed`."""
+class GiveSign(Struct, frozen=True):
+    """Give a sign of life now: a heartbeat, or a flow post in its place. Ends in
+    exactly one :class:`Answered` or :class:`Missed`."""
 
 
 class EnterMinimal(Struct, frozen=True):
@@ -91,7 +92,7 @@ class ModeChanged(Struct, frozen=True):
     mode: AgentMode
 
 
-HeartbeatCommand = SendHeartbeat | EnterMinimal | LeaveMinimal | TellLost | ModeChanged
+HeartbeatCommand = GiveSign | EnterMinimal | LeaveMinimal | TellLost | ModeChanged
 
 
 def start(now: float, dice: Dice, interval_s: float) -> HeartbeatState:
@@ -112,7 +113,7 @@ def step(
         case Tick():
             if now < wake_at(state):
                 return state, ()
-            return replace(state, due_at=NEVER, asked_at=NEVER), (SendHeartbeat(),)
+            return replace(state, due_at=NEVER, asked_at=NEVER), (GiveSign(),)
         case Soon(spread_s):
             roll, dice = state.dice.roll()
             at = min(state.asked_at, now + roll * spread_s)

@@ -54,7 +54,7 @@ class PostNext(Struct, frozen=True):
 OutboxEvent = Stored | Accepted | NotAccepted | PostNext
 
 
-class PostFlows(Struct, frozen=True):
+class PostBatch(Struct, frozen=True):
     """Post this batch. Ends in :class:`Accepted` or :class:`NotAccepted`."""
 
     seq: int
@@ -68,7 +68,7 @@ class ForgetBatch(Struct, frozen=True):
     """True when it was never taken: the cap was reached."""
 
 
-OutboxCommand = PostFlows | ForgetBatch
+OutboxCommand = PostBatch | ForgetBatch
 
 _Result = tuple[OutboxState, tuple[OutboxCommand, ...]]
 
@@ -87,7 +87,7 @@ def step(state: OutboxState, event: OutboxEvent) -> _Result:
             if state.posting is not None or not state.waiting:
                 return state, ()
             seq = state.waiting[0].seq
-            return replace(state, posting=seq), (PostFlows(seq),)
+            return replace(state, posting=seq), (PostBatch(seq),)
 
 
 def _shed(state: OutboxState) -> _Result:
