@@ -14,6 +14,8 @@ STATUS_LETTERS: dict[str, Status] = {"a": "active", "u": "suspended", "x": "stop
 FLAG_LETTERS: dict[str, Flag] = {"w": "warned", "o": "offline", "l": "lost"}
 TYPE_LETTERS: dict[str, VenType] = {"s": "server", "e": "endpoint", "c": "containerized"}
 
+STATUS_LETTER_OF = {status: letter for letter, status in STATUS_LETTERS.items()}
+TYPE_LETTER_OF = {ven_type: letter for letter, ven_type in TYPE_LETTERS.items()}
 _FLAG_LETTER_OF = {flag: letter for letter, flag in FLAG_LETTERS.items()}
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pce.identifiers import OrgId
+from pce.presence.record import Status, VenType
 
 Document = Mapping[str, Any]
 
@@ -53,13 +54,14 @@ class PresenceChange:
     expected_flags: str | None = None
     expected_heartbeat: int | None = None
     flags: str | None = None
-    status: str | None = None
+    status: Status | None = None
     goodbye_at: int | None = None
     """Epoch seconds; 0 removes it."""
     token_hash: bytes | None = None
     """New hash; ``b""`` revokes every token."""
     actions: str | None = None
-    ven_type: str | None = None
+    ven_type: VenType = "server"
+    """Used when the item is made."""
     create_at: int | None = None
     """Epoch seconds: the item is made (it must not exist) with this as its first heartbeat."""
 

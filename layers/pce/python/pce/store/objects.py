@@ -13,6 +13,7 @@ from pynamodb.transactions import TransactWrite
 
 from pce.errors import Conflict, Problem, TooLarge, Unavailable
 from pce.identifiers import OrgId, uuid7, uuid7_epoch_ms
+from pce.presence.record import STATUS_LETTER_OF, TYPE_LETTER_OF
 from pce.store.change import Change, Delete, Document, PresenceChange, Put
 from pce.store.compression import pack_json, unpack_json
 from pce.store.presence_key import presence_key
@@ -251,16 +252,16 @@ def _change_presence(writer: TransactWrite, org_id: OrgId, change: PresenceChang
             key.sort,
             hb=change.create_at,
             th=change.token_hash,
-            st=change.status or "a",
+            st=STATUS_LETTER_OF[change.status or "active"],
             fl=change.flags or "",
-            ty=change.ven_type or "s",
+            ty=TYPE_LETTER_OF[change.ven_type],
         )
         writer.save(item, condition=PresenceItem.p.does_not_exist())
         return
     actions: list[Any] = []
     for attribute, value in (
         (PresenceItem.fl, change.flags),
-        (PresenceItem.st, change.status),
+        (PresenceItem.st, STATUS_LETTER_OF[change.status] if change.status else None),
         (PresenceItem.ac, change.actions),
     ):
         if value is not None:

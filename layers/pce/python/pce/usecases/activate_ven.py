@@ -20,7 +20,6 @@ from ven_protocol.messages import Activate, Activated
 from ven_protocol.paths import AgentToken
 
 _CODE = re.compile(r"[0-9A-Za-z_-]{16,256}")
-_TYPE_LETTER = {"server": "s", "endpoint": "e", "containerized": "c"}
 
 
 def activate_ven(wish: Activate, stores: Stores, now: int, source_ip: str = "") -> Activated:
@@ -103,7 +102,7 @@ def _activate(
                     ven_id,
                     create_at=now,
                     token_hash=token_hash(token.secret),
-                    ven_type=_TYPE_LETTER[wish.ven_type],
+                    ven_type=wish.ven_type,
                 ),
             ),
             events=(write.event("agent.activate", changes=[created]),),

@@ -3,7 +3,7 @@
 from pce.errors import NotFound
 from pce.events.journal import SYSTEM, Notification, ResourceChange
 from pce.identifiers import OrgId
-from pce.presence.record import flags_text
+from pce.presence.record import Status, flags_text
 from pce.store.change import Change, PresenceChange
 from pce.store.presence import token_hash
 from pce.timestamps import rfc3339
@@ -15,12 +15,12 @@ from ven_protocol.paths import AgentToken
 
 def suspend(token: AgentToken, stores: Stores, now: int, source_ip: str = "") -> None:
     """The VEN removed its rules and stops; it stays in its peers' policy without heartbeats."""
-    _change_status(token, "u", "suspended", "agent.suspend", stores, now, source_ip)
+    _change_status(token, "suspended", "agent.suspend", stores, now, source_ip)
 
 
 def unsuspend(token: AgentToken, stores: Stores, now: int, source_ip: str = "") -> None:
     """The VEN enforces again."""
-    _change_status(token, "a", "active", "agent.unsuspend", stores, now, source_ip)
+    _change_status(token, "active", "agent.unsuspend", stores, now, source_ip)
 
 
 def say_goodbye(
@@ -112,8 +112,7 @@ def note_lost_agent(
 
 def _change_status(
     token: AgentToken,
-    letter: str,
-    status: str,
+    status: Status,
     event_type: str,
     stores: Stores,
     now: int,
@@ -123,7 +122,7 @@ def _change_status(
     records = VenRecords.read(stores, before.org_id, before.ven_id)
     puts, _ = records.changed({"online": True}, {"status": status})
     presence = PresenceChange(
-        before.ven_id, expected_flags=flags_text(before.flags), flags="", status=letter
+        before.ven_id, expected_flags=flags_text(before.flags), flags="", status=status
     )
     event = records.journal(stores, now, ven_action("POST", 204, source_ip)).event(event_type)
     came_back = not records.workload.document.get("online")

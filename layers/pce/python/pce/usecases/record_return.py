@@ -52,7 +52,7 @@ def _change(
     presence = None
     if before.flags:
         presence = PresenceChange(
-            before.ven_id, expected_flags=flags_text(before.flags), flags="", status="a"
+            before.ven_id, expected_flags=flags_text(before.flags), flags="", status="active"
         )
     if not puts and presence is None:
         return None

@@ -164,7 +164,7 @@ def _write(stores: Stores, transition: Transition, now: int) -> bool:
                 replace(
                     presence,
                     flags=_with(seen, "offline"),
-                    status="x" if goodbye else None,
+                    status="stopped" if goodbye else None,
                     goodbye_at=0 if goodbye else None,
                 ),
             ),

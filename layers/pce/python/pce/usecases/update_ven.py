@@ -12,7 +12,6 @@ from pce.usecases.caller import Caller
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import find, refuse_deleted, until_settled
 
-_LETTERS = {"active": "a", "suspended": "u"}
 _EVENTS = {"active": "agent.unsuspend", "suspended": "agent.suspend"}
 
 
@@ -40,9 +39,7 @@ def _update(caller: Caller, id: str, body: Any, stores: Stores) -> None:
             message = f"{stored.document['href']} has no presence row; it is being uninstalled"
             raise Invalid(Problem("ven_already_deleted", message))
         presence = (
-            PresenceChange(
-                row.ven_id, expected_flags=flags_text(row.flags), status=_LETTERS[status]
-            ),
+            PresenceChange(row.ven_id, expected_flags=flags_text(row.flags), status=status),
         )
         event_type = _EVENTS[status]
     changed = ResourceChange(
