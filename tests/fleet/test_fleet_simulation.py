@@ -23,7 +23,9 @@ def assert_converged(fleet: Fleet) -> None:
         assert not fleet.pce.actions[ven.number], "an action is still asked for"
         assert ven.collecting
         taken = {seq for number, seq in fleet.pce.batches if number == ven.number}
-        assert taken == set(ven.written) - set(ven.disk.batches), "a batch was lost"
+        # One that is still on disk may have been taken too: its answer is under way.
+        written, kept = set(ven.written), set(ven.disk.batches)
+        assert written - kept <= taken <= written, "a batch was lost"
         assert len(ven.disk.batches) <= 1, "batches pile up"
 
 
