@@ -315,6 +315,7 @@ def test_interfaces_are_a_collection_of_their_own(api: Api) -> None:
     )
     listed = api.get(f"{made['href']}/interfaces")
     assert [i["address"] for i in listed] == ["10.0.0.1", "fe80::1"]
+    assert [i["link_state"] for i in listed] == [None, None]  # what was not said stays unsaid
     assert api.get(f"{made['href']}/interfaces/eth0")["address"] == "10.0.0.1"
     assert api.call("GET", f"{made['href']}/interfaces/eth9").status == 404
     twice = [{"name": "eth0", "address": "10.0.0.1"}] * 2

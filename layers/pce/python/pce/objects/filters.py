@@ -68,7 +68,7 @@ def one_of(path: str) -> MakeFilter:
     """The attribute is one of the words in a JSON list."""
 
     def make(text: str) -> Filter:
-        words = set(json_list(text, path))
+        words = {word for word in json_list(text, path) if isinstance(word, str)}
         return lambda document: value_at(document, path) in words
 
     return make
@@ -172,7 +172,7 @@ def json_list(text: str, name: str) -> list[Any]:
     """A JSON list; raises :class:`Invalid` otherwise."""
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedParameter(name, text, "a JSON list") from error
     if not isinstance(value, list):
         raise MalformedParameter(name, text, "a JSON list")

@@ -63,8 +63,14 @@ def parse_href(text: str) -> Href | None:
 
 
 def item_id(id: str) -> str:
-    """The stored form of an object's id: numbers get 12 digits, so that they sort by size."""
-    return f"{int(id):012d}" if id.isdecimal() and len(id) <= 12 else id
+    """The stored form of an object's id: numbers get 12 digits, so that they sort by size.
+
+    A number in another spelling than its own (``007``) gets a form that nothing is stored under:
+    an object with two ids would be looked up by one and compared by the other.
+    """
+    if not id.isdecimal() or len(id) > 12:
+        return id
+    return f"{int(id):012d}" if str(int(id)) == id else f"#{id}"
 
 
 def in_version(value: Any, version: str) -> Any:

@@ -89,10 +89,13 @@ def _whole_problems(document: Mapping[str, Any]) -> Iterable[Problem]:
 
 def _from_legacy(body: Any) -> Any:
     """What a client sent, with the older ``agent.config`` turned into the present attributes."""
-    config = ((body.get("agent") or {}).get("config") or {}) if isinstance(body, Mapping) else {}
+    agent = body.get("agent") if isinstance(body, Mapping) else None
+    config = agent.get("config") if isinstance(agent, Mapping) else None
+    if not isinstance(config, Mapping):
+        return body
     modes = {legacy: mode for mode, legacy in LEGACY_MODES.items()}
     said = {}
-    if config.get("mode") in modes:
+    if isinstance(config.get("mode"), str) and config["mode"] in modes:
         said["enforcement_mode"] = modes[config["mode"]]
     if isinstance(config.get("log_traffic"), bool):
         said["visibility_level"] = "flow_summary" if config["log_traffic"] else "flow_drops"

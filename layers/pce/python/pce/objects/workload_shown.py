@@ -86,7 +86,7 @@ def shown_workload(host: Host) -> dict[str, Any]:
         **_ABSENT,
         **{name: value for name, value in stored.items() if name not in WORKLOADS.private},
         "managed": managed,
-        "interfaces": [_interface(i) for i in stored.get("interfaces") or ()],
+        "interfaces": [_interface(i, managed=managed) for i in stored.get("interfaces") or ()],
         "services": _services(host) if managed else None,
         "agent": _agent(host) if managed else {"config": _config(stored)},
         "ven": dict(stored["ven"]) if managed else None,
@@ -99,7 +99,7 @@ def shown_ven(host: Host) -> dict[str, Any]:
     """The VEN object of a managed workload."""
     ven, workload = host.ven or {}, host.workload
     interfaces = [
-        {"href": f"{workload['href']}/interfaces/{i['name']}", **_interface(i)}
+        {"href": f"{workload['href']}/interfaces/{i['name']}", **_interface(i, managed=True)}
         for i in workload.get("interfaces") or ()
     ]
     deleted = bool(ven.get("deleted"))
@@ -175,13 +175,14 @@ _ABSENT: dict[str, Any] = {
 }
 
 
-def _interface(stored: Document) -> dict[str, Any]:
+def _interface(stored: Document, *, managed: bool) -> dict[str, Any]:
+    """An interface; of a managed workload the VEN leaves out what it does not know."""
     return {
         "name": stored["name"],
         "address": stored["address"],
         "cidr_block": stored.get("cidr_block"),
         "default_gateway_address": stored.get("default_gateway_address"),
-        "link_state": stored.get("link_state") or "unknown",
+        "link_state": stored.get("link_state") or ("unknown" if managed else None),
         "friendly_name": stored.get("friendly_name"),
         "loopback": bool(stored.get("loopback")),
         "network": None,
