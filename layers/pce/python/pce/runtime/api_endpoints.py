@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pce.errors import NotFound, Problem
+from pce.identifiers import tail
 from pce.objects.collection import Collection
 from pce.objects.filters import contains, matching
 from pce.objects.label_group import LABEL_GROUPS, members
@@ -62,7 +63,7 @@ def create(collection: Collection) -> Endpoint:
 
     def endpoint(call: Call) -> Reply:
         document = create_object(call.caller, collection, call.body, call.stores)
-        id = str(document["href"]).rsplit("/", 1)[-1]
+        id = tail(document["href"])
         if collection.provisionable:
             return created(
                 read_objects.get_policy_object(call.caller, collection, "draft", id, call.stores)
@@ -134,7 +135,7 @@ def list_rules(kind: Collection) -> Endpoint:
 
 def _rule(call: Call, kind: Collection, version: str, id: str) -> dict[str, Any]:
     for rule in _rule_set(call, version)[KINDS[kind.name]]:
-        if rule["href"].rsplit("/", 1)[-1] == id:
+        if tail(rule["href"]) == id:
             return dict(rule)
     message = f"the rule set has no {kind.kind} {id} in {version}"
     raise NotFound(Problem(f"{kind.kind}_not_found", message))
@@ -152,7 +153,7 @@ def create_rule(kind: Collection) -> Endpoint:
         rule = edit_rules.create_rule(
             call.caller, kind, call.path["rule_set"], call.body, call.stores
         )
-        return created(_rule(call, kind, "draft", str(rule["href"]).rsplit("/", 1)[-1]))
+        return created(_rule(call, kind, "draft", tail(rule["href"])))
 
     return endpoint
 
@@ -259,7 +260,7 @@ def list_groups_with(call: Call) -> Reply:
         [
             group
             for group in _groups(call)
-            if any(inner["href"].rsplit("/", 1)[-1] == call.id for inner in group["sub_groups"])
+            if any(tail(inner["href"]) == call.id for inner in group["sub_groups"])
         ],
     )
 

@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from pce.events.journal import ResourceChange
+from pce.identifiers import tail
 from pce.objects.collection import Collection
 from pce.objects.hrefs import item_id
 from pce.objects.policy_version import new_draft
@@ -37,7 +38,7 @@ def create_object(
         collection,
         Change(
             caller.org_id,
-            puts=(Put(collection.stored_in, item_id(_id(document)), document),),
+            puts=(Put(collection.stored_in, item_id(tail(document["href"])), document),),
             claims=tuple(collection.claims(document)),
             events=(event,),
             policy_changes=(
@@ -61,7 +62,3 @@ def identified(
     between = ("sec_policy", "draft") if collection.provisionable else ()
     document = {"href": caller.path(*between, collection.name, id), **document, **caller.created()}
     return new_draft(document, str(uuid.uuid4())) if collection.provisionable else document
-
-
-def _id(document: dict[str, Any]) -> str:
-    return str(document["href"]).rsplit("/", 1)[-1]

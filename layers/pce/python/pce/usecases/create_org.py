@@ -7,7 +7,7 @@ from typing import Any
 
 from pce.errors import Conflict, Invalid, Problem
 from pce.events.journal import SYSTEM, ResourceChange
-from pce.identifiers import INSTALLATION, OrgId, org_href
+from pce.identifiers import INSTALLATION, OrgId, org_href, tail
 from pce.objects.api_key import USERNAME_PREFIX, new_api_key, new_credential
 from pce.objects.catalogue import COLLECTIONS
 from pce.objects.factory import default_pairing_profile, factory_dimensions, factory_drafts
@@ -55,7 +55,7 @@ def create_org(name: str, request_id: str, stores: Stores, now: int) -> CreatedO
     user = plan.user(name)
     key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
     activation_code = secrets.token_hex(40)
-    key = new_pairing_key(org_id, item_id(_id(profile)), profile, now)
+    key = new_pairing_key(org_id, item_id(tail(profile["href"])), profile, now)
     revisions = {draft[REVISION]: provisioned_form(draft) for draft in drafts}
     prepared = stores.policy_versions.prepare(org_id, manifest, revisions)
     counts = {collection: len(ids) for collection, ids in manifest.items()}
@@ -96,7 +96,7 @@ def create_org(name: str, request_id: str, stores: Stores, now: int) -> CreatedO
                 *installation,
                 *provisioning.puts,
                 *plan.puts,
-                Put("users", item_id(_id(user)), user),
+                Put("users", item_id(tail(user["href"])), user),
                 Put("api_keys", key_id, api_key),
             ),
             claims=tuple(plan.claims),
@@ -128,7 +128,7 @@ class _Plan:
                 draft = self.identified(name, name, draft)
             else:
                 draft = self.numbered(name, draft)
-            manifest[name] = {_id(draft): draft[REVISION]}
+            manifest[name] = {tail(draft["href"]): draft[REVISION]}
             drafts.append(draft)
         return drafts, manifest
 
@@ -159,10 +159,6 @@ class _Plan:
             "locked": False,
             "created_at": self._system.at,
         }
-
-
-def _id(document: dict[str, Any]) -> str:
-    return str(document["href"]).rsplit("/", 1)[-1]
 
 
 def _refuse_repeat(request_id: str, stores: Stores) -> None:

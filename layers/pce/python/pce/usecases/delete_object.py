@@ -86,8 +86,11 @@ def _refuse_needed(
     if collection.name == "label_dimensions":
         labels = stores.objects.all_of(caller.org_id, "labels")
         used = [s for s in labels if s.document["key"] == document["key"]]
-        if any(not s.document.get("deleted") for s in used):
-            message = f"there are labels with the key {document['key']!r}; delete them first"
+        head = stores.policy_versions.head(caller.org_id)
+        groups = stores.policy_versions.drafts(caller.org_id, "label_groups", head)
+        grouped = any(found.draft.document["key"] == document["key"] for found in groups)
+        if grouped or any(not s.document.get("deleted") for s in used):
+            message = f"labels or groups have the key {document['key']!r}; delete them first"
             raise Invalid(Problem("label_dimension_in_use", message))
     elif collection.name in _REFERRED_TO:
         refuse_if_used(caller, collection, str(document["href"]), stores)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pce.errors import Invalid, NotFound, Problem
 from pce.events.journal import ResourceChange
+from pce.identifiers import tail
 from pce.objects.collection import Collection
 from pce.objects.policy_version import new_draft
 from pce.objects.rule import KINDS
@@ -150,7 +151,7 @@ def _active_rules(caller: Caller, kind: Collection, rule_set_id: str, stores: St
 
 def _position(kind: Collection, rules: Rules, rule_id: str) -> int:
     for at, rule in enumerate(rules):
-        if rule["href"].rsplit("/", 1)[-1] == rule_id:
+        if tail(rule["href"]) == rule_id:
             if rule["deleted_at"]:
                 message = f"{rule['href']} was deleted at {rule['deleted_at']}"
                 raise Invalid(Problem(f"{kind.kind}_already_deleted", message))

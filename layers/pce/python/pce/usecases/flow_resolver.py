@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from pce.flows.selection import IpListContent
-from pce.identifiers import OrgId
+from pce.identifiers import OrgId, tail
 from pce.objects.hrefs import ACTIVE, DRAFT, Href, parse_href
 from pce.objects.label_group import members
 from pce.policy.addresses import interval, subtract
@@ -40,7 +40,7 @@ class FlowResolver:
         draft_href = parsed.in_version(DRAFT)
         if draft_href not in groups:
             return None
-        return frozenset(label["href"].rsplit("/", 1)[-1] for label in members(draft_href, groups))
+        return frozenset(tail(label["href"]) for label in members(draft_href, groups))
 
     def workload_id(self, href: str) -> uuid.UUID | None:
         """The id of a workload; of a deleted one too."""

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pce.identifiers import tail
 from pce.objects.filters import boolean, exact_first, matching
 from pce.objects.shown import referred_to, with_names
 from pce.objects.ven import SHOWN_FILTERS as VEN_FILTERS
@@ -52,9 +53,9 @@ def list_vens(caller: Caller, query: Query, stores: Stores, limit: int | None) -
     workloads = {s.id: s.document for s in stores.objects.all_of(caller.org_id, WORKLOADS.name)}
     presence = {str(row.ven_id): row for row in stores.presence.all_of(caller.org_id)}
     hosts = [
-        Host(workloads[_id(ven)], ven, presence.get(_id(ven)))
+        Host(workloads[tail(ven["href"])], ven, presence.get(tail(ven["href"])))
         for ven in vens
-        if _id(ven) in workloads
+        if tail(ven["href"]) in workloads
     ]
     matched = matching([shown_ven(host) for host in hosts], VEN_FILTERS, query)
     found = exact_first(matched, VENS.searched, query)
@@ -80,14 +81,14 @@ def _hosts(
     stores: Stores,
     service_report: Stored | None = None,
 ) -> list[Host]:
-    ids = [_id(workload) for workload in workloads if workload.get("ven")]
+    ids = [tail(workload["href"]) for workload in workloads if workload.get("ven")]
     vens = stores.objects.get_many(caller.org_id, VENS.name, ids)
     presence = _presence(caller, ids, stores)
     return [
         Host(
             workload,
-            vens[_id(workload)].document if _id(workload) in vens else None,
-            presence.get(_id(workload)),
+            vens[tail(workload["href"])].document if tail(workload["href"]) in vens else None,
+            presence.get(tail(workload["href"])),
             service_report.document if service_report else None,
         )
         for workload in workloads
@@ -118,7 +119,3 @@ def _inner(
         **document,
         "workloads": [with_names(w, "labels", labels) for w in document["workloads"]],
     }
-
-
-def _id(document: Mapping[str, Any]) -> str:
-    return str(document["href"]).rsplit("/", 1)[-1]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pce.errors import Invalid, NotFound, Problem
+from pce.identifiers import tail
 from pce.objects.collection import Collection
 from pce.objects.filters import boolean, exact_first, matching, whole_number
 from pce.objects.hrefs import ACTIVE, DRAFT, item_id
@@ -165,12 +166,12 @@ def _with_members(
         return shown
     labels = by_href(caller, "labels", referred_to(shown, "labels"), stores)
     shown = [with_names(group, "labels", labels) for group in shown]
-    ids = [item_id(href.rsplit("/", 1)[-1]) for href in referred_to(shown, "sub_groups")]
+    ids = [item_id(tail(href)) for href in referred_to(shown, "sub_groups")]
     groups = stores.objects.get_many(caller.org_id, LABEL_GROUPS.stored_in, ids)
     named = {
-        href: {"name": groups[href.rsplit("/", 1)[-1]].document["name"]}
+        href: {"name": groups[tail(href)].document["name"]}
         for href in referred_to(shown, "sub_groups")
-        if href.rsplit("/", 1)[-1] in groups
+        if tail(href) in groups
     }
     return [with_names(group, "sub_groups", named) for group in shown]
 
@@ -179,7 +180,7 @@ def by_href(
     caller: Caller, collection: str, hrefs: Iterable[str], stores: Stores
 ) -> dict[str, Document]:
     """Objects without policy versions by href; those that do not exist are left out."""
-    ids = [item_id(href.rsplit("/", 1)[-1]) for href in hrefs]
+    ids = [item_id(tail(href)) for href in hrefs]
     found = stores.objects.get_many(caller.org_id, collection, ids)
     return {stored.document["href"]: stored.document for stored in found.values()}
 
