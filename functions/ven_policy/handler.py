@@ -15,6 +15,9 @@ from ven_protocol.messages import PolicyApplied
 GZIP_FROM_BYTES = 1_400
 """A reply that fits one packet is not worth compressing."""
 
+MAX_ETAG = 64
+"""Characters of an etag that are looked for: ours are shorter, and DynamoDB refuses long keys."""
+
 
 @http_function
 def handler(request: Request) -> Reply:
@@ -25,7 +28,7 @@ def handler(request: Request) -> Reply:
         record_policy_applied(token, applied, wiring(), now_s())
         return json_reply(204)
     row = wiring().presence.sign_of_life(token, now_s())
-    held = request.headers.get("if-none-match", "").strip().strip('"')
+    held = request.headers.get("if-none-match", "").strip().strip('"')[:MAX_ETAG]
     reply = fetch_policy(row, held, wiring().policies)
     etag = {"etag": f'"{row.target_etag}"'}
     if reply is None:

@@ -66,7 +66,7 @@ class Call:
         body = inflated_body(self.request, MAX_BODY_BYTES, MAX_INFLATED_BYTES)
         try:
             return msgspec.json.decode(body) if body.strip() else {}
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid(Problem("malformed_json", f"the body is not JSON: {error}")) from error
 
     @property

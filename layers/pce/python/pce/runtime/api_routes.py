@@ -172,8 +172,15 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
 _OPEN = {"/node_available": ok({"node_available": True}), "/noop": no_content()}
 """GET without credentials: whether anybody is there."""
 
-_FORMS = {"org": r"\d{1,9}", "version": r"draft|active|\d{1,9}", "number": r"\d{1,9}"}
-"""What may stand for a name in a path; anything without a slash, unless it is listed."""
+_FORMS = {
+    "org": r"\d{1,9}",
+    "version": r"draft|active|\d{1,9}",
+    "number": r"\d{1,9}",
+    "name": r"[^/]+",  # of an interface, percent-encoded
+}
+_ANY_ID = r"[^/]{1,255}"
+"""What may stand for a name in a path, unless it is listed. A sort key holds 1,024 bytes: DynamoDB
+refuses to look for a longer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +196,7 @@ def _compiled() -> Iterator[Route]:
     for method, path, endpoint in _ENDPOINTS:
         pattern = re.sub(
             r"\{(\w+)\}",
-            lambda match: f"(?P<{match[1]}>{_FORMS.get(match[1], '[^/]+')})",
+            lambda match: f"(?P<{match[1]}>{_FORMS.get(match[1], _ANY_ID)})",
             path,
         )
         yield Route(method, re.compile(pattern), endpoint)

@@ -43,6 +43,11 @@ STATUS: dict[type[PceError], int] = {
     Unavailable: 503,
 }
 
+MAX_PROBLEMS = 100
+"""Problems in one answer: nobody reads more, and a list of 10,000 wrong entries has as many."""
+MAX_MESSAGE = 1_000
+"""Characters of a problem's message: it may quote what was sent, and Lambda returns 6 MB."""
+
 Event = Mapping[str, Any]
 Reply = dict[str, Any]
 
@@ -103,10 +108,10 @@ def error_reply(error: PceError) -> Reply:
     """The reply for an error: its status, and its problems as a JSON list."""
     status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
     problems = []
-    for problem in error.problems:
-        entry: dict[str, Any] = {"token": problem.token, "message": problem.message}
+    for problem in error.problems[:MAX_PROBLEMS]:
+        entry: dict[str, Any] = {"token": problem.token, "message": problem.message[:MAX_MESSAGE]}
         if problem.field is not None:
-            entry["field"] = problem.field
+            entry["field"] = problem.field[:MAX_MESSAGE]
         problems.append(entry)
     return json_reply(status, problems)
 
@@ -188,7 +193,7 @@ def json_body(request: Request, kind: type[_Message]) -> _Message:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise Invalid(_validation_problem(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(Problem("malformed_json", f"the body is not JSON: {error}")) from error
 
 

@@ -1,7 +1,6 @@
 """Find out who calls the management API, from the Authorization header alone."""
 
 import base64
-import binascii
 from dataclasses import dataclass
 
 from pce.errors import NotAllowed, Problem, Unauthenticated
@@ -53,7 +52,7 @@ def _basic(authorization: str) -> tuple[str, str]:
         raise _refused("send an API key as HTTP Basic credentials, api_KEY:SECRET")
     try:
         username, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # no base64, no UTF-8, or not even ASCII
         raise _refused("the Basic credentials are not base64 of api_KEY:SECRET") from error
     if not colon:
         raise _refused("the Basic credentials hold no secret; send api_KEY:SECRET")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pce.errors import Conflict, Invalid, PceError, Problem
+from pce.errors import Conflict, Invalid, PceError, Problem, TooLarge
 from pce.events.journal import ResourceChange
 from pce.identifiers import tail
 from pce.objects.hrefs import parse_href
@@ -27,6 +27,10 @@ MAX_ITEMS = 1_000
 """Workloads in one call; every public client sends at most so many at a time."""
 WRITTEN_TOGETHER = 30
 """Workloads in one transaction: three items each, the event and the change log, at most 100."""
+MAX_PROBLEMS = 10
+MAX_QUOTED = 1_000
+"""Problems of one entry that are named, and characters of what is said of it: all entries together
+must fit into one answer, because the other workloads are written by then."""
 
 Result = dict[str, Any]
 
@@ -147,13 +151,13 @@ def _write(
     for batch in _batches(made):
         try:
             _commit(caller, [written for _, written in batch], event_type, stores)
-        except Conflict:
+        except (Conflict, TooLarge):
             for at, written in batch:
                 try:
                     _commit(caller, [written], event_type, stores)
                 except ClaimTaken:
                     results[at] = Invalid(not_unique(WORKLOADS))
-                except Conflict as error:
+                except (Conflict, TooLarge) as error:
                     results[at] = error
     return results
 
@@ -203,13 +207,13 @@ def _labels(
 ) -> Mapping[str, Mapping[str, Any]]:
     """All labels that the entries name, as far as they exist, by href."""
     hrefs = {
-        label.get("href")
+        label["href"]
         for entry in entries
         if isinstance(entry, Mapping) and isinstance(entry.get("labels"), list)
         for label in entry["labels"]
-        if isinstance(label, Mapping)
+        if isinstance(label, Mapping) and isinstance(label.get("href"), str)
     }
-    parsed = [p for href in hrefs if isinstance(href, str) and (p := parse_href(href))]
+    parsed = [p for href in hrefs if (p := parse_href(href))]
     mine = [p for p in parsed if p.org_id == caller.org_id and p.collection == "labels"]
     found = stores.objects.get_many(caller.org_id, "labels", [p.item_id for p in mine])
     return {s.document["href"]: s.document for s in found.values() if not s.document["deleted"]}
@@ -258,5 +262,5 @@ def _said(result: str | PceError, status: str, href: str | None) -> Result:
 
 def _error(error: PceError) -> Result:
     problem = error.problems[0]
-    message = "; ".join(p.message for p in error.problems)
-    return {"token": problem.token, "message": message}
+    message = "; ".join(p.message[:MAX_QUOTED] for p in error.problems[:MAX_PROBLEMS])
+    return {"token": problem.token, "message": message[:MAX_QUOTED]}

@@ -188,6 +188,9 @@ def subset_hrefs(subset: Any) -> list[str] | None:
         return None
     entries: Iterable[Any]
     if isinstance(subset, Mapping):
+        for listed in subset.values():
+            if listed is not None and not isinstance(listed, list):
+                raise Invalid(_bad_subset(listed))
         entries = [entry for listed in subset.values() for entry in listed or ()]
     elif isinstance(subset, list):
         entries = subset
