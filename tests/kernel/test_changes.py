@@ -222,37 +222,6 @@ def test_only_our_table_is_touched(db: ProtectedHost) -> None:
         assert db.nft("list", "table", "inet", "theirs") == theirs
 
 
-SETTINGS = {
-    "nf_conntrack_acct": "1",
-    "nf_conntrack_timestamp": "1",
-    "nf_conntrack_tcp_timeout_established": "28800",
-}
-
-
-def test_sysctls_are_put_back(db: ProtectedHost) -> None:
-    """They are set with the first policy and return to what they were when the VEN goes, even if
-    the agent that set them was killed; a value that somebody set since is left alone."""
-    before = {name: db.sysctl(name) for name in SETTINGS}
-    assert before["nf_conntrack_tcp_timeout_established"] != "28800"
-    db.apply(lets_in("10.0.0.1"))
-    assert {name: db.sysctl(name) for name in SETTINGS} == SETTINGS
-    firewall = db.restarted()
-    db.apply(lets_in("10.0.0.2"))
-    with db.host.entered():
-        firewall.remove()
-    assert {name: db.sysctl(name) for name in SETTINGS} == before
-    assert "inet ven" not in db.nft("list", "tables")
-
-    db.apply(lets_in("10.0.0.1"))
-    db.host.run("sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_established=999")
-    with db.host.entered():
-        firewall.remove()
-        firewall.remove()
-    after = {name: db.sysctl(name) for name in SETTINGS}
-    assert after == before | {"nf_conntrack_tcp_timeout_established": "999"}
-    db.host.run("sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_established=432000")
-
-
 def test_a_new_agent_takes_an_epoch_that_no_connection_has(
     network: Network, db: ProtectedHost
 ) -> None:
