@@ -41,6 +41,7 @@ class Network:
     repeated: float = 0.0
     slowest_s: float = 1.0
     pce_up: bool = True
+    bolts_up: bool = True
     pce_knows_tokens: bool = True
 
 
@@ -55,6 +56,7 @@ class SimulatedPce:
         self.actions: dict[int, list[Action]] = {}
         self.reports: dict[tuple[int, str], str] = {}
         self.lost_agents: set[int] = set()
+        self.reverts: Counter[int] = Counter()
         self.requests: Counter[str] = Counter()
         self.heard: Counter[int] = Counter()
 
@@ -122,6 +124,8 @@ class SimulatedVen:
         self.carried_out: Counter[str] = Counter()
         self.written: dict[int, str] = {}
         self.seen = "first"
+        self.ports = "first"
+        """What is next found of open ports; ``seen`` is of interfaces."""
         self.restarts = -1
         self.collecting = False
         self.connection = 0
@@ -186,13 +190,14 @@ class SimulatedVen:
         """Through the network: ends in exactly one of ``answered`` and ``failed``."""
         fleet, network = self.fleet, self.fleet.network
         delay = fleet.random.uniform(0, network.slowest_s)
+        fleet.sent[name] += 1
 
         def arrive() -> None:
             if not network.pce_up or fleet.chance(network.lost):
                 self.later(TIMEOUT_S, lambda: failed(False))
                 return
             fleet.pce.requests[name] += 1
-            if not network.pce_knows_tokens:
+            if not network.pce_knows_tokens and name != "lost":
                 self.later(delay, lambda: failed(True))
                 return
             answer = ask()
@@ -250,7 +255,10 @@ class SimulatedVen:
                 self.request("applied", lambda: None, lambda _: None, lambda _: None)
             case bolts.OpenBolts():
                 self.request(
-                    "connect", lambda: True, lambda _: self.opened(), lambda _: feed(bolts.Failed())
+                    "connect",
+                    lambda: self.fleet.network.bolts_up,
+                    lambda up: self.opened() if up else feed(bolts.Failed()),
+                    lambda _: feed(bolts.Failed()),
                 )
             case bolts.CloseBolts():
                 self.connection = 0
@@ -259,8 +267,17 @@ class SimulatedVen:
             case tamper.RevertKernel():
                 self.tampered = False
                 self.later(0.01, lambda: feed(tamper.Reverted(True)))
+            case tamper.ReportTampering(reverts=reverts):
+                self.request(
+                    "tampering",
+                    lambda: pce.reverts.update({number: reverts}),
+                    lambda _: None,
+                    lambda _: None,
+                )
+            case coordination.ObserveServices():
+                self.later(0.05, lambda: feed(reports.Observed("services", self.ports)))
             case reports.SendReport(kind):
-                content = self.seen
+                content = self.seen if kind == "interfaces" else self.ports
                 self.request(
                     "report",
                     lambda: pce.reports.__setitem__((number, kind), content),
@@ -278,7 +295,9 @@ class SimulatedVen:
             case outbox.ForgetBatch(seq):
                 self.disk.batches.pop(seq, None)
             case heartbeat.TellLost():
-                pce.lost_agents.add(number)
+                self.request(
+                    "lost", lambda: pce.lost_agents.add(number), lambda _: None, lambda _: None
+                )
             case coordination.StartCollecting():
                 self.collecting = True
             case coordination.StopCollecting():
@@ -323,6 +342,11 @@ class SimulatedVen:
                 delay = self.fleet.random.uniform(0, network.slowest_s)
                 self.later(delay, lambda: self.feed(coordination.BoltArrived(bolt)))
 
+    def tamper(self) -> None:
+        """Somebody changes the firewall table, and the kernel says so."""
+        self.tampered = True
+        self.feed(tamper.Suspected("nft"))
+
     def see(self, what: str) -> None:
         """The host's interfaces change."""
         self.seen = what
@@ -336,6 +360,8 @@ class Fleet:
         self.random = random.Random(seed)
         self.network = network or Network()
         self.pce = SimulatedPce()
+        self.sent: Counter[str] = Counter()
+        """Requests that VENs have sent, whether or not they arrived."""
         self.now = 0.0
         self._order = itertools.count()
         self._queue: list[tuple[float, int, Callable[[], None]]] = []

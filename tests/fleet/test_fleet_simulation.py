@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fleet.simulator import FLOWS_S, HEARTBEAT_S, Fleet, Network, document
+from ven.core import coordination, policy_state
 from ven_protocol.bolts import Bolt
 from ven_protocol.limits import MINIMAL_INTERVAL_S
+from ven_protocol.policy import PolicyReply
 
 SETTLED_S = 5 * HEARTBEAT_S
 """Three answers to leave degraded, one to hear of the policy, one to have its report heard."""
@@ -20,6 +22,7 @@ def assert_converged(fleet: Fleet) -> None:
         assert ven.disk.etag == wanted
         assert ven.state.bolts.phase == "open"
         assert fleet.pce.reports[ven.number, "interfaces"] == ven.seen
+        assert fleet.pce.reports[ven.number, "services"] == ven.ports
         assert not fleet.pce.actions[ven.number], "an action is still asked for"
         assert ven.collecting
         taken = {seq for number, seq in fleet.pce.batches if number == ven.number}
@@ -147,8 +150,9 @@ def test_a_degraded_ven_does_not_listen_to_policy_bolts() -> None:
 
 
 def test_minimal_mode_tries_every_four_hours_and_says_once_that_it_is_lost() -> None:
-    """A VEN whose token is refused stops collecting and all but stops asking; the first answer
-    brings everything back."""
+    """A VEN whose token is refused stops collecting and sends nothing but a heartbeat in four
+    hours and one lost-agent message, whatever happens on its host; the first answer brings
+    everything back, and what happened meanwhile is told."""
     fleet = Fleet(1, seed=4)
     ven = fleet.vens[0]
     fleet.pce.set_policy(0, document(1))
@@ -159,14 +163,68 @@ def test_minimal_mode_tries_every_four_hours_and_says_once_that_it_is_lost() -> 
     assert not ven.collecting
     assert ven.connection == 0
     assert not fleet.pce.lost_agents
-    fleet.pce.requests.clear()
-    fleet.run(3 * MINIMAL_INTERVAL_S)
-    assert sum(fleet.pce.requests.values()) in (2, 3)
+    fleet.sent.clear()
+    quarters = 12
+    for quarter in range(quarters):
+        ven.ports = f"ports {quarter}"
+        ven.see(f"interfaces {quarter}")
+        ven.tamper()
+        fleet.run(MINIMAL_INTERVAL_S / 4)
+        assert not ven.tampered
+    assert fleet.sent.keys() == {"heartbeat", "lost"}
+    assert fleet.sent["heartbeat"] in (2, 3)
+    assert fleet.sent["lost"] == 1
     assert fleet.pce.lost_agents == {0}
     assert ven.kernel == document(1)
     fleet.network.pce_knows_tokens = True
     fleet.run(1.1 * MINIMAL_INTERVAL_S)
     assert_converged(fleet)
+    assert fleet.pce.reverts == {0: quarters}
+
+
+def test_minimal_mode_fetches_no_policy_that_was_under_way() -> None:
+    """What the kernel was being given when the mode was entered leads to no request either."""
+    fleet = Fleet(1, seed=8, network=Network(slowest_s=0))
+    ven = fleet.vens[0]
+    fleet.pce.set_policy(0, document(1))
+    fleet.run(HEARTBEAT_S)
+    fleet.network.pce_knows_tokens = False
+    while ven.state.heartbeat.misses < 2:
+        fleet.run(1)
+    # A policy arrives, and a newer one is announced while the kernel takes it.
+    older, newer = fleet.pce.set_policy(0, document(2)), fleet.pce.set_policy(0, document(3))
+    ven.feed(policy_state.Wanted(older.etag))
+    ven.feed(policy_state.Fetched(PolicyReply(etag=older.etag, document=document(2))))
+    ven.feed(policy_state.Wanted(newer.etag))
+    ven.feed(coordination.HeartbeatMissed(authentication=True))
+    assert ven.state.heartbeat.mode == "minimal"
+    fleet.sent.clear()
+    fleet.run(MINIMAL_INTERVAL_S / 2)
+    assert ven.kernel == document(2)
+    assert not fleet.sent
+    fleet.network.pce_knows_tokens = True
+    fleet.run(MINIMAL_INTERVAL_S)
+    assert ven.kernel == document(3)
+
+
+def test_a_degraded_ven_reports_after_an_answer_and_not_before() -> None:
+    """Ports that change all the time cost nothing while the PCE is away."""
+    fleet = Fleet(1, seed=9)
+    ven = fleet.vens[0]
+    fleet.run(2 * HEARTBEAT_S)
+    fleet.network.pce_up = False
+    fleet.run(4 * HEARTBEAT_S)
+    assert ven.state.heartbeat.mode == "degraded"
+    fleet.sent.clear()
+    for turn in range(20):
+        ven.ports = f"ports {turn}"
+        fleet.run(HEARTBEAT_S)
+    assert fleet.sent["heartbeat"] >= 18
+    assert fleet.sent["report"] == 0
+    fleet.network.pce_up = True
+    fleet.run(1.1 * HEARTBEAT_S)
+    assert fleet.pce.reports[0, "services"] == ven.ports
+    assert fleet.sent["report"] == 1
 
 
 def test_kernel_that_refuses_keeps_the_old_policy_and_tries_again() -> None:
@@ -175,7 +233,7 @@ def test_kernel_that_refuses_keeps_the_old_policy_and_tries_again() -> None:
     fleet = Fleet(1, seed=5)
     ven = fleet.vens[0]
     fleet.pce.set_policy(0, document(1))
-    fleet.run(HEARTBEAT_S)
+    fleet.run(HEARTBEAT_S / 2)  # no heartbeat for the next two minutes
     ven.kernel_refuses = 2
     ven.bolt(fleet.pce.set_policy(0, document(2)))
     before = fleet.pce.requests["policy"]

@@ -39,3 +39,26 @@ def test_failed_report_is_sent_again_when_the_pce_answers() -> None:
     )
     assert len(said) == 1
     assert run(state, reports.Reachable())[1] == [reports.SendReport("interfaces")]
+
+
+def test_without_a_connection_reports_wait_for_an_answer() -> None:
+    """Degraded and minimal: nothing is sent when something is seen, all of it after an answer."""
+    state, said = reports.ReportState(), []
+    for digest in ("a", "b"):
+        for kind in reports.KINDS:
+            state, commands = reports.step(state, reports.Observed(kind, digest), connected=False)
+            said += commands
+    assert said == []
+    _, said = run(state, reports.Reachable())
+    assert said == [reports.SendReport(kind) for kind in reports.KINDS]
+
+
+def test_owed_report_is_not_repeated_by_looking_again() -> None:
+    """Only news or an answer send it."""
+    state, _ = run(
+        reports.ReportState(),
+        reports.Observed("services", "a"),
+        reports.ReportFailed("services"),
+    )
+    assert run(state, reports.Observed("services", "a"))[1] == []
+    assert run(state, reports.Observed("services", "b"))[1] == [reports.SendReport("services")]

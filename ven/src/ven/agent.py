@@ -29,13 +29,7 @@ from ven.configuration import Identity, Server
 from ven.core import actions, bolts, coordination, heartbeat, outbox, policy_state, reports
 from ven.core import tampering as tamper
 from ven.core.flows import neighbourhood, port_owners
-from ven.core.kernel import (
-    Drained,
-    ForeignChange,
-    Kernel,
-    KernelRefused,
-    Stream,
-)
+from ven.core.kernel import Drained, ForeignChange, Kernel, KernelRefused
 from ven.core.timing import NEVER, Dice, Tick
 from ven.edge.bolts import BoltConnection
 from ven.edge.clock import Clock, rfc3339
@@ -79,7 +73,7 @@ GOODBYE_TIMEOUT_S = 4
 """A stopping host does not wait for a PCE that does not answer; goodbye is best effort."""
 
 INTERFACE_SETTLE_S = 0.3
-"""Links, addresses and routes change in bursts; they are read once after the burst."""
+"""Links, addresses and routes change in bursts; what came of them is read this much later."""
 
 UNREADABLE = (400, 406, 413, 422)
 """Answers to a flow post that repeating cannot mend. Others (a proxy's 403, say) may pass."""
@@ -160,8 +154,15 @@ class Agent:
         """Enforce and report until :meth:`stop`, a restart or an unpairing by the PCE."""
         _log.info("VEN %s starts, PCE %s", self._identity.ven_href, self._identity.server)
         try:
-            self._read(self._readers, self._kernel.interface_changes(), self._interfaces_changed)
-            self._read(self._readers, self._kernel.foreign_changes(), self._foreign_change)
+            self._readers += [
+                StreamReader(
+                    self._kernel.interface_changes(),
+                    self._interfaces_changed,
+                    self._fail,
+                    gather_s=INTERFACE_SETTLE_S,
+                ),
+                StreamReader(self._kernel.foreign_changes(), self._foreign_change, self._fail),
+            ]
             self._spawn(self._observe_interfaces())
             self._feed(coordination.Started())
             return await self._ended
@@ -382,6 +383,8 @@ class Agent:
         self._feed(tamper.Looked(await self._work(self._enforcement.intact)))
 
     async def _revert_kernel(self) -> None:
+        seen = self.state.tampering
+        _log.error("firewall changed by %r: %s", seen.process_name or "?", seen.detail)
         document = self.state.policy.document
         try:
             if document is not None:
@@ -395,9 +398,8 @@ class Agent:
             self._feed(tamper.Reverted(succeeded=True))
 
     async def _report_tampering(self, said: tamper.ReportTampering) -> None:
-        _log.error("firewall changed by %r: %s", said.process_name or "?", said.detail)
         message = Tampering(
-            num_reverts=1,
+            num_reverts=said.reverts,
             revert_succeeded=said.succeeded,
             process_name=said.process_name[:255],
             detail=said.detail[:1024],
@@ -529,14 +531,6 @@ class Agent:
             save(*arguments)
         except OSError as error:
             _log.error("not kept on disk: %s", error)
-
-    def _read(
-        self,
-        into: list[StreamReader[Any]],
-        stream: Stream[_Result],
-        handle: Callable[[Drained[_Result]], None],
-    ) -> None:
-        into.append(StreamReader(stream, handle, self._fail))
 
     async def _request(self, call: Callable[..., _Result], *arguments: object) -> _Result:
         """One request in a worker thread; the connection takes one at a time."""

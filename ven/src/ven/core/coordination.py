@@ -8,6 +8,9 @@ what one machine says to the next, and returns what is left for the edges to do
 The one thing decided here is how a sign of life is given. A flow post carries a heartbeat and is
 answered like one, so whenever a flow window is (nearly) over or a batch waits, it is posted in the
 heartbeat's place, and every second interval costs one request instead of two.
+
+In minimal mode nothing but the heartbeat is sent ("VEN-to-PCE Communication", minimal state), and
+once the lost-agent message. What happens on the host meanwhile is told after the first answer.
 """
 
 from collections.abc import Callable
@@ -35,6 +38,8 @@ class VenState(Struct, frozen=True, kw_only=True):
     heartbeat: heartbeat.HeartbeatState
     policy: policy_state.PolicyState
     bolts: bolts.BoltState
+    untold: tampering.ReportTampering | None = None
+    """Tampering in minimal mode, told when it is left."""
     tampering: tampering.TamperState
     reports: reports.ReportState
     actions: actions.ActionState
@@ -395,8 +400,9 @@ def _heartbeat(state: VenState, event: heartbeat.HeartbeatEvent, now: float) -> 
                 more = (StopCollecting(), *more)
             case heartbeat.LeaveMinimal():
                 state = replace(state, collecting=True, flows_due_at=now + _window_s(state))
+                told, state = state.untold, replace(state, untold=None)
                 state, more = _bolts(state, bolts.Start(had_gap=True), now)
-                more = (StartCollecting(), *more)
+                more = (StartCollecting(), *more, *((told,) if told else ()))
             case _:
                 more = (command,)
         commands += more
@@ -415,7 +421,17 @@ def _heartbeat_due(state: VenState, now: float) -> _Result:
 
 
 def _policy(state: VenState, event: policy_state.PolicyEvent, now: float) -> _Result:
-    machine, commands = policy_state.step(state.policy, event, now)
+    machine, said = policy_state.step(state.policy, event, now)
+    commands: tuple[Command, ...] = ()
+    for command in said:
+        match command:
+            case policy_state.FetchPolicy() if state.heartbeat.mode == "minimal":
+                # Under way when the mode was entered; ticks, so retries, wait for its end.
+                machine, _ = policy_state.step(machine, policy_state.FetchFailed(), now)
+            case policy_state.ReportPolicy() if state.heartbeat.mode == "minimal":
+                pass  # the heartbeat names the policy in force
+            case _:
+                commands += (command,)
     return replace(state, policy=machine), commands
 
 
@@ -436,7 +452,8 @@ def _bolts(state: VenState, event: bolts.BoltEvent, now: float) -> _Result:
 
 
 def _reports(state: VenState, event: reports.ReportEvent) -> _Result:
-    machine, commands = reports.step(state.reports, event)
+    connected = state.heartbeat.mode == "normal"
+    machine, commands = reports.step(state.reports, event, connected)
     return replace(state, reports=machine), commands
 
 
@@ -457,8 +474,16 @@ def _actions(state: VenState, event: actions.ActionEvent, now: float) -> _Result
 def _tampering(state: VenState, event: tampering.TamperEvent, now: float) -> _Result:
     if state.policy.document is None and isinstance(event, tampering.Suspected):
         return state, ()  # nothing of ours is in the kernel
-    machine, commands = tampering.step(state.tampering, event, now)
-    return replace(state, tampering=machine), commands
+    machine, said = tampering.step(state.tampering, event, now)
+    state = replace(state, tampering=machine)
+    commands: tuple[Command, ...] = ()
+    for command in said:
+        match command:
+            case tampering.ReportTampering() if state.heartbeat.mode == "minimal":
+                state = replace(state, untold=tampering.together(state.untold, command))
+            case _:
+                commands += (command,)
+    return state, commands
 
 
 def _outbox(state: VenState, event: outbox.OutboxEvent) -> _Result:

@@ -162,7 +162,7 @@ def _missed(
         commands = (ModeChanged(mode),)
         if mode == "minimal":
             commands += (EnterMinimal(),)
-            state = replace(state, minimal_since=now)
+            state = replace(state, minimal_since=now, asked_at=NEVER)
     since = state.minimal_since
     if authentication and since is not None and not state.told_lost:
         # The first attempt after four hours comes up to JITTER early.

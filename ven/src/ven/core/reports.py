@@ -2,8 +2,9 @@
 
 Theory: for each kind of report three digests are kept: of what was last seen, of what is on its
 way, and of what the PCE accepted. A report is owed while seen and accepted differ; it is sent when
-something new is seen and, if that failed, after the next sign that the PCE can be reached. No
-timers, and at most one request a kind at a time.
+something new is seen and, if that failed, after the next sign that the PCE can be reached. While
+the PCE cannot be talked to (degraded and minimal mode) everything waits for that sign, so reports
+are never tried more often than heartbeats. No timers, and at most one request a kind at a time.
 """
 
 from typing import Literal
@@ -50,7 +51,7 @@ class ReportFailed(Struct, frozen=True):
 
 
 class Reachable(Struct, frozen=True):
-    """The PCE answered something: what is owed may be sent."""
+    """The PCE answered a sign of life: what is owed may be sent."""
 
 
 ReportEvent = Observed | ReportAccepted | ReportFailed | Reachable
@@ -65,15 +66,18 @@ class SendReport(Struct, frozen=True):
 _Result = tuple[ReportState, tuple[SendReport, ...]]
 
 
-def step(state: ReportState, event: ReportEvent) -> _Result:
-    """The next state and what to send."""
+def step(state: ReportState, event: ReportEvent, connected: bool = True) -> _Result:
+    """The next state and what to send; ``connected`` is whether the VEN is in normal mode."""
     match event:
         case Observed(kind, digest):
-            return _owed(_with(state, kind, replace(_of(state, kind), seen=digest)), kind)
+            report = _of(state, kind)
+            news = digest != report.seen
+            state = _with(state, kind, replace(report, seen=digest))
+            return _owed(state, kind) if news and connected else (state, ())
         case ReportAccepted(kind):
             report = _of(state, kind)
-            report = replace(report, accepted=report.sending, sending="")
-            return _owed(_with(state, kind, report), kind)
+            state = _with(state, kind, replace(report, accepted=report.sending, sending=""))
+            return _owed(state, kind) if connected else (state, ())
         case ReportFailed(kind):
             return _with(state, kind, replace(_of(state, kind), sending="")), ()
         case Reachable():

@@ -76,6 +76,7 @@ class ReportTampering(Struct, frozen=True):
     succeeded: bool
     process_name: str
     detail: str
+    reverts: int = 1
 
 
 TamperCommand = CheckKernel | RevertKernel | ReportTampering
@@ -117,6 +118,13 @@ def step(state: TamperState, event: TamperEvent, now: float) -> _Result:
             return _calm(replace(state, again=state.again or not succeeded), now), (report,)
         case _:
             return state, ()
+
+
+def together(earlier: ReportTampering | None, latest: ReportTampering) -> ReportTampering:
+    """One report for both; of what differs, the latest."""
+    if earlier is None:
+        return latest
+    return replace(latest, reverts=earlier.reverts + latest.reverts)
 
 
 def _calm(state: TamperState, now: float) -> TamperState:

@@ -1,7 +1,6 @@
 """What there is to know of the host: names, versions, identity, uptime."""
 
 import contextlib
-import os
 import platform
 import socket
 from pathlib import Path
@@ -36,12 +35,6 @@ def machine_id() -> str:
 def uptime_s() -> int:
     """Seconds since the host started."""
     return int(Path("/proc/uptime").read_text().split()[0].split(".")[0])
-
-
-def resident_bytes() -> int:
-    """Memory that this process occupies now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _os_release() -> dict[str, str]:
