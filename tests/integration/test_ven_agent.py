@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.server import ServerConnection
 
 from tests.fakes.pce import FakePce, fake_pce, wait_until
 from tests.fleet.simulator import document
@@ -96,6 +97,15 @@ def running(data: DataDirectory, kernel: SimulatedKernel) -> Iterator[Agent]:
         thread.join(20)
         assert not thread.is_alive()
         assert not failures, failures
+
+
+def renewed_channel(pce: FakePce, older: list[ServerConnection]) -> ServerConnection:
+    """The bolt channel once enforcement has begun: another than before, and alone. (The VEN asks
+    for a heartbeat then; it is waited for too.)"""
+    wait_until("policy applied", pce.applied)
+    wait_until("a heartbeat after it", lambda: len(pce.heartbeats()) + len(pce.batches) > 1)
+    wait_until("one channel", lambda: len(pce.sockets) == 1 and pce.sockets[0] not in older)
+    return pce.sockets[0]
 
 
 def summaries(pce: FakePce) -> list[Any]:
@@ -219,7 +229,7 @@ def test_trouble_with_flows_alone_does_not_degrade(
 def test_refused_token_leads_to_minimal(
     pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
 ) -> None:
-    """No collection, no bolts, no more requests; the policy stays."""
+    """No collection, no bolts, no more requests whatever happens here; the policy stays."""
     with running(data, kernel) as agent:
         wait_until("policy applied", pce.applied)
         pce.say = {"heartbeat": 401, "flows": 401}
@@ -228,8 +238,35 @@ def test_refused_token_leads_to_minimal(
         asked = len(pce.heard)
         assert kernel.connect(STRANGER, HOST, 6, 443).decision == Decision.BLOCKED
         assert agent.state.outbox.posting is None
+        told = agent.state.reports.interfaces.seen
+        kernel.change_addresses([f"{HOST}/24", "10.7.0.1/16"])
+        wait_until("the change seen", lambda: agent.state.reports.interfaces.seen != told)
+        kernel.tamper("iptables")
+        wait_until("the revert", lambda: agent.state.untold)
         assert len(pce.heard) == asked
     assert kernel.applied[-1] == document(2)
+
+
+@pytest.mark.usefixtures("paired")
+def test_bolts_are_renewed_when_enforcement_begins(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """The kernel may refuse what the PCE says first on a connection that is older than its first
+    policy. Once, and not by a process that starts with the last-known-good policy."""
+    pce.intervals = Intervals(heartbeat_s=300, flows_s=600)
+    pce.say = {"policy": 503}
+    with running(data, kernel):
+        (deaf,) = wait_until("bolt channel", lambda: list(pce.sockets))
+        pce.say = {}
+        first = renewed_channel(pce, [deaf])
+        etag = pce.set_policy(document(3), bolt=True)
+        wait_until("the next policy", lambda: any(a.etag == etag for a in pce.applied()))
+        assert pce.sockets == [first]
+    with running(data, kernel):
+        (only,) = wait_until("bolt channel", lambda: list(pce.sockets))
+        etag = pce.set_policy(document(4), bolt=True)
+        wait_until("the next policy", lambda: any(a.etag == etag for a in pce.applied()))
+        assert pce.sockets == [only]
 
 
 @pytest.mark.usefixtures("paired")
@@ -237,8 +274,7 @@ def test_lost_bolts_come_back(pce: FakePce, data: DataDirectory, kernel: Simulat
     """After a gap the VEN connects again and asks what it missed."""
     pce.intervals = Intervals(heartbeat_s=300, flows_s=600)
     with running(data, kernel):
-        wait_until("policy applied", pce.applied)
-        (first,) = wait_until("bolt channel", lambda: list(pce.sockets))
+        first = renewed_channel(pce, [])
         etag = pce.set_policy(document(3))
         first.close()
         wait_until("another connection", lambda: pce.sockets and pce.sockets != [first])

@@ -213,6 +213,26 @@ def test_the_pce_is_reached_whatever_the_policy_says(
         server.close()
 
 
+def test_the_pce_speaks_first_on_a_channel_opened_under_the_first_policy(
+    network: Network, db: ProtectedHost
+) -> None:
+    """A silent connection to the PCE outlives the step to full enforcement when conntrack saw its
+    beginning; one that is older does not, which is why the VEN renews its bolt channel."""
+    web, pce = network["web"], [Endpoint(network["web"].ipv4, socket.IPPROTO_TCP, 8443)]
+    server = web.listen(8443)
+    with db.host.connect(web, 8443) as older, server.accept()[0] as to_older:
+        db.apply(policy("visibility_only", {}), pce)
+        with db.host.connect(web, 8443) as client, server.accept()[0] as to_client:
+            db.apply(policy("full", {}), pce)
+            to_older.sendall(b"bolt")
+            to_client.sendall(b"bolt")
+            assert client.recv(10) == b"bolt"
+            older.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                older.recv(10)
+    server.close()
+
+
 def test_idle_has_no_table(network: Network, db: ProtectedHost) -> None:
     """The way to idle takes the table away, and everything passes."""
     server = db.host.listen(80)

@@ -14,6 +14,7 @@ from ven.core.bolts import (
     Opened,
     PolicyHint,
     Received,
+    Renew,
     SendKeepAlive,
     SetKeepAlive,
     Start,
@@ -137,3 +138,34 @@ def test_closing_bolt_replaces_the_connection_whatever_the_mode() -> None:
     """The PCE is about to close: connect again first."""
     state, _ = run(opened(), Received(Bolt(type="closing", spread_s=5), "degraded"))
     assert state.replace_at <= 5
+
+
+def test_connection_is_renewed_when_enforcement_begins() -> None:
+    """The new one before the old one goes; then a heartbeat, for the old one may have been deaf."""
+    state, said = run(opened(), Renew())
+    assert said == [OpenBolts()]
+    assert state.phase == "open"
+    state, said = run(state, Opened())
+    assert said == [HeartbeatHint(0)]
+    assert bolts.wake_at(state) == BOLT_KEEPALIVE_S, "and that was all"
+
+
+@pytest.mark.parametrize("begun_by", ["first", "replacement"])
+def test_connection_that_was_being_opened_is_renewed_too(begun_by: str) -> None:
+    """When enforcement begins between its first packet and its opening."""
+    state = bolts.start(Dice(1), BOLT_KEEPALIVE_S) if begun_by == "first" else opened()
+    state, _ = run(state, Start(), Tick(), now=7080)
+    state, said = run(state, Renew(), Opened(), now=7081)
+    assert said == [OpenBolts()]
+    state, said = run(state, Opened(), now=7082)
+    assert said == [HeartbeatHint(0)]
+    assert state.replace_at > 7082 + 6000
+
+
+def test_no_connection_needs_no_renewal() -> None:
+    """Whatever is opened later is young enough."""
+    for state in (bolts.start(Dice(1), 540), run(opened(), Lost())[0]):
+        assert run(state, Renew()) == (state, [])
+    state, _ = run(bolts.start(Dice(1), 540), Start(), Tick(), Renew(), Failed())
+    state, said = run(state, Tick(), Opened(), now=BACKOFF_CAP_S)
+    assert said == [OpenBolts(), HeartbeatHint(0)]

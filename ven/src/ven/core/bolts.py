@@ -8,11 +8,15 @@ heartbeat's reply, so nothing here may ever matter for what is enforced::
     connecting-- failed ------------------------> waiting (full jitter, 1 s to 5 min)
     connecting-- open --------------------------> open
     open      -- lost --------------------------> waiting (full jitter)
-    open      -- random age before 2 h ---------> open, and connecting the replacement
+    open      -- random age before 2 h, renew --> open, and connecting the replacement
     any       -- minimal mode entered ----------> off
 
 A replacement is opened before the old connection is closed, so that no bolt falls between the two.
 After a gap the VEN asks for a heartbeat, because what it missed is not known.
+
+The kernel follows connections from the first policy on. Of one that is older it cannot know who
+opened it, and when the PCE speaks first (on this channel it does) takes it for one that the PCE
+opened, which full enforcement refuses. So the connection is renewed when enforcement begins.
 
 In degraded mode bolts are ignored, except those that announce an upgrade or a support report
 ("VEN-to-PCE Communication", degraded state).
@@ -50,6 +54,8 @@ class BoltState(Struct, frozen=True, kw_only=True):
     """Failures since the channel was last open."""
     had_gap: bool = False
     """Bolts may have been missed since the last one could arrive."""
+    too_old: bool = False
+    """The connection being opened must be renewed as soon as it is open."""
 
 
 class Start(Struct, frozen=True):
@@ -87,7 +93,11 @@ class SetKeepAlive(Struct, frozen=True):
     keepalive_s: float
 
 
-BoltEvent = Tick | Start | Stop | Opened | Failed | Lost | Received | SetKeepAlive
+class Renew(Struct, frozen=True):
+    """Replace every connection that was begun before now."""
+
+
+BoltEvent = Tick | Start | Stop | Opened | Failed | Lost | Received | SetKeepAlive | Renew
 
 
 class OpenBolts(Struct, frozen=True):
@@ -148,7 +158,8 @@ def step(state: BoltState, event: BoltEvent, now: float) -> _Result:
             roll, dice = state.dice.roll()
             at = now + backoff_s(roll, state.attempts + 1, BACKOFF_BASE_S, BACKOFF_CAP_S)
             attempts = state.attempts + 1
-            return replace(state, replacing=False, replace_at=at, dice=dice, attempts=attempts), ()
+            return replace(state, replacing=False, replace_at=at, dice=dice, attempts=attempts,
+                           too_old=False), ()  # fmt: skip
         case Failed() if state.phase == "connecting":
             return _wait(state, now)
         case Lost() if state.phase == "open" and state.replacing:
@@ -162,6 +173,10 @@ def step(state: BoltState, event: BoltEvent, now: float) -> _Result:
         case SetKeepAlive(keepalive_s):
             at = min(state.keepalive_at, now + keepalive_s) if state.phase == "open" else NEVER
             return replace(state, keepalive_s=keepalive_s, keepalive_at=at), ()
+        case Renew() if state.phase == "connecting" or state.replacing:
+            return replace(state, too_old=True), ()
+        case Renew() if state.phase == "open":
+            return replace(state, replacing=True, replace_at=NEVER, had_gap=True), (OpenBolts(),)
         case _:
             return state, ()
 
@@ -182,6 +197,10 @@ def _due(state: BoltState, now: float) -> _Result:
 
 def _opened(state: BoltState, now: float) -> _Result:
     roll, dice = state.dice.roll()
+    if state.too_old:
+        state = replace(state, phase="open", replacing=True, too_old=False, attempts=0,
+                        had_gap=True, keepalive_at=now + state.keepalive_s)  # fmt: skip
+        return state, (OpenBolts(),)
     youngest, oldest = BOLT_RECONNECT_AFTER_S
     commands: tuple[BoltCommand, ...] = (HeartbeatHint(0),) if state.had_gap else ()
     state = replace(
@@ -191,6 +210,7 @@ def _opened(state: BoltState, now: float) -> _Result:
         replacing=False,
         attempts=0,
         had_gap=False,
+        too_old=False,
         keepalive_at=now + state.keepalive_s,
         replace_at=now + youngest + roll * (oldest - youngest),
     )
@@ -202,8 +222,9 @@ def _wait(state: BoltState, now: float) -> _Result:
     at = now + backoff_s(roll, state.attempts, BACKOFF_BASE_S, BACKOFF_CAP_S)
     attempts = state.attempts + 1
     return replace(
-        state, dice=dice, phase="waiting", connect_at=at, attempts=attempts, had_gap=True
-    ), ()
+        state, dice=dice, phase="waiting", connect_at=at, attempts=attempts, had_gap=True,
+        too_old=False,
+    ), ()  # fmt: skip
 
 
 def _received(state: BoltState, bolt: Bolt, mode: AgentMode, now: float) -> _Result:

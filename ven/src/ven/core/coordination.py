@@ -432,7 +432,16 @@ def _policy(state: VenState, event: policy_state.PolicyEvent, now: float) -> _Re
                 pass  # the heartbeat names the policy in force
             case _:
                 commands += (command,)
-    return replace(state, policy=machine), commands
+    begins = _enforces(machine) and not _enforces(state.policy)
+    state = replace(state, policy=machine)
+    if begins:
+        state, more = _bolts(state, bolts.Renew(), now)
+        commands += more
+    return state, commands
+
+
+def _enforces(policy: policy_state.PolicyState) -> bool:
+    return policy.document is not None and policy.document.mode != "idle"
 
 
 def _bolts(state: VenState, event: bolts.BoltEvent, now: float) -> _Result:
