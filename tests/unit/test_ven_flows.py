@@ -162,6 +162,26 @@ def test_drops_are_new_for_tcp_and_nothing_else_is() -> None:
     assert tcp.tbi is None
 
 
+def test_potentially_blocked_connections_say_why() -> None:
+    """As drops do: no rule, a deny rule, an override deny; each is a summary of its own, whether
+    the connection lives, ended or vanished. What is allowed has no reason to give."""
+    made = ledger()
+    would = {"decision": Decision.POTENTIALLY_BLOCKED}
+    made.see(connection(1, qualifier=0, **would), 1000)
+    made.see(ended(2, qualifier=1, **would), 1001)
+    made.see(ended(3), 1001)
+    live = connection(4, qualifier=2, **would)
+    made.see(live, 1000)
+    found = window(made, 1600, live)
+    assert {(s.state, s.pd, s.pd_qualifier) for s in found} == {
+        ("C", 1, 1),
+        ("C", 0, None),
+        ("A", 1, 2),
+    }
+    (vanished,) = (s for s in window(made, 2200, live) if s.state == "T")
+    assert (vanished.pd, vanished.pd_qualifier) == (1, 0)
+
+
 def test_inbound_connections_name_the_listener() -> None:
     """Process and user of the port that is listened on; nobody's for outbound ones."""
     made = ledger()
