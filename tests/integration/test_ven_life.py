@@ -173,9 +173,7 @@ def test_a_whole_fleet_that_falls_silent_is_not_isolated(pce: Pce) -> None:
     assert [pce.online(token) for token in tokens.values()] == [True, False, False]
 
 
-def test_overlapping_sweeps_do_everything_once(
-    pce: Pce, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_overlapping_sweeps_do_everything_once(pce: Pce, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two sweeps that read the same rows write each transition once between them."""
     tokens = {number: pce.pair(number) for number in range(1, 6)}
     alive = pce.pair(9)
