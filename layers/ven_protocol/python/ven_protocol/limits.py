@@ -7,7 +7,8 @@ SUPPORTED_VERSIONS = (1,)
 """Versions that this PCE answers; any other is refused with this list."""
 
 MAX_JSON_BODY_BYTES = 1_000_000
-"""Largest JSON body, after inflating: a host with 10,000 open ports reports about 900 kB."""
+"""Largest JSON body as sent: a host with 10,000 open ports reports about 900 kB, and a tenth of
+that compressed."""
 
 MAX_FLOW_BODY_BYTES = 4_000_000
 """Largest flow post as sent. A Lambda event may hold 6 MB and base64 adds a third (AWS Lambda
