@@ -379,10 +379,10 @@ def list_events(call: Call) -> Reply:
     """GET events: newest first."""
 
     def read(limit: int | None) -> Page:
-        events = read_events.list_events(call.caller, call.query, call.stores)
+        events = read_events.list_events(call.caller, call.query, call.stores, limit)
         return Page(events, len(events))
 
-    return listed(call, read)
+    return listed(call, read, read_events.DEFAULT_EVENTS)
 
 
 def get_event(call: Call) -> Reply:

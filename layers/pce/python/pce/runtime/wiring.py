@@ -8,10 +8,12 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pce.runtime.metrics import write_line
 from pce.runtime.settings import Environment
 from ven_protocol.messages import Settings
 
 if TYPE_CHECKING:
+    from pce.identifiers import OrgId
     from pce.store.archive import Archive
     from pce.store.bolts import BoltSender
     from pce.store.directory import DirectoryStore
@@ -62,7 +64,17 @@ class Wiring:
         from pce.store.tables import bind_tables
 
         bind_tables(self.environment.tables, self.environment.region)
-        return ObjectStore(self.environment.region, wake_compiler=self.queues.wake_compiler)
+        return ObjectStore(self.environment.region, wake_compiler=self._wake_compiler)
+
+    def _wake_compiler(self, org_id: "OrgId", change_id: str) -> None:
+        """What was committed is accepted, whatever becomes of the wake-up: who called must not
+        hear of an error and repeat it. The sweep wakes orgs whose change log is not empty."""
+        from pce.store.queues import NotSent
+
+        try:
+            self.queues.wake_compiler(org_id, change_id)
+        except NotSent as error:
+            write_line({"level": "WARN", "message": str(error)})
 
     @cached_property
     def events(self) -> "EventStore":

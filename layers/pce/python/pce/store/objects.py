@@ -11,7 +11,7 @@ from pynamodb.connection import Connection
 from pynamodb.exceptions import DoesNotExist, TransactWriteError, UpdateError
 from pynamodb.transactions import TransactWrite
 
-from pce.errors import Conflict, Problem, TooLarge, Unavailable
+from pce.errors import Conflict, PceError, Problem, TooLarge, Unavailable
 from pce.identifiers import OrgId, uuid7, uuid7_epoch_ms
 from pce.presence.record import STATUS_LETTER_OF, TYPE_LETTER_OF
 from pce.store.change import Change, Delete, Document, PresenceChange, Put
@@ -22,8 +22,9 @@ from pce.store.tables import EventItem, ObjectItem, PresenceItem
 MAX_ITEM_BYTES = 380_000
 """Largest compressed document: a DynamoDB item holds 400 KB with its keys."""
 
-EVENT_RETENTION_S = 30 * 86_400
-"""Default lifetime of audit events (the org's setting overrides it)."""
+EVENT_RETENTION_S = 200 * 86_400
+"""The longest retention of audit events that an org may set. Its own is what readers go by: it may
+be prolonged at any time, and an event that has expired does not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class ObjectStore:
 
         Raises :class:`ClaimTaken` when a name is taken, :class:`Conflict` when an object or
         presence item is not what was read, :class:`TooLarge` for a document over
-        ``MAX_ITEM_BYTES``. Cost: two write units per KB of each item.
+        ``MAX_ITEM_BYTES`` or a change over DynamoDB's 4 MB. Cost: two write units per KB of each
+        item.
         """
         now = self._clock()
         change_id = str(uuid7(int(now * 1000), secrets.token_bytes(10)))
@@ -145,7 +147,10 @@ class ObjectStore:
             with TransactWrite(connection=self._connection, client_request_token=token) as writer:
                 names += self._write(writer, change, change_id, now)
         except TransactWriteError as error:
-            raise _conflict(error, names) from error
+            refused = _refused(error, names)
+            if refused is None:
+                raise
+            raise refused from error
         if change.policy_changes:
             self._wake_compiler(change.org_id, change_id)
             return change_id
@@ -201,12 +206,18 @@ class ObjectStore:
 
 
 def event_item(org_id: OrgId, event: Document, now: float) -> EventItem:
-    """The stored form of an audit event; its href ends in the uuid7 that is its key."""
+    """The stored form of an audit event; its href ends in the uuid7 that is its key.
+
+    When what changed is too much for an item, the event says who did what to which object, and not
+    what it was before: a change must not fail because it is large.
+    """
     event_id = str(event["href"]).rsplit("/", 1)[-1]
     day = str(event["timestamp"])[:10]
-    return EventItem(
-        f"{org_id}#{day}", event_id, body=pack_json(event), ttl=int(now) + EVENT_RETENTION_S
-    )
+    body = pack_json(event)
+    if len(body) > MAX_ITEM_BYTES:
+        changes = [{**change, "changes": {}} for change in event["resource_changes"]]
+        body = pack_json({**event, "resource_changes": changes})
+    return EventItem(f"{org_id}#{day}", event_id, body=body, ttl=int(now) + EVENT_RETENTION_S)
 
 
 def new_rev() -> str:
@@ -285,6 +296,30 @@ def _change_presence(writer: TransactWrite, org_id: OrgId, change: PresenceChang
     writer.update(PresenceItem(key.partition, key.sort), actions=actions, condition=condition)
 
 
+def _refused(error: TransactWriteError, names: Sequence[str]) -> PceError | None:
+    """What a refused transaction means to the caller; None for what is no caller's matter."""
+    code = error.cause_response_code or ""
+    if code in _BUSY:
+        return _busy()
+    if code == "ValidationException" and "size" in str(error.cause_response_message).lower():
+        message = "the change is larger than one transaction may be; make it in several"
+        return TooLarge(Problem("change_too_large", message))
+    return _conflict(error, names) if code == "TransactionCanceledException" else None
+
+
+_BUSY = (
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+    "TransactionInProgressException",
+)
+"""Still so after all attempts."""
+
+
+def _busy() -> Unavailable:
+    return Unavailable(Problem("throttled", "the store is busy; repeat the request in a second"))
+
+
 def _conflict(error: TransactWriteError, names: Sequence[str]) -> Conflict | Unavailable:
     failed = [
         name
@@ -293,9 +328,7 @@ def _conflict(error: TransactWriteError, names: Sequence[str]) -> Conflict | Una
     ]
     codes = {r.code for r in error.cancellation_reasons if r is not None and r.code != "None"}
     if codes and codes <= {"ThrottlingError", "ProvisionedThroughputExceeded"}:
-        return Unavailable(
-            Problem("throttled", "the store is busy; repeat the request in a second")
-        )
+        return _busy()
     what = ", ".join(failed) or str(error)
     problem = Problem("conflict", f"changed meanwhile: {what}; read again and repeat")
     if failed and all(name.startswith("claim ") for name in failed):

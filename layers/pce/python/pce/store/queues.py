@@ -25,6 +25,10 @@ class BoltOrder(msgspec.Struct, frozen=True):
     spread_s: float = 0
 
 
+class NotSent(Exception):
+    """SQS could not be reached, or refused a message."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueueUrls:
     """Where the queues are; a function names only those that it may use."""
@@ -46,14 +50,19 @@ class Queues:
 
         One group per org, so an org compiles once at a time. The deduplication id is the change's
         own, never the content: within five minutes SQS would swallow an equal message even after
-        the first one was consumed.
+        the first one was consumed. Raises :class:`NotSent`.
         """
-        self._client.send_message(
-            QueueUrl=self._urls.compile,
-            MessageBody=msgspec.json.encode({"org_id": org_id}).decode(),
-            MessageGroupId=str(org_id),
-            MessageDeduplicationId=change_id,
-        )
+        from botocore.exceptions import BotoCoreError, ClientError  # not for hot functions
+
+        try:
+            self._client.send_message(
+                QueueUrl=self._urls.compile,
+                MessageBody=msgspec.json.encode({"org_id": org_id}).decode(),
+                MessageGroupId=str(org_id),
+                MessageDeduplicationId=change_id,
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise NotSent(f"no wake-up for org {org_id}: {error}") from error
 
     def compile_again(self, receipt_handle: str, attempts: int) -> None:
         """Let a wake-up whose compile failed come back after 5, 10, 20, ... at most 120 seconds.

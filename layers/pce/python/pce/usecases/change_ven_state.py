@@ -1,8 +1,11 @@
 """The turns of a VEN's life that it tells of itself: suspend, goodbye, deactivate, new token."""
 
+from dataclasses import replace
+
 from pce.errors import NotFound
 from pce.events.journal import SYSTEM, Notification, ResourceChange
 from pce.identifiers import OrgId
+from pce.objects.workload import WORKLOADS
 from pce.presence.record import Status, flags_text
 from pce.store.change import Change, PresenceChange
 from pce.store.presence import token_hash
@@ -57,7 +60,9 @@ def deactivate(
         ],
     )
     revoked = PresenceChange(before.ven_id, token_hash=b"")
-    stores.objects.commit(records.change(puts, [event], revoked, policy_reason="unpair"))
+    change = records.change(puts, [event], revoked, policy_reason="unpair")
+    names = tuple(WORKLOADS.claims(records.workload.document))
+    stores.objects.commit(replace(change, releases=names))
     stores.presence.delete(before.org_id, before.ven_id)
 
 

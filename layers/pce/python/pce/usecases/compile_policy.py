@@ -7,7 +7,10 @@ So it may run twice, late, or be killed after any single write:
 2. write the documents (named by their content), then the address directory
 3. name each VEN's new target, unless a later compile has done so
 4. queue a bolt for every VEN that has a connection and another policy than before
-5. last, delete the change-log entries of step 1
+5. only now let documents expire that no VEN has as target any more: were it done before step 3,
+   a compile that died in between, followed by a change back, would leave a document to expire that
+   VENs are still to hold
+6. last, delete the change-log entries of step 1
 
 A change that is committed after step 1 stays in the log, and its own wake-up runs this again.
 """
@@ -19,11 +22,9 @@ from pce.identifiers import OrgId
 from pce.policy.estate_from_documents import estate_from_documents
 from pce.policy.recompute import recompute
 from pce.presence.record import Presence
-from pce.store.policies import PolicyStore
 from pce.store.presence import PresenceStore
 from pce.store.queues import BoltOrder
 from pce.usecases.stores import Stores
-from ven_protocol.policy import PolicyDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,16 @@ def compile_policy(org_id: OrgId, stores: Stores, clock: Callable[[], float]) ->
 
     etags = recomputed.etags()
     rows = presence.all_of(org_id)
-    _write_documents(org_id, policies, recomputed.documents, etags, rows, clock)
+    targeted = {row.target_etag for row in rows if row.target_etag}
+    wanted = {etags[id]: document for id, document in recomputed.documents.items()}
+    for etag in sorted(wanted.keys() - targeted):
+        policies.put_document(org_id, etag, wanted[etag])
     stores.directory.save(org_id, workloads, labels)
     orders = list(_retarget(org_id, presence, rows, etags, number, log[-1].reason if log else ""))
     bolts = [order for order in orders if order.connection_id]
     stores.queues.send_bolts(bolts)
+    for etag in sorted(targeted - wanted.keys()):
+        policies.retire_document(org_id, etag, int(clock()))
     objects.drain_change_log(org_id, (entry.id for entry in log))
     return Compiled(
         org_id=org_id,
@@ -69,23 +75,6 @@ def compile_policy(org_id: OrgId, stores: Stores, clock: Callable[[], float]) ->
         bolts=len(bolts),
         problems=len(recomputed.problems),
     )
-
-
-def _write_documents(
-    org_id: OrgId,
-    policies: PolicyStore,
-    documents: Mapping[str, PolicyDocument],
-    etags: Mapping[str, str],
-    rows: Iterable[Presence],
-    clock: Callable[[], float],
-) -> None:
-    """Write documents that no VEN has as target yet; let those expire that none has any more."""
-    targeted = {row.target_etag for row in rows if row.target_etag}
-    wanted = {etags[id]: document for id, document in documents.items()}
-    for etag in sorted(wanted.keys() - targeted):
-        policies.put_document(org_id, etag, wanted[etag])
-    for etag in sorted(targeted - wanted.keys()):
-        policies.retire_document(org_id, etag, int(clock()))
 
 
 def _retarget(

@@ -13,7 +13,6 @@ from pce.objects.hrefs import item_id
 from pce.objects.settings import EVENT_SETTINGS
 from pce.usecases.caller import Caller
 from pce.usecases.change_settings import read_settings
-from pce.usecases.read_objects import max_results
 from pce.usecases.stores import Stores
 
 DEFAULT_EVENTS = 100
@@ -23,13 +22,15 @@ MOST_EVENTS = 10_000
 _EXACT = ("event_type", "severity", "status")
 
 
-def list_events(caller: Caller, query: Mapping[str, str], stores: Stores) -> list[dict[str, Any]]:
-    """Events that match, newest first. Reads from the newest day back until there are enough, but
-    no further than the org has existed or its events are kept: one query a day.
+def list_events(
+    caller: Caller, query: Mapping[str, str], stores: Stores, wanted: int | None = None
+) -> list[dict[str, Any]]:
+    """So many events that match (None: ``MOST_EVENTS``), newest first. Reads from the newest day
+    back until there are enough, but no further than the org has existed or its events are kept:
+    one query a day.
 
     ``created_by`` is an actor's kind (``system``, ``user``, ``ven``, ``agent``) or href.
     """
-    wanted = max_results(query, DEFAULT_EVENTS)
     limit = MOST_EVENTS if wanted is None else min(wanted, MOST_EVENTS)
     times = {
         end: time_of(query[f"timestamp[{end}]"], f"timestamp[{end}]")
@@ -64,7 +65,7 @@ def get_event(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
     except ValueError as error:
         problem = Problem("invalid_event_id", f"{id!r} is no UUID")
         raise Invalid(problem) from error
-    if event is None:
+    if event is None or time_of(event["timestamp"], "timestamp") < _oldest(caller, stores):
         raise NotFound(Problem("event_not_found", f"there is no event {id}, or it has expired"))
     return event
 

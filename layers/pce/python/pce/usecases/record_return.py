@@ -52,7 +52,11 @@ def _change(
     presence = None
     if before.flags:
         presence = PresenceChange(
-            before.ven_id, expected_flags=flags_text(before.flags), flags="", status="active"
+            before.ven_id,
+            expected_flags=flags_text(before.flags),
+            flags="",
+            # One that was suspended stays so until it is unsuspended.
+            status="active" if before.status == "stopped" else None,
         )
     if not puts and presence is None:
         return None
