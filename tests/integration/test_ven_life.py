@@ -12,6 +12,7 @@ from pce.identifiers import INSTALLATION, OrgId
 from pce.pairing.activation import code_hash
 from pce.runtime.wiring import Wiring
 from pce.store.change import Change, Put
+from pce.usecases import sweep_presence as sweeping
 from pce.usecases.activate_ven import activate_ven
 from pce.usecases.change_ven_state import deactivate, say_goodbye, suspend, unsuspend
 from pce.usecases.compile_policy import compile_policy
@@ -185,6 +186,27 @@ def test_overlapping_sweeps_do_everything_once(pce: Pce, monkeypatch: pytest.Mon
     pce.sweep()
     pce.sweep()
     assert pce.events()[MISSED] == len(tokens)
+
+
+def test_a_sweep_that_is_cut_short_is_no_outage(pce: Pce, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More may be due than one sweep has time to write. The next one goes on from there: it must
+    not take the time of the first for an outage, and begin to wait anew."""
+    pce.pair(1)
+    alive = pce.pair(9)
+    pce.pass_time(14 * 60, {9: alive})
+    pce.now += 90
+    pce.heartbeat(alive, 9)
+
+    def killed(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweeping, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pce.sweep()
+    assert pce.stores.policies.sweep_state()["last_sweep_at"] == pce.now
+    pce.sweep()
+    assert pce.events()[MISSED] == 1
 
 
 def test_a_code_for_one_use_pairs_one_of_many(pce: Pce) -> None:

@@ -2,7 +2,8 @@
 
 import uuid
 
-from pce.flows.directory import Workload, knowing_the_reporter
+from pce.flows.batch import pack, unpack
+from pce.flows.directory import Label, Workload, knowing_the_reporter
 from ven_protocol.flows import FlowSummary, decode_batch, encode_batch
 from ven_protocol.messages import Heartbeat, HostFacts
 
@@ -42,3 +43,13 @@ def test_a_known_reporter_keeps_its_labels() -> None:
 def test_a_multicast_group_is_nobodys() -> None:
     """What is sent to a group does not make the group's address a host."""
     assert not knowing_the_reporter({}, batch_of(GROUP, "M"), REPORTER)
+
+
+def test_a_host_name_with_a_nul_loses_no_flows() -> None:
+    """One host that calls itself so must not make batches unstorable, its own or its peers'."""
+    label = Label("1", "role", "w\0b")
+    known = {OWN: Workload(REPORTER, "m\0e"), PEER: Workload(OTHER, "other", (label,))}
+    stored = unpack(pack(batch_of(), REPORTER, known))
+    names = {workload.hostname for workload in stored.workloads if workload}
+    values = {label.value for workload in stored.workloads if workload for label in workload.labels}
+    assert (names, values) == ({"m\\0e", "other"}, {"w\\0b"})

@@ -44,7 +44,6 @@ def sweep_presence(stores: Stores, now: int, sweep_interval_s: int) -> Swept:
     rules = BrakeRules(region_silence_s=silence_s)
     released = {org_id: settings.released_until for org_id, settings in orgs.all().items()}
     decision = sweep(stores.presence.all_for_sweep(), orgs.timers_of, now, clock, rules, released)
-    lost = sum(not _write(stores, transition, now) for transition in decision.transitions)
     braked = sorted(brake.org_id for brake in decision.brakes)
     after = {
         "resumed_at": clock.resumed_at,
@@ -55,6 +54,9 @@ def sweep_presence(stores: Stores, now: int, sweep_interval_s: int) -> Swept:
         for brake in decision.brakes:
             if brake.org_id not in before.get("braked", ()):
                 _report_brake(stores, brake, now)
+    # Last, since there may be more to write than one sweep has time for: the next one goes on, and
+    # must not take the time of this one for an outage.
+    lost = sum(not _write(stores, transition, now) for transition in decision.transitions)
     return Swept(
         seen=decision.seen,
         transitions=len(decision.transitions),
