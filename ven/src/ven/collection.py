@@ -1,7 +1,8 @@
 """Flow collection: from the kernel's streams into the ledger, from the ledger onto the disk.
 
 What counts as what is decided in ``ven.core.flows``; when a window ends and when a batch is posted
-in ``ven.core.coordination``.
+in ``ven.core.coordination``. This is what the minimal state stops and starts again, and what the
+documentation of compatible products calls the VTAP service; its log is ``vtap.log``.
 """
 
 import asyncio

@@ -8,6 +8,8 @@ so one id can come any number of times::
     done    -- a heartbeat was answered -> remembered: not named, not done again
     remembered -- asked once more ------> done: named again
 
+A new policy is no action: it travels as the reply's etag (``ven.core.policy_state``).
+
 What is done is kept on disk before it takes effect, because ``restart`` ends this process.
 """
 

@@ -4,6 +4,10 @@ Not a state machine of values like its neighbours: a busy host makes thousands o
 second, and copying a table for each would cost more than the network does. It is still free of
 I/O: the time comes with each call.
 
+Bytes are counted from the viewpoint of the provider (the connection's responder), whoever reports:
+``tbi`` and ``dbi`` went into it, ``tbo`` and ``dbo`` came out (``dst_tbi`` and so on in the PCE's
+records).
+
 Theory. Three sources say what passed, and each connection is counted once in every window in which
 it lived:
 
