@@ -9,6 +9,7 @@ import pytest
 
 from pce.errors import Unauthenticated
 from pce.identifiers import INSTALLATION, OrgId
+from pce.objects.settings import WORKLOAD_SETTINGS
 from pce.pairing.activation import code_hash
 from pce.runtime.wiring import Wiring
 from pce.store.change import Change, Put
@@ -172,6 +173,20 @@ def test_a_whole_fleet_that_falls_silent_is_not_isolated(pce: Pce) -> None:
     assert brakes == 1
     pce.pass_time(5 * 60, {1: tokens[1]})
     assert [pce.online(token) for token in tokens.values()] == [True, False, False]
+
+
+def test_a_person_confirms_that_a_fleet_is_down(pce: Pce) -> None:
+    """Through the settings API, until a time of the person's choice."""
+    tokens = [pce.pair(number) for number in (1, 2, 3)]
+    pce.pass_time(90 * 60)
+    assert all(map(pce.online, tokens))
+    confirmed = {"mass_offline_confirmed_until": pce.now + 600}
+    checked = WORKLOAD_SETTINGS.shape.check(confirmed, "", [])
+    stored = pce.stores.objects.get(pce.org_id, "settings", "workloads")
+    put = Put("settings", "workloads", checked, stored.rev if stored else None)
+    pce.stores.objects.commit(Change(pce.org_id, puts=(put,)))
+    pce.pass_time(60)
+    assert not any(map(pce.online, tokens))
 
 
 def test_overlapping_sweeps_do_everything_once(pce: Pce, monkeypatch: pytest.MonkeyPatch) -> None:

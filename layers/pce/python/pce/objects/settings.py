@@ -96,6 +96,9 @@ WORKLOAD_SETTINGS = Settings(
             "workload_goodbye_timeout_seconds": _SECONDS,
             "workload_disconnected_notification_seconds": _WARNINGS,
             "ven_uninstall_timeout_hours": _HOURS,
+            # Ours: until this epoch second a person confirms that silent VENs really are down, and
+            # the mass-offline brake is off (pce.presence.sweep). 0 is never.
+            "mass_offline_confirmed_until": Integer(0, 4_102_444_800),  # the year 2100
         }
     ),
     defaults={
@@ -110,6 +113,7 @@ WORKLOAD_SETTINGS = Settings(
         # Without an entry the warning comes at a quarter of the disconnect timer.
         "workload_disconnected_notification_seconds": [],
         "ven_uninstall_timeout_hours": [_default(300)],
+        "mass_offline_confirmed_until": 0,
     },
     event_type="workload_settings.update",
 )

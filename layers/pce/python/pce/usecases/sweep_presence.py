@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pce.errors import Conflict
+from pce.errors import PceError
 from pce.events.journal import SYSTEM, Notification, ResourceChange
 from pce.identifiers import INSTALLATION, OrgId, ven_href, workload_href
 from pce.presence.record import Flag, Presence, flags_text
@@ -54,6 +54,7 @@ def sweep_presence(stores: Stores, now: int, sweep_interval_s: int) -> Swept:
         for brake in decision.brakes:
             if brake.org_id not in before.get("braked", ()):
                 _report_brake(stores, brake, now)
+    woken = _wake_forgotten(stores, orgs.all())
     # Last, since there may be more to write than one sweep has time for: the next one goes on, and
     # must not take the time of this one for an outage.
     lost = sum(not _write(stores, transition, now) for transition in decision.transitions)
@@ -62,7 +63,7 @@ def sweep_presence(stores: Stores, now: int, sweep_interval_s: int) -> Swept:
         transitions=len(decision.transitions),
         lost_races=lost,
         braked_orgs=len(braked),
-        woken_orgs=_wake_forgotten(stores, orgs.all()),
+        woken_orgs=woken,
     )
 
 
@@ -188,8 +189,10 @@ def _write(stores: Stores, transition: Transition, now: int) -> bool:
         )
     try:
         stores.objects.commit(change)
-    except Conflict:
-        return False  # heard meanwhile, or another sweep was here: the next one looks again
+    except PceError:
+        # Heard meanwhile, another sweep was here, or the store is busy: the next sweep looks again,
+        # and the others of this one are not held up.
+        return False
     return True
 
 
