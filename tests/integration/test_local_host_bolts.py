@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-import ssl
 import urllib.error
 import urllib.request
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
+from tests.fakes.bolt_client import Bolt
 from tests.fakes.local_host import FAKE_FUNCTIONS, LocalHost, wait_until
 
 
@@ -29,12 +28,8 @@ def client(host):
 
 def open_bolt(host, authorization="200", **options):
     known = host.credentials()
-    return connect(
-        known["bolts_url"],
-        ssl=ssl.create_default_context(cafile=known["ca_file"]),
-        additional_headers={"Authorization": authorization},
-        **options,
-    )
+    headers = {"Authorization": authorization}
+    return Bolt(known["bolts_url"], known["ca_file"], headers, **options)
 
 
 def connection_id(host):
