@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pce.objects.hrefs import DRAFT, in_version
+from pce.objects.hrefs import in_version
 from pce.objects.rule import KINDS
 
 UpdateType = Literal["create", "update", "delete"]
@@ -130,12 +130,6 @@ def references(value: Any) -> set[str]:
 
 
 _AUTHORS = ("created_by", "updated_by", "deleted_by")
-
-
-def draft_form(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document with its hrefs pointing into the draft."""
-    form: dict[str, Any] = in_version(document, DRAFT)
-    return form
 
 
 def new_draft(document: Mapping[str, Any], revision: str) -> dict[str, Any]:
