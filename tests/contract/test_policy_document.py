@@ -14,7 +14,7 @@ from ven_protocol.policy import (
     PolicyReply,
     apply_delta,
     policy_delta,
-    policy_etag,
+    policy_digest,
 )
 
 O, A = "/orgs/1", "/orgs/1/sec_policy/active"  # noqa: E741
@@ -24,32 +24,40 @@ WEB_HOST, DB_HOST = "00000000-0000-7000-8000-00000000000a", "00000000-0000-7000-
 EXPECTED_WEB = {
     "version": 1,
     "mode": "full",
-    "block_ipv6_in_full": False,
+    "firewall": {
+        "ipv6": "by_policy",
+        "reject_blocked": False,
+        "allow_dhcp_client": True,
+        "allow_traceroute": True,
+        "allow_igmp": True,
+    },
     "visibility": "flow_summary",
     "sets": {
-        "i391552c099c101b": ["0.0.0.0-203.0.112.255", "203.0.114.0-255.255.255.255"],
-        "w286f0cbc7ad4071": ["10.0.0.11"],
+        "i1d76ab8af7d5ae6": ["0.0.0.0-203.0.112.255", "203.0.114.0-255.255.255.255"],
+        "w69ee4ae2a02eabe": ["10.0.0.11"],
     },
+    "names": {},
+    "not_enforced": [],
     "rules": [
         {
             "id": "rule_sets/1/sec_rules/1/out",
             "direction": "out",
             "action": "allow",
-            "peers": ["w286f0cbc7ad4071"],
+            "peers": ["w69ee4ae2a02eabe"],
             "services": [{"proto": 6, "port": 5432}],
         },
         {
             "id": "rule_sets/1/sec_rules/2/in",
             "direction": "in",
             "action": "allow",
-            "peers": ["i391552c099c101b"],
+            "peers": ["i1d76ab8af7d5ae6"],
             "services": [{"proto": 6, "port": 443}],
         },
     ],
 }
 EXPECTED_ETAGS = {
-    WEB_HOST: "f0cdeb5db4b65bc8836a98b140b1ae48",
-    DB_HOST: "9cbedac23d271e9caff18892fdbc23e0",
+    WEB_HOST: "6bb5dcd4da34af19c10803644b804c1f",
+    DB_HOST: "30a6bb025692bfca4046431dc0fd29a5",
 }
 
 
@@ -163,5 +171,5 @@ def test_a_peer_that_goes_offline_is_a_delta_of_one_member():
 def test_a_reply_survives_the_wire():
     """Document and delta decode to what was encoded."""
     document = provisioned().documents[WEB_HOST]
-    reply = PolicyReply(etag=policy_etag(document), document=document)
+    reply = PolicyReply(etag="e", digest=policy_digest(document), document=document)
     assert msgspec.json.decode(msgspec.json.encode(reply), type=PolicyReply) == reply

@@ -47,7 +47,7 @@ from ven_protocol.messages import (
     Tampering,
 )
 from ven_protocol.paths import AgentToken
-from ven_protocol.policy import PolicyDocument, PolicyReply, policy_delta, policy_etag
+from ven_protocol.policy import PolicyDocument, PolicyReply, policy_delta, policy_digest
 
 
 @dataclass
@@ -89,7 +89,7 @@ class FakePce:
     hang_up_after_reply: bool = False
 
     def etag(self) -> str:
-        return policy_etag(self.policies[-1]) if self.policies else ""
+        return policy_digest(self.policies[-1]) if self.policies else ""
 
     def set_policy(self, document: PolicyDocument, bolt: bool = False) -> str:
         self.policies.append(document)
@@ -196,12 +196,14 @@ class FakePce:
 
     def _policy(self, etag: str) -> tuple[int, Any]:
         new = self.policies[-1]
-        if etag == policy_etag(new):
+        if etag == policy_digest(new):
             return 304, None
         for old in self.policies:
-            if policy_etag(old) == etag:
-                return 200, PolicyReply(etag=policy_etag(new), delta=policy_delta(old, new))
-        return 200, PolicyReply(etag=policy_etag(new), document=new)
+            if policy_digest(old) == etag:
+                return 200, PolicyReply(
+                    etag=policy_digest(new), digest=policy_digest(new), delta=policy_delta(old, new)
+                )
+        return 200, PolicyReply(etag=policy_digest(new), digest=policy_digest(new), document=new)
 
 
 @contextlib.contextmanager

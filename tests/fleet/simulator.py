@@ -22,7 +22,7 @@ from ven_protocol.policy import (
     Rule,
     Service,
     policy_delta,
-    policy_etag,
+    policy_digest,
 )
 
 HEARTBEAT_S = 300
@@ -62,10 +62,10 @@ class SimulatedPce:
 
     def set_policy(self, ven: int, document: PolicyDocument) -> Bolt:
         self.policies.setdefault(ven, []).append(document)
-        return Bolt(type="policy", etag=policy_etag(document), spread_s=1)
+        return Bolt(type="policy", etag=policy_digest(document), spread_s=1)
 
     def etag(self, ven: int) -> str:
-        return policy_etag(self.policies[ven][-1]) if ven in self.policies else ""
+        return policy_digest(self.policies[ven][-1]) if ven in self.policies else ""
 
     def ask(self, ven: int, type: str, id: str) -> Action:
         action = Action(id=id, type=type)
@@ -90,13 +90,15 @@ class SimulatedPce:
 
     def policy(self, ven: int, etag: str) -> PolicyReply | None:
         versions = self.policies.get(ven, [])
-        if not versions or policy_etag(versions[-1]) == etag:
+        if not versions or policy_digest(versions[-1]) == etag:
             return None
         new = versions[-1]
         for old in versions:
-            if policy_etag(old) == etag:
-                return PolicyReply(etag=policy_etag(new), delta=policy_delta(old, new))
-        return PolicyReply(etag=policy_etag(new), document=new)
+            if policy_digest(old) == etag:
+                return PolicyReply(
+                    etag=policy_digest(new), digest=policy_digest(new), delta=policy_delta(old, new)
+                )
+        return PolicyReply(etag=policy_digest(new), digest=policy_digest(new), document=new)
 
 
 @dataclass

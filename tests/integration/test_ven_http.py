@@ -18,7 +18,7 @@ from ven.edge.http import AuthenticationRefused, Pce, PceConnection, Refused, Un
 from ven.edge.simulated import SimulatedKernel
 from ven_protocol.messages import Heartbeat, ServicesReport
 from ven_protocol.messages import OpenPort as Port
-from ven_protocol.policy import PolicyReply, policy_delta
+from ven_protocol.policy import PolicyReply, policy_delta, policy_digest
 
 
 @pytest.fixture
@@ -89,7 +89,9 @@ def test_policy_is_asked_for_by_etag(pce: FakePce, api: Pce) -> None:
     assert api.policy("") == PolicyReply(etag=first, document=old)
     assert api.policy(first) is None
     second = pce.set_policy(new)
-    assert api.policy(first) == PolicyReply(etag=second, delta=policy_delta(old, new))
+    assert api.policy(first) == PolicyReply(
+        etag=second, digest=policy_digest(new), delta=policy_delta(old, new)
+    )
     asked = pce.told("policy")[-1]
     assert asked.headers["if-none-match"] == f'"{first}"'
 

@@ -8,7 +8,7 @@ from tests.kernel.namespaces import Network
 from tests.kernel.protected_host import HTTP, ProtectedHost, allow, eventually, policy
 from ven.core.kernel import Decision
 from ven.core.ruleset import Endpoint
-from ven_protocol.policy import Service
+from ven_protocol.policy import Firewall, Service
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 PING, PING6 = Service(proto=1, icmp_type=8), Service(proto=58, icmp_type=128)
@@ -132,7 +132,12 @@ def test_prefixes_and_ranges_decide_like_addresses(
 def test_full_can_block_ipv6_whole(network: Network, db: ProtectedHost) -> None:
     """The rule that allows web holds for IPv4 alone."""
     servers = [db.host.listen(80, family) for family in (4, 6)]
-    rules = policy("full", {"web": both(network, "web")}, allow(["web"]), block_ipv6_in_full=True)
+    rules = policy(
+        "full",
+        {"web": both(network, "web")},
+        allow(["web"]),
+        firewall=Firewall(ipv6="blocked_in_full"),
+    )
     db.apply(rules)
     assert network["web"].reaches(db.host, 80, 4)
     assert network["web"].misses(db.host, 80, 6)

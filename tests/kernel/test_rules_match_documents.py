@@ -12,7 +12,7 @@ from tests.kernel.namespaces import Host, Network
 from tests.kernel.protected_host import ProtectedHost, eventually, policy
 from ven.core.kernel import Decision
 from ven_protocol.messages import EnforcementMode
-from ven_protocol.policy import PolicyDocument, Rule, Service
+from ven_protocol.policy import Firewall, PolicyDocument, Rule, Service
 
 PORTS = (80, 81, 90)
 TCP = 6
@@ -47,7 +47,12 @@ def random_policy(dice: random.Random, mode: EnforcementMode) -> PolicyDocument:
         )
         for number in range(dice.randint(0, 6))
     ]
-    return policy(mode, sets, *rules, block_ipv6_in_full=dice.random() < 0.2)
+    return policy(
+        mode,
+        sets,
+        *rules,
+        firewall=Firewall(ipv6="blocked_in_full" if dice.random() < 0.2 else "by_policy"),
+    )
 
 
 def start(source: Host, target: Host, port: int, family: int) -> socket.socket:

@@ -24,7 +24,7 @@ from pce.policy.estate import (
     Workload,
 )
 from pce.policy.traffic import Traffic
-from ven_protocol.policy import Service
+from ven_protocol.policy import Firewall, Service
 
 LABEL_KEYS = {"1": "app", "2": "app", "3": "app", "4": "env", "5": "env", "6": "zone"}
 LABELS_OF = {"app": ("1", "2", "3"), "env": ("4", "5"), "zone": ("6",)}
@@ -67,6 +67,7 @@ RANGES = (
     IpRange("10.0.0.0/30", exclusion=True),
     IpRange("fd00::2", exclusion=True),
 )
+FIREWALLS = (Firewall(), Firewall(), Firewall(ipv6="blocked_in_full"))
 BAD_RANGES = (IpRange("10.0.0.9", "10.0.0.1"), IpRange("10.0.0.1", "::1"), IpRange("nonsense"))
 
 
@@ -156,6 +157,7 @@ def _workload(random, workload_id):
             ("idle", "visibility_only", "selective", "full", "full", "full")
         ),
         visibility_level=random.choice(("flow_summary", "flow_drops")),
+        firewall=random.choice(FIREWALLS),
     )
 
 
@@ -189,7 +191,6 @@ def random_estate(random: Random) -> Estate:
             _rule(random, f"enforcement_boundaries/{n}", ("deny",))
             for n in range(random.randint(0, 1))
         ),
-        block_ipv6_in_full=random.random() < 0.3,
     )
 
 

@@ -11,7 +11,7 @@ from pce.policy.decide import decide
 from pce.policy.estate import Estate
 from pce.policy.evaluate import evaluate
 from pce.policy.recompute import recompute
-from pce.policy.resolve import is_sound
+from pce.policy.services import is_sound
 from tests.property.policy_estates import (
     ADDRESSES,
     OUTSIDE,
@@ -21,7 +21,7 @@ from tests.property.policy_estates import (
     random_rule_set,
     seeds,
 )
-from ven_protocol.policy import PolicyDocument, apply_delta, policy_delta, policy_etag
+from ven_protocol.policy import PolicyDocument, apply_delta, policy_delta, policy_digest
 
 FRESH = "10.99.0.1"
 rule_sets = seeds.map(lambda random: random_rule_set(random, "99"))
@@ -141,7 +141,7 @@ def test_an_address_change_alters_exactly_the_documents_that_held_it(estate: Est
     for name, document in before.documents.items():
         held = any("10.98.0.1" in members for members in document.sets.values())
         changed = after.documents[name]
-        assert (policy_etag(changed) != policy_etag(document)) == held
+        assert (policy_digest(changed) != policy_digest(document)) == held
         assert (changed.rules, changed.sets.keys()) == (document.rules, document.sets.keys())
 
 
@@ -158,7 +158,7 @@ def test_a_workload_out_of_policy_lends_no_address(estate: Estate, random):
     for name, document in after.documents.items():
         assert all(FRESH not in members for members in document.sets.values())
         held = any(FRESH in members for members in before.documents[name].sets.values())
-        assert (policy_etag(document) != policy_etag(before.documents[name])) == held
+        assert (policy_digest(document) != policy_digest(before.documents[name])) == held
     assert recompute(_with_workload(estate, number, online)).etags() == before.etags()
 
 
@@ -181,7 +181,7 @@ def test_etags_differ_when_decisions_do(estate: Estate, other: Estate):
     """Whenever two documents of a workload decide some traffic differently, their etags differ."""
     before, after = recompute(estate).documents, recompute(other).documents
     for name in before.keys() & after.keys():
-        if policy_etag(before[name]) == policy_etag(after[name]):
+        if policy_digest(before[name]) == policy_digest(after[name]):
             for peer in ADDRESSES + OUTSIDE:
                 for traffic in TRAFFIC:
                     for direction in ("in", "out"):
@@ -200,7 +200,7 @@ def test_a_delta_leads_from_any_document_to_any_other(estate: Estate, other: Est
     for base, target in zip(bases, targets, strict=False):
         delta = policy_delta(base, target)
         wire = msgspec.json.decode(msgspec.json.encode(delta), type=type(delta))
-        assert apply_delta(base, wire, policy_etag(target)) == target
+        assert apply_delta(base, wire, policy_digest(target)) == target
 
 
 @EXAMPLES

@@ -13,7 +13,7 @@ from pce.policy.estate import (
     Workload,
 )
 from pce.policy.recompute import PolicyProblem, recompute
-from ven_protocol.policy import Service
+from ven_protocol.policy import Firewall, Service
 
 WEB, DB, PROD, DEV = "web", "db", "prod", "dev"
 LABEL_KEYS = {WEB: "role", DB: "role", "cache": "role", PROD: "env", DEV: "env"}
@@ -181,17 +181,18 @@ def test_ip_lists_are_peers_and_no_hosts():
     assert not any(d.rules for name, d in documents.items() if name != "web-prod")
 
 
-def test_a_name_in_an_ip_list_is_reported():
-    """FQDNs are not resolved here, and not silently."""
+def test_names_of_an_ip_list_travel_with_its_set():
+    """FQDNs are for each VEN to resolve: the set has no members here, and its names go along."""
     facts = estate(
         rule([label(WEB)], [Actor("ip_list", "cdn")]),
         ip_lists={"cdn": IpList(fqdns=("*.example.com",))},
     )
     result = recompute(facts)
-    assert peers(result.documents["web-prod"], "in") == set()
-    assert result.problems == (
-        PolicyProblem("ip list cdn", "its fqdns select nothing, names are not resolved"),
-    )
+    document = result.documents["web-prod"]
+    assert peers(document, "in") == set()
+    assert list(document.names.values()) == [["*.example.com"]]
+    assert document.names.keys() == document.sets.keys()
+    assert result.problems == ()
 
 
 def test_services_by_reference_and_inline_are_canonical():
@@ -264,13 +265,19 @@ def test_idle_has_no_rules_and_other_modes_have():
     """The mode goes along; visibility and the IPv6 switch too."""
     hosts = (
         host("a", "10.0.0.1", enforcement_mode="idle"),
-        host("b", "10.0.0.2", enforcement_mode="visibility_only", visibility_level="flow_off"),
+        host(
+            "b",
+            "10.0.0.2",
+            enforcement_mode="visibility_only",
+            visibility_level="flow_off",
+            firewall=Firewall(reject_blocked=True),
+        ),
     )
-    facts = estate(rule([AMS], [AMS]), workloads=hosts, block_ipv6_in_full=True)
+    facts = estate(rule([AMS], [AMS]), workloads=hosts)
     documents = recompute(facts).documents
     assert (documents["a"].rules, documents["a"].sets) == ([], {})
     assert documents["b"].rules and documents["b"].visibility == "flow_off"
-    assert documents["b"].mode == "visibility_only" and documents["b"].block_ipv6_in_full
+    assert documents["b"].mode == "visibility_only" and documents["b"].firewall.reject_blocked
 
 
 def test_offline_workloads_keep_their_own_policy():

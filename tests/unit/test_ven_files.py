@@ -13,7 +13,7 @@ from ven.configuration import Identity, InvalidServer, Server
 from ven.core.outbox import Batch
 from ven.edge.files import AlreadyRunning, DataDirectory, KeptPolicy, NotActivated
 from ven_protocol.paths import AgentToken
-from ven_protocol.policy import policy_etag
+from ven_protocol.policy import policy_digest
 
 
 @pytest.fixture
@@ -53,14 +53,14 @@ def test_policy_falls_back_to_the_one_before(data: DataDirectory) -> None:
     """A damaged last-known-good is noticed by its etag."""
     assert data.policy() is None
     first, second = document(1), document(2)
-    data.save_policy(policy_etag(first), first)
-    data.save_policy(policy_etag(second), second)
-    assert data.policy() == KeptPolicy(policy_etag(second), second)
+    data.save_policy(policy_digest(first), first)
+    data.save_policy(policy_digest(second), second)
+    assert data.policy() == KeptPolicy(policy_digest(second), second)
     text = (data.path / "policy.json").read_text()
     (data.path / "policy.json").write_text(text.replace("10.0.0.2", "10.0.0.9"))
-    assert data.policy() == KeptPolicy(policy_etag(first), first)
+    assert data.policy() == KeptPolicy(policy_digest(first), first)
     (data.path / "policy.json").write_text(text[:50])
-    assert data.policy() == KeptPolicy(policy_etag(first), first)
+    assert data.policy() == KeptPolicy(policy_digest(first), first)
 
 
 def test_sequence_numbers_never_repeat(data: DataDirectory) -> None:
@@ -102,11 +102,11 @@ def test_a_kill_while_writing_leaves_the_old_or_the_new(data: DataDirectory) -> 
         "from pathlib import Path\n"
         "from tests.fleet.simulator import document\n"
         "from ven.edge.files import DataDirectory\n"
-        "from ven_protocol.policy import policy_etag\n"
+        "from ven_protocol.policy import policy_digest\n"
         "data = DataDirectory(Path(sys.argv[1]))\n"
         "for number in itertools.count():\n"
         "    made = document(number)\n"
-        "    data.save_policy(policy_etag(made), made)\n"
+        "    data.save_policy(policy_digest(made), made)\n"
         "    print(number, flush=True)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -122,14 +122,14 @@ def test_a_kill_while_writing_leaves_the_old_or_the_new(data: DataDirectory) -> 
             child.kill()
         kept = data.policy()
         assert kept is not None
-        assert kept.etag == policy_etag(kept.document)
-        assert kept.etag in {policy_etag(document(number)) for number in range(seen[-1], 500)}
+        assert kept.etag == policy_digest(kept.document)
+        assert kept.etag in {policy_digest(document(number)) for number in range(seen[-1], 500)}
 
 
 def test_forgetting_leaves_nothing_of_the_pairing(data: DataDirectory) -> None:
     """Only logs and the batch number stay."""
     data.save_identity(identity())
-    data.save_policy(policy_etag(document(1)), document(1))
+    data.save_policy(policy_digest(document(1)), document(1))
     data.save_batch(data.next_sequence(), b"x")
     data.set_suspended(True)
     data.save_ca(b"pem")

@@ -19,10 +19,10 @@ from ven.core.policy_state import (
     Wanted,
 )
 from ven.core.timing import NEVER, Dice, Tick
-from ven_protocol.policy import PolicyReply, policy_delta, policy_etag
+from ven_protocol.policy import PolicyReply, policy_delta, policy_digest
 
 OLD, NEW, NEWER = document(1), document(2), document(3)
-E_OLD, E_NEW, E_NEWER = map(policy_etag, (OLD, NEW, NEWER))
+E_OLD, E_NEW, E_NEWER = map(policy_digest, (OLD, NEW, NEWER))
 
 
 def holding_old() -> PolicyState:
@@ -38,12 +38,12 @@ def run(state: PolicyState, *events: object, now: float = 0) -> tuple[PolicyStat
 
 
 def whole(new: object = NEW) -> Fetched:
-    return Fetched(PolicyReply(etag=policy_etag(new), document=new))
+    return Fetched(PolicyReply(etag=policy_digest(new), digest=policy_digest(new), document=new))
 
 
 def test_delta_is_applied_saved_then_reported() -> None:
     """Nothing is reported before the kernel has it and before it is kept on disk."""
-    delta = Fetched(PolicyReply(etag=E_NEW, delta=policy_delta(OLD, NEW)))
+    delta = Fetched(PolicyReply(etag=E_NEW, digest=E_NEW, delta=policy_delta(OLD, NEW)))
     state, said = run(holding_old(), Wanted(E_NEW), delta)
     assert said == [FetchPolicy(E_OLD), ApplyPolicy(E_NEW, NEW)]
     assert (state.held, state.document) == (E_OLD, OLD), "not before the kernel has it"
@@ -54,7 +54,7 @@ def test_delta_is_applied_saved_then_reported() -> None:
 
 def test_delta_that_does_not_fit_fetches_the_whole() -> None:
     """A delta from another base is not applied; the whole document is asked for at once."""
-    wrong = Fetched(PolicyReply(etag=E_NEW, delta=policy_delta(NEWER, OLD)))
+    wrong = Fetched(PolicyReply(etag=E_NEW, digest=E_NEW, delta=policy_delta(NEWER, OLD)))
     state, said = run(holding_old(), Wanted(E_NEW), wrong)
     assert said == [FetchPolicy(E_OLD), FetchPolicy("")]
     _, said = run(state, whole())
@@ -63,7 +63,7 @@ def test_delta_that_does_not_fit_fetches_the_whole() -> None:
 
 def test_document_that_does_not_match_its_etag_is_not_applied() -> None:
     """What was altered on the way is no policy; it is asked for again, later, three times."""
-    altered = Fetched(PolicyReply(etag=E_NEW, document=NEWER))
+    altered = Fetched(PolicyReply(etag=E_NEW, digest=E_NEW, document=NEWER))
     state, said = run(holding_old(), Wanted(E_NEW), altered)
     assert said == [FetchPolicy(E_OLD)]
     for _ in range(3):

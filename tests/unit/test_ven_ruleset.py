@@ -23,7 +23,7 @@ from ven.core.ruleset import (
 )
 from ven.core.table import CHAINS, replacing, table_text
 from ven_protocol.messages import EnforcementMode
-from ven_protocol.policy import PolicyDocument, Rule, RuleAction, Service
+from ven_protocol.policy import Firewall, PolicyDocument, Rule, RuleAction, Service
 
 ANY = Service(proto=-1)
 HTTPS = Service(proto=6, port=443)
@@ -35,18 +35,21 @@ def rule(
     return Rule(id=id, direction=direction, action=action, peers=peers, services=services)  # type: ignore[arg-type]
 
 
+BY_RULES, BLOCKED_IPV6 = Firewall(), Firewall(ipv6="blocked_in_full")
+
+
 def document(
     sets: dict[str, list[str]],
     rules: list[Rule],
     mode: EnforcementMode = "full",
-    block_ipv6_in_full: bool = False,
+    firewall: Firewall = BY_RULES,
 ) -> PolicyDocument:
     return PolicyDocument(
         mode=mode,
         visibility="flow_summary",
         sets=sets,
         rules=rules,
-        block_ipv6_in_full=block_ipv6_in_full,
+        firewall=firewall,
     )
 
 
@@ -172,8 +175,8 @@ def test_ipv6_is_left_out_when_full_enforcement_blocks_it() -> None:
     """No rule speaks of IPv6, so the default drops it; other modes are not concerned."""
     sets = {"s": ["10.0.0.1", "fd00::1", "fd00::/8"]}
     rules = [rule("r", "allow", ["s"], [ANY])]
-    assert set(compiled(sets, rules, block_ipv6_in_full=True).sets) == {"a4_s"}
-    selective = compiled(sets, rules, mode="selective", block_ipv6_in_full=True)
+    assert set(compiled(sets, rules, firewall=BLOCKED_IPV6).sets) == {"a4_s"}
+    selective = compiled(sets, rules, mode="selective", firewall=BLOCKED_IPV6)
     assert set(selective.sets) == {"a4_s", "a6_s", "r6_s"}
 
 

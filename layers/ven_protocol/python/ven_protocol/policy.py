@@ -1,8 +1,9 @@
 """The policy that a VEN enforces: a document of rules over named address sets, and its deltas.
 
 Rules never hold addresses. An address that comes or goes changes one set, and a delta says only
-that. The etag is the hash of the document's canonical bytes: two VENs with one etag enforce the
-same thing, and a body that does not hash to its etag is refused.
+that. An **etag** names a policy: two VENs with one etag enforce the same thing. It is opaque: the
+PCE can name what an org's policy has become without reading any document. The **digest** is the
+hash of the document's canonical bytes: a body that does not hash to it is refused.
 """
 
 import hashlib
@@ -45,6 +46,26 @@ class Rule(Message, frozen=True, kw_only=True):
     stateless: bool = False
 
 
+Ipv6Handling = Literal["by_policy", "blocked_in_full", "allowed"]
+"""What becomes of IPv6: it follows the rules; or it is dropped whole while the mode is ``full``;
+or it is let through whatever the rules say."""
+
+
+class Firewall(Message, frozen=True, kw_only=True, omit_defaults=False):
+    """What the host's firewall does beside the rules."""
+
+    ipv6: Ipv6Handling = "by_policy"
+    reject_blocked: bool = False
+    """Blocked connections are answered (TCP reset, ICMP administratively prohibited) rather than
+    dropped in silence."""
+    allow_dhcp_client: bool = True
+    """This host may get its address by DHCP (v4 and v6), whatever the rules say."""
+    allow_traceroute: bool = True
+    """ICMP time exceeded and destination unreachable may pass, whatever the rules say."""
+    allow_igmp: bool = True
+    """This host may join multicast groups (IGMP, MLD), whatever the rules say."""
+
+
 class PolicyDocument(Message, frozen=True, kw_only=True, omit_defaults=False):
     """Everything one VEN enforces, complete in itself. Every field is sent: a VEN must be able to
     tell a version that it does not know."""
@@ -52,13 +73,18 @@ class PolicyDocument(Message, frozen=True, kw_only=True, omit_defaults=False):
     version: int = POLICY_DOCUMENT_VERSION
     mode: EnforcementMode
     visibility: VisibilityLevel
-    block_ipv6_in_full: bool = False
-    """IPv6 is dropped whole while the mode is ``full`` (else it follows the rules)."""
+    firewall: Firewall = Firewall()
     sets: dict[str, list[str]]
     """Set id to members: addresses (``10.1.2.3``), prefixes (``10.0.0.0/8``) and ranges
     (``10.0.0.5-10.0.0.9``), canonical, sorted as text, without repeats. An empty list
     selects nothing."""
+    names: dict[str, list[str]] = {}
+    """Set id to domain names whose addresses this host adds to the set, as it resolves them:
+    ``www.example.com``, or ``*.example.com`` for every name below. Each set is in ``sets`` too."""
     rules: list[Rule]
+    not_enforced: list[str] = []
+    """Hrefs of custom iptables rules that are meant for this host. It has nftables: it enforces
+    none of them, and says so."""
 
 
 class SetDelta(Message, frozen=True, kw_only=True):
@@ -69,23 +95,29 @@ class SetDelta(Message, frozen=True, kw_only=True):
 
 
 class PolicyDelta(Message, frozen=True, kw_only=True):
-    """From the document named ``base`` to the one named ``etag``. Absent means unchanged."""
+    """From the document whose digest is ``base`` to the reply's. Absent means unchanged."""
 
     base: str
     mode: EnforcementMode | None = None
     visibility: VisibilityLevel | None = None
-    block_ipv6_in_full: bool | None = None
+    firewall: Firewall | None = None
     sets: dict[str, SetDelta] = {}
     """Changed sets; a set that the base lacks counts as empty there."""
     dropped_sets: list[str] = []
+    names: dict[str, list[str]] | None = None
+    """All names of the new document, when any differs."""
     rules: list[Rule] | None = None
     """All rules of the new document, when any differs."""
+    not_enforced: list[str] | None = None
 
 
 class PolicyReply(Message, frozen=True, kw_only=True):
     """200 reply to GET .../policy: exactly one of ``document`` and ``delta``."""
 
     etag: str
+    """Opaque; what the VEN says when it asks again, and once it has applied this."""
+    digest: str
+    """:func:`policy_digest` of the document, or of what the delta leads to."""
     document: PolicyDocument | None = None
     delta: PolicyDelta | None = None
 
@@ -97,9 +129,13 @@ class DeltaMismatch(Exception):
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
-def policy_etag(document: PolicyDocument) -> str:
-    """Name of exactly this policy: 128 bits of SHA-256 over its canonical JSON, in hex."""
+def policy_digest(document: PolicyDocument) -> str:
+    """Hash of exactly this policy: 128 bits of SHA-256 over its canonical JSON, in hex."""
     return hashlib.sha256(_ENCODER.encode(document)).hexdigest()[:32]
+
+
+_WHOLE = ("mode", "visibility", "firewall", "names", "rules", "not_enforced")
+"""Fields that a delta carries whole when they differ."""
 
 
 def policy_delta(base: PolicyDocument, new: PolicyDocument) -> PolicyDelta:
@@ -110,40 +146,30 @@ def policy_delta(base: PolicyDocument, new: PolicyDocument) -> PolicyDelta:
         now = set(members)
         if old != now or set_id not in base.sets:
             sets[set_id] = SetDelta(added=sorted(now - old), removed=sorted(old - now))
+    differing = {
+        name: getattr(new, name) for name in _WHOLE if getattr(new, name) != getattr(base, name)
+    }
     return PolicyDelta(
-        base=policy_etag(base),
-        mode=new.mode if new.mode != base.mode else None,
-        visibility=new.visibility if new.visibility != base.visibility else None,
-        block_ipv6_in_full=(
-            new.block_ipv6_in_full if new.block_ipv6_in_full != base.block_ipv6_in_full else None
-        ),
+        base=policy_digest(base),
         sets=sets,
         dropped_sets=sorted(base.sets.keys() - new.sets.keys()),
-        rules=new.rules if new.rules != base.rules else None,
+        **differing,
     )
 
 
-def apply_delta(base: PolicyDocument, delta: PolicyDelta, etag: str) -> PolicyDocument:
-    """The document named ``etag``; raises :class:`DeltaMismatch` when it does not come out."""
+def apply_delta(base: PolicyDocument, delta: PolicyDelta, digest: str) -> PolicyDocument:
+    """The document of this digest; raises :class:`DeltaMismatch` when it does not come out."""
     sets = {name: list(members) for name, members in base.sets.items()}
     for name in delta.dropped_sets:
         sets.pop(name, None)
     for name, change in delta.sets.items():
         members = set(sets.get(name, ())).difference(change.removed).union(change.added)
         sets[name] = sorted(members)
-    document = PolicyDocument(
-        version=base.version,
-        mode=base.mode if delta.mode is None else delta.mode,
-        visibility=base.visibility if delta.visibility is None else delta.visibility,
-        block_ipv6_in_full=(
-            base.block_ipv6_in_full
-            if delta.block_ipv6_in_full is None
-            else delta.block_ipv6_in_full
-        ),
-        sets=sets,
-        rules=base.rules if delta.rules is None else delta.rules,
-    )
-    found = policy_etag(document)
-    if found != etag:
-        raise DeltaMismatch(f"delta from {delta.base} gives {found}, expected {etag}")
+    whole = {
+        name: getattr(base if getattr(delta, name) is None else delta, name) for name in _WHOLE
+    }
+    document = PolicyDocument(version=base.version, sets=sets, **whole)
+    found = policy_digest(document)
+    if found != digest:
+        raise DeltaMismatch(f"delta from {delta.base} gives {found}, expected {digest}")
     return document

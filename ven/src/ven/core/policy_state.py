@@ -28,7 +28,7 @@ from ven_protocol.policy import (
     PolicyDocument,
     PolicyReply,
     apply_delta,
-    policy_etag,
+    policy_digest,
 )
 
 RETRY_BASE_S = 2
@@ -193,10 +193,10 @@ def _fetched(state: PolicyState, reply: PolicyReply, now: float) -> _Result:
     document = reply.document
     if document is None and reply.delta is not None and state.document is not None:
         try:
-            document = apply_delta(state.document, reply.delta, reply.etag)
+            document = apply_delta(state.document, reply.delta, reply.digest)
         except DeltaMismatch:
             return _fetch(replace(state, whole=True))
-    elif document is None or policy_etag(document) != reply.etag:
+    elif document is None or policy_digest(document) != reply.digest:
         # Cut short or altered on the way: not a policy.
         return _failed(state, now)
     if document.version != POLICY_DOCUMENT_VERSION:

@@ -102,7 +102,7 @@ def compile_ruleset(
     if document.mode == "idle":
         return None
     families: tuple[Family, ...] = (4, 6)
-    if document.mode == "full" and document.block_ipv6_in_full:
+    if document.mode == "full" and document.firewall.ipv6 == "blocked_in_full":
         families = (4,)  # nothing allows IPv6, so full enforcement's default drops it
 
     sets: dict[str, AddressSet] = {}

@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from ven.configuration import Identity
 from ven.core.outbox import Batch
-from ven_protocol.policy import PolicyDocument, policy_etag
+from ven_protocol.policy import PolicyDocument, policy_digest
 
 _Document = TypeVar("_Document")
 
@@ -113,7 +113,7 @@ class DataDirectory:
         """The last-known-good policy, or the one before it when that is damaged, or None."""
         for name in ("policy.json", "policy.previous.json"):
             kept = self._read(name, KeptPolicy)
-            if kept is not None and policy_etag(kept.document) == kept.etag:
+            if kept is not None and policy_digest(kept.document) == kept.etag:
                 return kept
         return None
 

@@ -54,7 +54,7 @@ def judge(
     """What a host that holds ``document`` does with a connection from or to ``peer``."""
     if document.mode == "idle":
         return Judgement(Decision.UNKNOWN)
-    if document.mode == "full" and document.block_ipv6_in_full and ":" in peer:
+    if document.mode == "full" and document.firewall.ipv6 == "blocked_in_full" and ":" in peer:
         return Judgement(Decision.BLOCKED)
     found = {
         rule.action

@@ -11,7 +11,8 @@ from typing import Literal
 
 from pce.policy.addresses import peer_address
 from pce.policy.estate import EVERYTHING, Actor, Estate, IpList, Rule, Scope, Workload
-from pce.policy.resolve import active_rules, is_sound
+from pce.policy.resolve import active_rules
+from pce.policy.services import is_sound
 from pce.policy.traffic import Judgement, Traffic, Verdict, judge, service_matches, strictest
 from ven_protocol.policy import Service
 
@@ -58,7 +59,11 @@ def _at(
     if workload is None or not workload.managed:
         return Judgement("unknown")
     is_ipv6 = ip_address(peer.address).version == 6
-    if estate.block_ipv6_in_full and is_ipv6 and workload.enforcement_mode == "full":
+    if (
+        is_ipv6
+        and workload.firewall.ipv6 == "blocked_in_full"
+        and workload.enforcement_mode == "full"
+    ):
         return Judgement("blocked")
     return judge(
         workload.enforcement_mode,

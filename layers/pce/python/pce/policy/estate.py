@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ven_protocol.messages import EnforcementMode, VisibilityLevel
-from ven_protocol.policy import RuleAction, Service
+from ven_protocol.policy import Firewall, RuleAction, Service
+
+FIREWALL = Firewall()
+"""What a firewall does where no setting says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,14 @@ class Workload:
     """False while offline or gone: nobody's sets hold its addresses. Suspended ones stay in."""
     enforcement_mode: EnforcementMode = "visibility_only"
     visibility_level: VisibilityLevel = "flow_summary"
+    firewall: Firewall = FIREWALL
+    """What its firewall does beside the rules: firewall settings, the VEN's version and its
+    operating system, taken together."""
+    bound: frozenset[str] = frozenset()
+    """Bindings: ids of virtual services whose traffic this workload serves. One bound under other
+    ports than the service's own has them behind the id (:func:`binding_of`)."""
+    container_host: bool = False
+    """Runs containers: the actor ``container_host`` means it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +65,47 @@ class IpRange:
 
 @dataclass(frozen=True, slots=True)
 class IpList:
-    """Addresses by number. ``fqdns`` are kept to be reported: names are not resolved here."""
+    """Addresses by number, and by name: each VEN resolves ``fqdns`` for itself."""
 
     ranges: tuple[IpRange, ...] = ()
     fqdns: tuple[str, ...] = ()
 
 
-ActorKind = Literal["ams", "label", "label_group", "workload", "ip_list", "other"]
+@dataclass(frozen=True, slots=True)
+class PortOverride:
+    """A binding's own port in place of one of the virtual service's."""
+
+    proto: int
+    port: int
+    new_port: int
+    to_port: int | None = None
+    new_to_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualService:
+    """A service by itself, wherever it runs: its workloads are those that are bound to it."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Label key to label id."""
+    services: tuple[str | Service, ...] = ()
+    """What it offers: a service's id, or protocol and ports said inline."""
+    ip_overrides: tuple[IpRange, ...] = ()
+    """Where consumers reach it in place of its workloads' addresses (a load balancer's)."""
+    port_overrides: Mapping[str, tuple[PortOverride, ...]] = field(default_factory=dict)
+    """Bindings under other ports: what stands in ``Workload.bound``, to those ports."""
+
+
+ActorKind = Literal[
+    "ams",
+    "label",
+    "label_group",
+    "workload",
+    "ip_list",
+    "virtual_service",
+    "container_host",
+    "other",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +114,8 @@ class Actor:
 
     kind: ActorKind
     id: str = ""
-    """Empty for ``ams`` (all workloads); for ``other`` the kind's name, which nothing enforces."""
+    """Empty for ``ams`` (all workloads) and ``container_host`` (all that run containers); for
+    ``other`` the kind's name, which nothing enforces."""
     exclusion: bool = False
     """Only of labels and label groups: what they select is taken out."""
 
@@ -98,8 +144,10 @@ class Rule:
     """Extra-scope: the scope restricts the providers alone."""
     stateless: bool = False
     provider_labels_are_workloads: bool = True
-    """False: labels (and all workloads) among the providers mean virtual services alone."""
+    provider_labels_are_services: bool = False
+    """Do labels among the providers mean workloads, or virtual services, or both?"""
     consumer_labels_are_workloads: bool = True
+    consumer_labels_are_services: bool = False
     unenforceable: tuple[str, ...] = ()
     """Demands that a packet filter cannot meet (a user group, a process). Such a rule opens and
     closes nothing, rather than more than was asked."""
@@ -129,5 +177,4 @@ class Estate:
     rule_sets: tuple[RuleSet, ...] = ()
     boundaries: tuple[Rule, ...] = ()
     """Enforcement boundaries: deny rules of no scope."""
-    block_ipv6_in_full: bool = False
-    """Firewall setting: IPv6 is dropped whole on workloads in full enforcement."""
+    virtual_services: Mapping[str, VirtualService] = field(default_factory=dict)

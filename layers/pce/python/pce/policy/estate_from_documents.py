@@ -20,7 +20,7 @@ from pce.policy.estate import (
     Scope,
     Workload,
 )
-from ven_protocol.policy import RuleAction, Service
+from ven_protocol.policy import Firewall, RuleAction, Service
 
 Document = Mapping[str, Any]
 """One JSON object of the management API."""
@@ -42,16 +42,16 @@ def estate_from_documents(
     def objects(kind: str) -> list[Document]:
         return [document for document in active.get(kind, ()) if _exists(document)]
 
+    firewall = _firewall(objects("firewall_settings"))
     label_keys = {tail(label["href"]): str(label["key"]) for label in labels if _exists(label)}
     return Estate(
-        workloads=tuple(_workload(w, label_keys) for w in workloads if _exists(w)),
+        workloads=tuple(_workload(w, label_keys, firewall) for w in workloads if _exists(w)),
         label_keys=label_keys,
         label_groups={tail(g["href"]): _label_group(g) for g in objects("label_groups")},
         ip_lists={tail(i["href"]): _ip_list(i) for i in objects("ip_lists")},
         services={tail(s["href"]): _service(s) for s in objects("services")},
         rule_sets=tuple(map(_rule_set, objects("rule_sets"))),
         boundaries=tuple(_rule(b, "deny") for b in objects("enforcement_boundaries")),
-        block_ipv6_in_full=any(map(_blocks_ipv6, objects("firewall_settings"))),
     )
 
 
@@ -63,7 +63,7 @@ def _exists(document: Document) -> bool:
     )
 
 
-def _workload(document: Document, label_keys: Mapping[str, str]) -> Workload:
+def _workload(document: Document, label_keys: Mapping[str, str], firewall: Firewall) -> Workload:
     ignored = set(document.get("ignored_interface_names") or ())
     labels: dict[str, str] = {}
     for label in document.get("labels") or ():
@@ -84,6 +84,7 @@ def _workload(document: Document, label_keys: Mapping[str, str]) -> Workload:
         in_policy=bool(document.get("online")),
         enforcement_mode=document.get("enforcement_mode") or "visibility_only",
         visibility_level=document.get("visibility_level") or "flow_summary",
+        firewall=firewall,
     )
 
 
@@ -203,6 +204,11 @@ def _actor(document: Document) -> Actor:
 def _behind_version(href: str) -> str:
     """``rule_sets/3/sec_rules/12`` of ``/orgs/1/sec_policy/active/rule_sets/3/sec_rules/12``."""
     return href.partition("/sec_policy/")[2].partition("/")[2] or href
+
+
+def _firewall(settings: Iterable[Document]) -> Firewall:
+    blocked = any(map(_blocks_ipv6, settings))
+    return Firewall(ipv6="blocked_in_full" if blocked else "by_policy")
 
 
 def _blocks_ipv6(document: Document) -> bool:

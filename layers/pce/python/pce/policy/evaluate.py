@@ -16,7 +16,7 @@ def evaluate(
     members of the sets of the matching rules; this is a definition, not a firewall.
     """
     version, number, _ = interval(peer)
-    if document.mode == "full" and document.block_ipv6_in_full and version == 6:
+    if document.mode == "full" and document.firewall.ipv6 == "blocked_in_full" and version == 6:
         return Judgement("blocked")
 
     def holds(set_id: str) -> bool:

@@ -10,9 +10,10 @@ from typing import Literal
 
 from pce.policy.addresses import Interval, interval, member, peer_address, subtract
 from pce.policy.estate import Estate, Workload
-from pce.policy.resolve import Report, ResolvedRule, resolve_rules
-from pce.policy.selectors import IpListSelector, Selector, WorkloadSelector
-from ven_protocol.policy import PolicyDocument, Rule, policy_etag
+from pce.policy.resolve import Report, ResolvedRule, active_rules, resolve_rules
+from pce.policy.selectors import AddressSelector, Selector, WorkloadSelector
+from ven_protocol.messages import EnforcementMode, VisibilityLevel
+from ven_protocol.policy import Firewall, PolicyDocument, Rule, policy_digest
 
 Direction = Literal["in", "out"]
 _DIRECTIONS: tuple[Direction, ...] = ("in", "out")
@@ -39,7 +40,7 @@ class Recomputed:
     def etags(self) -> dict[str, str]:
         """Workload id to etag; each distinct document is hashed once."""
         by_document = {id(document): document for document in self.documents.values()}
-        etags = {key: policy_etag(document) for key, document in by_document.items()}
+        etags = {key: policy_digest(document) for key, document in by_document.items()}
         return {name: etags[id(document)] for name, document in self.documents.items()}
 
 
@@ -58,34 +59,53 @@ def recompute(estate: Estate) -> Recomputed:
         problems.add(PolicyProblem(where, what))
 
     rules = resolve_rules(estate, report)
+    _report_missing_workloads(estate, report)
     classes = _classes(estate.workloads, rules)
     sets = _address_sets(estate, classes, rules, report)
     documents: dict[str, PolicyDocument] = {}
     for number, alike in enumerate(classes):
-        of_kind: dict[tuple[str, str], PolicyDocument] = {}
+        of_kind: dict[Kind, PolicyDocument] = {}
         for workload in alike:
             if not workload.managed:
                 continue
-            kind = (workload.enforcement_mode, workload.visibility_level)
+            kind = kind_of(workload)
             if kind not in of_kind:
                 of_kind[kind] = _document(estate, workload, number, rules, sets)
             documents[workload.id] = of_kind[kind]
     return Recomputed(documents, tuple(sorted(problems)))
 
 
+Kind = tuple[EnforcementMode, VisibilityLevel, Firewall]
+"""What the documents of workloads of one class still differ in."""
+
+
+def kind_of(workload: Workload) -> Kind:
+    """What a workload's document depends on beside its class."""
+    return workload.enforcement_mode, workload.visibility_level, workload.firewall
+
+
+def _report_missing_workloads(estate: Estate, report: Report) -> None:
+    workload_ids = {workload.id for workload in estate.workloads}
+    for rule, _ in active_rules(estate):
+        for actor in rule.providers + rule.consumers:
+            if actor.kind == "workload" and actor.id not in workload_ids:
+                report(rule.id, f"workload {actor.id} does not exist")
+
+
 def _classes(workloads: Iterable[Workload], rules: Iterable[ResolvedRule]) -> list[list[Workload]]:
     """Workloads grouped so that every selector selects all of a group or none of it."""
-    named: set[str | None] = set()
-    labels: set[tuple[str, str]] = set()
-    for selector in _selectors(rules):
-        if isinstance(selector, WorkloadSelector):
-            named.add(selector.workload_id)
-            labels.update((c.key, label) for c in selector.conditions for label in c.ids)
+    asked = {s for s in _selectors(rules) if isinstance(s, WorkloadSelector)}
+    named = {s.workload_id for s in asked}
+    bindings = {s.bound_to for s in asked}
+    labels = {(c.key, label) for s in asked for c in s.conditions for label in c.ids}
+    hosts_matter = any(s.container_host for s in asked)
     classes: dict[tuple[object, ...], list[Workload]] = {}
     for workload in workloads:
         told_apart_by = (
             workload.id if workload.id in named else None,
             frozenset(labels.intersection(workload.labels.items())),
+            workload.bound & bindings,
+            workload.container_host and hosts_matter,
         )
         classes.setdefault(told_apart_by, []).append(workload)
     return list(classes.values())
@@ -93,7 +113,13 @@ def _classes(workloads: Iterable[Workload], rules: Iterable[ResolvedRule]) -> li
 
 def _selectors(rules: Iterable[ResolvedRule]) -> set[Selector]:
     """Every selector of every rule."""
-    return {s for rule in rules for join in rule.joins for side in join for s in side}
+    return {
+        selector
+        for rule in rules
+        for join in rule.joins
+        for side in (join.providers, join.consumers)
+        for selector in (*side.hosts, *side.peers)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +127,7 @@ class _AddressSet:
     """What one selector selects."""
 
     classes: frozenset[int]
-    """Numbers of the classes; none for an IP list, which selects addresses and no hosts."""
+    """Numbers of the classes; none for an address selector, which selects no hosts."""
     members: list[str]
     """As a document carries them. An offline workload is in a class and lends no member."""
 
@@ -119,8 +145,8 @@ def _address_sets(
     ]
     sets: dict[str, _AddressSet] = {}
     for selector in _selectors(rules):
-        if isinstance(selector, IpListSelector):
-            members = _ip_list_members(estate, selector.ip_list_id, report)
+        if isinstance(selector, AddressSelector):
+            members = members_said(estate, selector, report)
             sets[selector.set_id] = _AddressSet(frozenset(), members)
         else:
             selected = frozenset(n for n, alike in enumerate(classes) if selector.matches(alike[0]))
@@ -146,21 +172,32 @@ def _peer_addresses(estate: Estate, workload: Workload, report: Report) -> list[
     return found
 
 
-def _ip_list_members(estate: Estate, ip_list_id: str, report: Report) -> list[str]:
-    """The addresses of an IP list less its exclusions. One bad range empties the list: what it
-    would have taken out is not known."""
-    ip_list = estate.ip_lists[ip_list_id]
-    where = f"ip list {ip_list_id}"
-    if ip_list.fqdns:
-        report(where, "its fqdns select nothing, names are not resolved")
+def members_said(estate: Estate, selector: AddressSelector, report: Report) -> list[str]:
+    """The addresses of an IP list less its exclusions, or a virtual service's IP overrides.
+
+    One bad range empties an IP list: what it would have taken out is not known.
+    """
+    if selector.kind == "ip_list":
+        ranges = estate.ip_lists[selector.id].ranges
+        where = f"ip list {selector.id}"
+    else:
+        ranges = estate.virtual_services[selector.id].ip_overrides
+        where = f"virtual service {selector.id}"
     parts: dict[bool, list[Interval]] = {False: [], True: []}
-    for part in ip_list.ranges:
+    for part in ranges:
         try:
             parts[part.exclusion].append(interval(part.from_ip, part.to_ip))
         except ValueError as wrong:
             report(where, f"selects nothing: {wrong}")
             return []
     return sorted(map(member, subtract(parts[False], parts[True])))
+
+
+def names_said(estate: Estate, selector: Selector) -> list[str]:
+    """The domain names of an IP list, sorted, in lower case; of other selectors none."""
+    if not isinstance(selector, AddressSelector) or selector.kind != "ip_list":
+        return []
+    return sorted({name.lower().rstrip(".") for name in estate.ip_lists[selector.id].fqdns})
 
 
 def _document(
@@ -172,45 +209,64 @@ def _document(
 ) -> PolicyDocument:
     """The document of the class ``number``, in the mode of ``workload``, which is in it."""
     lines: list[Rule] = []
+    peers_of: dict[str, Selector] = {}
     if workload.enforcement_mode != "idle":
         for rule in rules:
             for direction in _DIRECTIONS:
-                peers = _peers(rule, direction, number, sets)
-                if peers:
-                    lines.append(
-                        Rule(
-                            id=f"{rule.rule.id}/{direction}",
-                            direction=direction,
-                            action=rule.rule.action,
-                            peers=peers,
-                            services=list(rule.services),
-                            stateless=rule.rule.stateless,
+                for part, services in {join.part: join.services for join in rule.joins}.items():
+                    peers = _peers(rule, part, direction, number, sets)
+                    peers_of.update(peers)
+                    if peers:
+                        lines.append(
+                            Rule(
+                                id=line_id(rule.rule.id, part, direction),
+                                direction=direction,
+                                action=rule.rule.action,
+                                peers=sorted(peers),
+                                services=list(services),
+                                stateless=rule.rule.stateless,
+                            )
                         )
-                    )
-    lines = _without_repeats(lines)
+    lines = without_repeats(lines)
+    mentioned = sorted({set_id for line in lines for set_id in line.peers})
+    names = {set_id: names_said(estate, peers_of[set_id]) for set_id in mentioned}
     return PolicyDocument(
         mode=workload.enforcement_mode,
         visibility=workload.visibility_level,
-        block_ipv6_in_full=estate.block_ipv6_in_full,
-        sets={set_id: sets[set_id].members for line in lines for set_id in line.peers},
+        firewall=workload.firewall,
+        sets={set_id: sets[set_id].members for set_id in mentioned},
+        names={set_id: found for set_id, found in names.items() if found},
         rules=lines,
     )
 
 
+def line_id(rule_id: str, part: str, direction: Direction) -> str:
+    """``rule_sets/3/sec_rules/12/in``; a part stands before the direction."""
+    return "/".join(filter(None, (rule_id, part, direction)))
+
+
 def _peers(
-    rule: ResolvedRule, direction: Direction, number: int, sets: dict[str, _AddressSet]
-) -> list[str]:
-    """Ids of the sets that the class ``number`` may (not) talk with by this rule, sorted: the
-    other side of every scope in which the class is on its own side."""
-    peers: set[str] = set()
-    for providers, consumers in rule.joins:
-        own, others = (providers, consumers) if direction == "in" else (consumers, providers)
-        if any(number in sets[selector.set_id].classes for selector in own):
-            peers.update(selector.set_id for selector in others)
-    return sorted(peers)
+    rule: ResolvedRule,
+    part: str,
+    direction: Direction,
+    number: int,
+    sets: dict[str, _AddressSet],
+) -> dict[str, Selector]:
+    """What the class ``number`` may (not) talk with by this part of the rule, by set id: the other
+    side of every scope in which the class is on its own side."""
+    peers: dict[str, Selector] = {}
+    for join in rule.joins:
+        if join.part != part:
+            continue
+        own, others = join.providers, join.consumers
+        if direction == "out":
+            own, others = others, own
+        if any(number in sets[selector.set_id].classes for selector in own.hosts):
+            peers.update((selector.set_id, selector) for selector in others.peers)
+    return peers
 
 
-def _without_repeats(lines: Iterable[Rule]) -> list[Rule]:
+def without_repeats(lines: Iterable[Rule]) -> list[Rule]:
     """Sorted by id; of rules that say the same only the first."""
     unique: dict[tuple[object, ...], Rule] = {}
     for line in sorted(lines, key=lambda line: line.id):

@@ -1,15 +1,17 @@
 """Selectors: who the actors of a rule are, in canonical form.
 
-A selector is one condition on workloads, or one IP list. Two rules that mean the same workloads
-give the same selector, so they share one address set, named by the selector and not by its
-members: an address that comes or goes changes the set's members and nothing else.
+A selector is one condition on workloads, or the addresses of one IP list or virtual service. Two
+rules that mean the same workloads give the same selector, so they share one address set, named by
+the selector and not by its members: an address that comes or goes changes the set's members and
+nothing else.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from pce.policy.estate import Actor, Estate, Scope, Workload
 
@@ -35,39 +37,60 @@ class LabelCondition:
 
 @dataclass(frozen=True)
 class WorkloadSelector:
-    """Workloads that meet every condition; with ``workload_id``, at most that one."""
+    """Workloads that meet every condition; with ``workload_id``, at most that one; with
+    ``bound_to``, at most those whose binding this is; with ``container_host``, those that are."""
 
     conditions: tuple[LabelCondition, ...] = ()
     """Sorted by key, at most one a key. None at all: every workload."""
     workload_id: str | None = None
+    bound_to: str | None = None
+    container_host: bool = False
 
     def matches(self, workload: Workload) -> bool:
         """Does it select this workload? Addresses and presence do not matter here."""
         if self.workload_id not in (None, workload.id):
+            return False
+        if self.bound_to is not None and self.bound_to not in workload.bound:
+            return False
+        if self.container_host and not workload.container_host:
             return False
         return all(condition.holds(workload) for condition in self.conditions)
 
     @cached_property
     def set_id(self) -> str:
         """Name of the set of its addresses: the same for the same selector, always."""
-        return "w" + _short_hash(
-            [self.workload_id, [[c.key, c.negated, sorted(c.ids)] for c in self.conditions]]
-        )
+        conditions = [[c.key, c.negated, sorted(c.ids)] for c in self.conditions]
+        return "w" + _short_hash([self.workload_id, self.bound_to, self.container_host, conditions])
 
 
 @dataclass(frozen=True)
-class IpListSelector:
-    """The addresses of an IP list, whoever has them."""
+class AddressSelector:
+    """Addresses that an object says itself, whoever has them: the ranges and names of an IP list,
+    or the IP overrides of a virtual service."""
 
-    ip_list_id: str
+    kind: Literal["ip_list", "virtual_service"]
+    id: str
 
     @cached_property
     def set_id(self) -> str:
         """Name of the set of its addresses."""
-        return "i" + _short_hash(self.ip_list_id)
+        return "i" + _short_hash([self.kind, self.id])
 
 
-Selector = WorkloadSelector | IpListSelector
+Selector = WorkloadSelector | AddressSelector
+
+
+@dataclass(frozen=True)
+class Side:
+    """The providers or the consumers of a rule, in one scope."""
+
+    hosts: tuple[WorkloadSelector, ...]
+    """Whose firewalls hold this side of the rule."""
+    peers: tuple[Selector, ...]
+    """The sets by which the other side knows this one."""
+
+
+NOBODY = Side((), ())
 
 
 def _short_hash(value: object) -> str:
@@ -75,60 +98,61 @@ def _short_hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:15]
 
 
-def select(
+def workloads_meant(
     estate: Estate,
     actors: Iterable[Actor],
     scope: Scope,
     *,
     labels_are_workloads: bool,
     report: Report,
-) -> tuple[Selector, ...]:
-    """The selectors whose union is what ``actors`` mean inside ``scope``.
+) -> Side:
+    """The side that ``actors`` make inside ``scope``, virtual services left aside.
 
     - Labels and label groups: OR within a key, AND between keys, exclusions taken out. They are
       one selector. ``ams`` stands for every workload and makes the plain labels pointless;
       exclusions alone mean every workload but those.
-    - Each workload named by id, and each IP list, is a selector of its own.
-    - The scope restricts labels, ``ams`` and named workloads, but not IP lists.
+    - Each workload named by id, each IP list, and all container hosts are selectors of their own.
+    - The scope restricts all of them but IP lists.
 
     A label, group or IP list that is missing selects nothing; where it would have restricted or
     taken something out (another key, an exclusion, the scope) nothing is left: fail closed.
     """
     actors = tuple(actors)
-    selectors: list[Selector] = []
-    within = _scope_conditions(estate, scope, report)
+    hosts: list[WorkloadSelector] = []
+    lists: list[Selector] = []
+    within = scope_conditions(estate, scope, report)
 
-    def add_workloads(conditions: "_Conditions", workload_id: str | None = None) -> None:
-        selector = conditions.selector(workload_id)
+    def add(selector: WorkloadSelector | None) -> None:
         if selector is not None:
-            selectors.append(selector)
+            hosts.append(selector)
 
     if labels_are_workloads and any(a.kind in ("ams", "label", "label_group") for a in actors):
-        labelled = _label_conditions(estate, actors, report)
+        labelled = label_conditions(estate, actors, report)
         if labelled is not None and within is not None:
-            add_workloads(labelled.both(within))
+            add(labelled.both(within).selector())
     for actor in actors:
-        if actor.kind == "workload":
-            if within is not None:
-                add_workloads(within, actor.id)
+        if actor.kind == "workload" and within is not None:
+            add(within.selector(actor.id))
+        elif actor.kind == "container_host" and within is not None:
+            add(within.selector(container_host=True))
         elif actor.kind == "ip_list":
             if actor.id in estate.ip_lists:
-                selectors.append(IpListSelector(actor.id))
+                lists.append(AddressSelector("ip_list", actor.id))
             else:
                 report(f"ip list {actor.id} does not exist")
         elif actor.kind == "other":
             report(f"actors of the kind {actor.id} are not enforced")
-    return tuple(selectors)
+    return Side(tuple(hosts), (*hosts, *lists))
 
 
 @dataclass(frozen=True)
-class _Conditions:
-    """Per key, the label ids that are wanted (absent: any) and those that are not."""
+class Conditions:
+    """On labels: per key, the ids that are wanted (absent: any) and those that are not."""
 
     wanted: dict[str, frozenset[str]]
     unwanted: dict[str, frozenset[str]]
 
-    def both(self, other: "_Conditions") -> "_Conditions":
+    def both(self, other: "Conditions") -> "Conditions":
         """The workloads that meet these and those."""
         wanted = dict(self.wanted)
         for key, ids in other.wanted.items():
@@ -136,9 +160,21 @@ class _Conditions:
         unwanted = dict(self.unwanted)
         for key, ids in other.unwanted.items():
             unwanted[key] = unwanted.get(key, frozenset()) | ids
-        return _Conditions(wanted, unwanted)
+        return Conditions(wanted, unwanted)
 
-    def selector(self, workload_id: str | None) -> WorkloadSelector | None:
+    def hold(self, labels: Mapping[str, str]) -> bool:
+        """Do these labels (key to id) meet all of it?"""
+        return all(labels.get(key) in ids for key, ids in self.wanted.items()) and not any(
+            labels.get(key) in ids for key, ids in self.unwanted.items()
+        )
+
+    def selector(
+        self,
+        workload_id: str | None = None,
+        bound_to: str | None = None,
+        *,
+        container_host: bool = False,
+    ) -> WorkloadSelector | None:
         """The canonical selector, or None when no workload can ever meet the conditions."""
         conditions: list[LabelCondition] = []
         for key in sorted(self.wanted.keys() | self.unwanted.keys()):
@@ -150,12 +186,10 @@ class _Conditions:
                 conditions.append(LabelCondition(key, negated=False, ids=ids))
             else:
                 return None
-        return WorkloadSelector(tuple(conditions), workload_id)
+        return WorkloadSelector(tuple(conditions), workload_id, bound_to, container_host)
 
 
-def _label_conditions(
-    estate: Estate, actors: Iterable[Actor], report: Report
-) -> _Conditions | None:
+def label_conditions(estate: Estate, actors: Iterable[Actor], report: Report) -> Conditions | None:
     """What the labels, label groups and ``ams`` of one side ask for; None when unknown."""
     wanted: dict[str, frozenset[str]] = {}
     unwanted: dict[str, frozenset[str]] = {}
@@ -173,19 +207,19 @@ def _label_conditions(
         into[key] = into.get(key, frozenset()) | ids
     if not known:
         return None
-    return _Conditions({} if everyone else wanted, unwanted)
+    return Conditions({} if everyone else wanted, unwanted)
 
 
-def _scope_conditions(estate: Estate, scope: Scope, report: Report) -> _Conditions | None:
+def scope_conditions(estate: Estate, scope: Scope, report: Report) -> Conditions | None:
     """What a scope asks for: each of its entries. None when unknown."""
-    conditions = _Conditions({}, {})
+    conditions = Conditions({}, {})
     known = True
     for entry in scope:
         if entry.kind not in ("label", "label_group"):
             report(f"a scope cannot name {entry.kind} {entry.id}")
             known = False
             continue
-        named = _label_conditions(estate, (entry,), report)
+        named = label_conditions(estate, (entry,), report)
         if named is None:
             known = False
         else:

@@ -3,7 +3,7 @@
 from pce.errors import NotFound, Problem
 from pce.presence.record import Presence
 from pce.store.policies import PolicyStore
-from ven_protocol.policy import PolicyReply, policy_delta
+from ven_protocol.policy import PolicyReply, policy_delta, policy_digest
 
 
 def fetch_policy(row: Presence, held_etag: str, policies: PolicyStore) -> PolicyReply | None:
@@ -25,5 +25,6 @@ def fetch_policy(row: Presence, held_etag: str, policies: PolicyStore) -> Policy
         )
     held = policies.document(row.org_id, held_etag) if held_etag else None
     if held is None:
-        return PolicyReply(etag=row.target_etag, document=document)
-    return PolicyReply(etag=row.target_etag, delta=policy_delta(held, document))
+        return PolicyReply(etag=row.target_etag, digest=policy_digest(document), document=document)
+    delta = policy_delta(held, document)
+    return PolicyReply(etag=row.target_etag, digest=policy_digest(document), delta=delta)
