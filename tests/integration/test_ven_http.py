@@ -86,7 +86,7 @@ def test_policy_is_asked_for_by_etag(pce: FakePce, api: Pce) -> None:
     """304 is None; a known base gets the delta; an unknown one the document; gzip is inflated."""
     old, new = document(1), document(2)
     first = pce.set_policy(old)
-    assert api.policy("") == PolicyReply(etag=first, document=old)
+    assert api.policy("") == PolicyReply(etag=first, digest=policy_digest(old), document=old)
     assert api.policy(first) is None
     second = pce.set_policy(new)
     assert api.policy(first) == PolicyReply(
