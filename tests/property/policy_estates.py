@@ -157,7 +157,6 @@ def _workload(random, workload_id):
             ("idle", "visibility_only", "selective", "full", "full", "full")
         ),
         visibility_level=random.choice(("flow_summary", "flow_drops")),
-        firewall=random.choice(FIREWALLS),
     )
 
 

@@ -308,5 +308,5 @@ def test_demands_that_are_not_enforced_are_named(field):
 def test_the_ipv6_switch(settings, blocks):
     """The newer field wins; by default IPv6 follows the rules."""
     documents = {"firewall_settings": [{"href": f"{A}/firewall_settings", **settings}]}
-    (workload,) = estate_from_documents([{"href": f"{O}/workloads/w"}], [], documents).workloads
-    assert (workload.firewall.ipv6 == "blocked_in_full") is blocks
+    firewall = estate_from_documents([], [], documents).firewall
+    assert (firewall.ipv6 == "blocked_in_full") is blocks

@@ -5,6 +5,7 @@ import pytest
 from pce.policy.estate import (
     Actor,
     Estate,
+    FirewallSettings,
     IpList,
     IpRange,
     LabelGroup,
@@ -13,7 +14,7 @@ from pce.policy.estate import (
     Workload,
 )
 from pce.policy.recompute import PolicyProblem, recompute
-from ven_protocol.policy import Firewall, Service
+from ven_protocol.policy import Service
 
 WEB, DB, PROD, DEV = "web", "db", "prod", "dev"
 LABEL_KEYS = {WEB: "role", DB: "role", "cache": "role", PROD: "env", DEV: "env"}
@@ -270,10 +271,11 @@ def test_idle_has_no_rules_and_other_modes_have():
             "10.0.0.2",
             enforcement_mode="visibility_only",
             visibility_level="flow_off",
-            firewall=Firewall(reject_blocked=True),
         ),
     )
-    facts = estate(rule([AMS], [AMS]), workloads=hosts)
+    facts = estate(
+        rule([AMS], [AMS]), workloads=hosts, firewall=FirewallSettings(reject_scopes=((),))
+    )
     documents = recompute(facts).documents
     assert (documents["a"].rules, documents["a"].sets) == ([], {})
     assert documents["b"].rules and documents["b"].visibility == "flow_off"

@@ -4,15 +4,15 @@ This is the second, independent statement of what policy means: it knows no sele
 sets or documents. A property test holds it and the recompute to each other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from pce.policy.addresses import peer_address
-from pce.policy.estate import EVERYTHING, Actor, Estate, IpList, Rule, Scope, Workload
+from pce.policy.estate import EVERYTHING, Actor, Estate, IpRange, Rule, Scope, Workload
 from pce.policy.resolve import active_rules
-from pce.policy.services import is_sound
+from pce.policy.services import canonical, is_sound
 from pce.policy.traffic import Judgement, Traffic, Verdict, judge, service_matches, strictest
 from ven_protocol.policy import Service
 
@@ -56,25 +56,39 @@ def _at(
 ) -> Judgement:
     """What the firewall of ``own`` does with traffic from (``in``) or to (``out``) ``peer``."""
     workload = next((w for w in estate.workloads if w.id == own.workload_id), None)
-    if workload is None or not workload.managed:
+    if workload is None or not workload.managed or workload.enforcement_mode == "idle":
         return Judgement("unknown")
-    is_ipv6 = ip_address(peer.address).version == 6
-    if (
-        is_ipv6
-        and workload.firewall.ipv6 == "blocked_in_full"
-        and workload.enforcement_mode == "full"
-    ):
-        return Judgement("blocked")
+    if ip_address(peer.address).version == 6:
+        if not _follows_rules(estate, workload):
+            return Judgement("allowed")
+        if _is_blocked_whole(estate, workload):
+            return Judgement("blocked")
     return judge(
         workload.enforcement_mode,
         (
             (rule.action, rule.id)
             for rule, scopes in active_rules(estate)
             if not rule.unenforceable
-            and _has_service(estate, rule, traffic)
-            and any(_joins(estate, rule, s, workload, peer.address, direction) for s in scopes)
+            and any(
+                _joins(estate, rule, s, workload, peer.address, direction, traffic) for s in scopes
+            )
         ),
     )
+
+
+def _follows_rules(estate: Estate, workload: Workload) -> bool:
+    """Does IPv6 follow the rules there (or is blocked whole, in full enforcement)?"""
+    if workload.ipv6_support == "all_or_nothing":
+        return estate.firewall.older_ipv6 == "blocked_in_full"
+    if workload.ipv6_support == "never_blocked":
+        return estate.firewall.ipv6 == "by_policy"
+    return estate.firewall.ipv6 != "allowed"
+
+
+def _is_blocked_whole(estate: Estate, workload: Workload) -> bool:
+    older = workload.ipv6_support == "all_or_nothing"
+    handling = estate.firewall.older_ipv6 if older else estate.firewall.ipv6
+    return workload.enforcement_mode == "full" and handling == "blocked_in_full"
 
 
 def _joins(
@@ -84,17 +98,77 @@ def _joins(
     workload: Workload,
     peer_address: str,
     direction: Literal["in", "out"],
+    traffic: Traffic,
 ) -> bool:
-    """Is the workload on its side of the rule, and the peer's address on the other?"""
-    providers = _Side(estate, rule.providers, scope, rule.provider_labels_are_workloads)
+    """Is this the rule's traffic, the workload on its side, and the peer's address on the other?"""
+    providers = _Side(
+        estate,
+        rule.providers,
+        scope,
+        rule.provider_labels_are_workloads,
+        rule.provider_labels_are_services,
+    )
     consumers = _Side(
         estate,
         rule.consumers,
         EVERYTHING if rule.unscoped_consumers else scope,
         rule.consumer_labels_are_workloads,
+        rule.consumer_labels_are_services,
     )
-    own, other = (providers, consumers) if direction == "in" else (consumers, providers)
-    return own.has_workload(workload) and other.has_address(peer_address)
+    if direction == "in":
+        return consumers.has_consumer_at(peer_address) and (
+            (_has_service(estate, rule.services, traffic) and providers.has_workload(workload))
+            or any(_serves(estate, id, workload, traffic) for id in providers.virtual_services())
+        )
+    return consumers.has_consumer(workload) and (
+        (_has_service(estate, rule.services, traffic) and providers.has_address(peer_address))
+        or any(_is_at(estate, id, peer_address, traffic) for id in providers.virtual_services())
+    )
+
+
+def _bindings(estate: Estate, id: str) -> tuple[str, ...]:
+    """What stands in ``Workload.bound`` of those who serve the virtual service."""
+    return (id, *estate.virtual_services[id].port_overrides)
+
+
+def _serves(estate: Estate, id: str, workload: Workload, traffic: Traffic) -> bool:
+    """Does this workload take the traffic in for the virtual service?"""
+    return any(
+        binding in workload.bound and _is_offered(estate, id, binding, traffic)
+        for binding in _bindings(estate, id)
+    )
+
+
+def _is_at(estate: Estate, id: str, address: str, traffic: Traffic) -> bool:
+    """Is the virtual service reached at this address, for this traffic?"""
+    overrides = estate.virtual_services[id].ip_overrides
+    if overrides:
+        return _is_offered(estate, id, id, traffic) and _in_ranges(overrides, address)
+    return any(
+        workload.in_policy
+        and address in _addresses(estate, workload)
+        and _serves(estate, id, workload, traffic)
+        for workload in estate.workloads
+    )
+
+
+def _is_offered(estate: Estate, id: str, binding: str, traffic: Traffic) -> bool:
+    """Is this traffic the virtual service's, under the ports of the binding?"""
+    virtual_service = estate.virtual_services[id]
+    own = [
+        canonical(service)
+        for service in _services(estate, virtual_service.services)
+        if is_sound(service)
+    ]
+    for service in own:
+        moved = [
+            Service(proto=o.proto, port=o.new_port, to_port=o.new_to_port)
+            for o in virtual_service.port_overrides.get(binding, ())
+            if (o.proto, o.port, o.to_port) == (service.proto, service.port, service.to_port)
+        ]
+        if any(service_matches(one, traffic) for one in moved[-1:] or [service]):
+            return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -105,32 +179,66 @@ class _Side:
     actors: tuple[Actor, ...]
     scope: Scope
     labels_are_workloads: bool
+    labels_are_services: bool
+
+    def virtual_services(self) -> list[str]:
+        """Ids of the virtual services that this side means."""
+        return [
+            id
+            for id, one in self.estate.virtual_services.items()
+            if all(self._meets(entry, one.labels) for entry in self.scope)
+            and (
+                any(a.kind == "virtual_service" and a.id == id for a in self.actors)
+                or (self.labels_are_services and self._means_labels(one.labels))
+            )
+        ]
+
+    def has_consumer(self, workload: Workload) -> bool:
+        """Is the workload a consumer, by itself or for a virtual service?"""
+        return self.has_workload(workload) or any(
+            binding in workload.bound
+            for id in self.virtual_services()
+            for binding in _bindings(self.estate, id)
+        )
+
+    def has_consumer_at(self, address: str) -> bool:
+        """Is it an address of a consumer?"""
+        return self.has_address(address) or any(
+            workload.in_policy
+            and address in _addresses(self.estate, workload)
+            and self.has_consumer(workload)
+            for workload in self.estate.workloads
+        )
 
     def has_address(self, address: str) -> bool:
         """Is it an address of a workload of this side that is in policy, or in an IP list?"""
         return any(
-            workload.in_policy and address in _addresses(workload) and self.has_workload(workload)
+            workload.in_policy
+            and address in _addresses(self.estate, workload)
+            and self.has_workload(workload)
             for workload in self.estate.workloads
         ) or any(
             actor.kind == "ip_list"
             and actor.id in self.estate.ip_lists
-            and _in_ip_list(self.estate.ip_lists[actor.id], address)
+            and _in_ranges(self.estate.ip_lists[actor.id].ranges, address)
             for actor in self.actors
         )
 
     def has_workload(self, workload: Workload) -> bool:
         """Does this side mean the workload?"""
-        if not all(self._meets(entry, workload) for entry in self.scope):
+        if not all(self._meets(entry, workload.labels) for entry in self.scope):
             return False
         if any(a.kind == "workload" and a.id == workload.id for a in self.actors):
             return True
-        return self.labels_are_workloads and self._has_labels_of(workload)
+        if workload.container_host and any(a.kind == "container_host" for a in self.actors):
+            return True
+        return self.labels_are_workloads and self._means_labels(workload.labels)
 
-    def _meets(self, entry: Actor, workload: Workload) -> bool:
+    def _meets(self, entry: Actor, held: Mapping[str, str]) -> bool:
         labels = self._labels(entry)
-        return labels is not None and (_label_of(workload, labels) is not entry.exclusion)
+        return labels is not None and (_holds(held, labels) is not entry.exclusion)
 
-    def _has_labels_of(self, workload: Workload) -> bool:
+    def _means_labels(self, held: Mapping[str, str]) -> bool:
         entries = [actor for actor in self.actors if actor.kind in ("label", "label_group")]
         everyone = any(actor.kind == "ams" for actor in self.actors)
         if not entries and not everyone:
@@ -140,7 +248,7 @@ class _Side:
             labels = self._labels(entry)
             if labels is None:
                 return False
-            has_it = _label_of(workload, labels)
+            has_it = _holds(held, labels)
             if entry.exclusion and has_it:
                 return False
             if not entry.exclusion:
@@ -156,9 +264,9 @@ class _Side:
         return None if ids is None else (self.estate.label_groups[entry.id].key, ids)
 
 
-def _label_of(workload: Workload, labels: tuple[str, frozenset[str]]) -> bool:
+def _holds(held: Mapping[str, str], labels: tuple[str, frozenset[str]]) -> bool:
     key, ids = labels
-    return workload.labels.get(key) in ids
+    return held.get(key) in ids
 
 
 def _group_labels(estate: Estate, group_id: str, above: tuple[str, ...]) -> frozenset[str] | None:
@@ -177,9 +285,16 @@ def _group_labels(estate: Estate, group_id: str, above: tuple[str, ...]) -> froz
     return ids
 
 
-def _addresses(workload: Workload) -> set[str]:
+def _addresses(estate: Estate, workload: Workload) -> set[str]:
+    texts = list(workload.addresses)
+    everybody = _Side(estate, (), (), labels_are_workloads=False, labels_are_services=False)
+    if any(
+        all(everybody._meets(entry, workload.labels) for entry in scope)
+        for scope in estate.firewall.loopback_scopes
+    ):
+        texts += workload.loopback_addresses
     found: set[str] = set()
-    for text in workload.addresses:
+    for text in texts:
         try:
             address = peer_address(text)
         except ValueError:
@@ -189,11 +304,11 @@ def _addresses(workload: Workload) -> set[str]:
     return found
 
 
-def _in_ip_list(ip_list: IpList, text: str) -> bool:
-    """Is the address in a range and in no exclusion? A list with a bad range holds nothing."""
+def _in_ranges(ranges: Iterable[IpRange], text: str) -> bool:
+    """Is the address in a range and in no exclusion? With one bad range, nothing is."""
     address = ip_address(text)
     included = excluded = False
-    for part in ip_list.ranges:
+    for part in ranges:
         try:
             if part.to_ip is None:
                 hit = address in ip_network(part.from_ip, strict=False)
@@ -212,11 +327,11 @@ def _in_ip_list(ip_list: IpList, text: str) -> bool:
     return included and not excluded
 
 
-def _has_service(estate: Estate, rule: Rule, traffic: Traffic) -> bool:
-    """Does one of the rule's services match?"""
+def _has_service(estate: Estate, named: Iterable[str | Service], traffic: Traffic) -> bool:
+    """Does one of the services match?"""
     return any(
         is_sound(service) and service_matches(service, traffic)
-        for service in _services(estate, rule.services)
+        for service in _services(estate, named)
     )
 
 

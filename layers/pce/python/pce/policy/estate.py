@@ -13,10 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ven_protocol.messages import EnforcementMode, VisibilityLevel
-from ven_protocol.policy import Firewall, RuleAction, Service
-
-FIREWALL = Firewall()
-"""What a firewall does where no setting says otherwise."""
+from ven_protocol.policy import Ipv6Handling, RuleAction, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +31,14 @@ class Workload:
     """False while offline or gone: nobody's sets hold its addresses. Suspended ones stay in."""
     enforcement_mode: EnforcementMode = "visibility_only"
     visibility_level: VisibilityLevel = "flow_summary"
-    firewall: Firewall = FIREWALL
-    """What its firewall does beside the rules: firewall settings, the VEN's version and its
-    operating system, taken together."""
+    loopback_addresses: tuple[str, ...] = ()
+    """Addresses of its loopback interfaces: peers know them only where a setting says so."""
+    ipv6_support: Literal["by_rules", "all_or_nothing", "never_blocked"] = "by_rules"
+    """What the VEN can do with IPv6: VENs before 20.2.0 know no IPv6 rules, and those on AIX and
+    Solaris never block it whole."""
     bound: frozenset[str] = frozenset()
     """Bindings: ids of virtual services whose traffic this workload serves. One bound under other
-    ports than the service's own has them behind the id (:func:`binding_of`)."""
+    ports than the service's own has them behind the id."""
     container_host: bool = False
     """Runs containers: the actor ``container_host`` means it."""
 
@@ -154,6 +153,16 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomRule:
+    """Custom iptables rules for some hosts: kept, and reported as not enforced."""
+
+    id: str
+    """Href behind the policy version, such as ``rule_sets/3/ip_tables_rules/1``."""
+    actors: tuple[Actor, ...]
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSet:
     """Rules that share scopes. Each scope is applied by itself: a rule inside the scopes A and B
     joins A with A and B with B, never A with B."""
@@ -162,6 +171,24 @@ class RuleSet:
     rules: tuple[Rule, ...]
     scopes: tuple[Scope, ...] = (EVERYTHING,)
     enabled: bool = True
+    custom_rules: tuple[CustomRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallSettings:
+    """What the hosts' firewalls do beside the rules."""
+
+    ipv6: Ipv6Handling = "by_policy"
+    """On VENs of 20.2.0 and later."""
+    older_ipv6: Ipv6Handling = "allowed"
+    """On VENs before 20.2.0."""
+    reject_scopes: tuple[Scope, ...] = ()
+    """Where blocked connections are answered rather than dropped in silence."""
+    loopback_scopes: tuple[Scope, ...] = ()
+    """Where addresses of loopback interfaces are addresses like others."""
+    allow_dhcp_client: bool = True
+    allow_traceroute: bool = True
+    allow_igmp: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +205,4 @@ class Estate:
     boundaries: tuple[Rule, ...] = ()
     """Enforcement boundaries: deny rules of no scope."""
     virtual_services: Mapping[str, VirtualService] = field(default_factory=dict)
+    firewall: FirewallSettings = field(default_factory=FirewallSettings)

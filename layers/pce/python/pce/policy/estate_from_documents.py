@@ -4,55 +4,84 @@ Documents are believed to have passed the API's validation. What nothing here en
 actor, a demand of a rule) is carried along, so that the recompute leaves it out and says so.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pce.identifiers import tail
 from pce.policy.estate import (
     EVERYTHING,
     Actor,
+    CustomRule,
     Estate,
+    FirewallSettings,
     IpList,
     IpRange,
     LabelGroup,
+    PortOverride,
     Rule,
     RuleSet,
     Scope,
+    VirtualService,
     Workload,
 )
-from ven_protocol.policy import Firewall, RuleAction, Service
+from ven_protocol.policy import RuleAction, Service
 
 Document = Mapping[str, Any]
 """One JSON object of the management API."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the facts of a workload follow from beside its own document."""
+
+    label_keys: Mapping[str, str]
+    """Label id to the label's key."""
+    bound: Mapping[str, frozenset[str]]
+    """Workload id to what stands in ``Workload.bound``."""
 
 
 def estate_from_documents(
     workloads: Iterable[Document],
     labels: Iterable[Document],
     active: Mapping[str, Iterable[Document]],
+    service_bindings: Iterable[Document] = (),
 ) -> Estate:
     """The estate of one org.
 
-    ``active`` holds the provisionable objects of one policy version by type: ``rule_sets``,
-    ``label_groups``, ``ip_lists``, ``services``, ``enforcement_boundaries``,
-    ``firewall_settings``; an absent type has no objects. Deleted objects, and drafts whose
-    ``update_type`` is ``delete``, do not exist. Raises KeyError when a document has no href.
+    ``workloads`` are hosts and container workloads alike. ``active`` holds the provisionable
+    objects of one policy version by type: ``rule_sets``, ``label_groups``, ``ip_lists``,
+    ``services``, ``virtual_services``, ``enforcement_boundaries``, ``firewall_settings``; an
+    absent type has no objects. Deleted objects, and drafts whose ``update_type`` is ``delete``, do
+    not exist. Raises KeyError when a document has no href.
     """
 
     def objects(kind: str) -> list[Document]:
         return [document for document in active.get(kind, ()) if _exists(document)]
 
-    firewall = _firewall(objects("firewall_settings"))
-    label_keys = {tail(label["href"]): str(label["key"]) for label in labels if _exists(label)}
+    bindings = list(service_bindings)
+    around = Surroundings(label_keys_of(labels), bound_workloads(bindings))
+    port_overrides = port_overrides_of(bindings)
     return Estate(
-        workloads=tuple(_workload(w, label_keys, firewall) for w in workloads if _exists(w)),
-        label_keys=label_keys,
-        label_groups={tail(g["href"]): _label_group(g) for g in objects("label_groups")},
-        ip_lists={tail(i["href"]): _ip_list(i) for i in objects("ip_lists")},
-        services={tail(s["href"]): _service(s) for s in objects("services")},
-        rule_sets=tuple(map(_rule_set, objects("rule_sets"))),
-        boundaries=tuple(_rule(b, "deny") for b in objects("enforcement_boundaries")),
+        workloads=tuple(workload_of(w, around) for w in workloads if _exists(w)),
+        label_keys=around.label_keys,
+        label_groups={tail(g["href"]): label_group_of(g) for g in objects("label_groups")},
+        ip_lists={tail(i["href"]): ip_list_of(i) for i in objects("ip_lists")},
+        services={tail(s["href"]): service_of(s) for s in objects("services")},
+        virtual_services={
+            tail(v["href"]): virtual_service_of(v, around.label_keys, port_overrides)
+            for v in objects("virtual_services")
+        },
+        rule_sets=tuple(map(rule_set_of, objects("rule_sets"))),
+        boundaries=tuple(map(boundary_of, objects("enforcement_boundaries"))),
+        firewall=firewall_settings_of(objects("firewall_settings")),
     )
+
+
+def label_keys_of(labels: Iterable[Document]) -> dict[str, str]:
+    """Label id to key, of the labels that exist."""
+    return {tail(label["href"]): str(label["key"]) for label in labels if _exists(label)}
 
 
 def _exists(document: Document) -> bool:
@@ -63,32 +92,52 @@ def _exists(document: Document) -> bool:
     )
 
 
-def _workload(document: Document, label_keys: Mapping[str, str], firewall: Firewall) -> Workload:
+def workload_of(document: Document, around: Surroundings) -> Workload:
+    """A workload, or a container workload, that exists."""
     ignored = set(document.get("ignored_interface_names") or ())
     labels: dict[str, str] = {}
     for label in document.get("labels") or ():
         label_id = tail(label["href"])
-        key = label_keys.get(label_id) or label.get("key") or f"unknown key of label {label_id}"
-        labels[key] = label_id
+        key = around.label_keys.get(label_id) or label.get("key")
+        labels[key or f"unknown key of label {label_id}"] = label_id
+    interfaces = [
+        interface
+        for interface in document.get("interfaces") or ()
+        if interface.get("address") and interface.get("name") not in ignored
+    ]
     return Workload(
         id=tail(document["href"]),
         labels=labels,
-        addresses=tuple(
-            interface["address"]
-            for interface in document.get("interfaces") or ()
-            if interface.get("address")
-            and not interface.get("loopback")
-            and interface.get("name") not in ignored
-        ),
+        addresses=tuple(i["address"] for i in interfaces if not i.get("loopback")),
+        loopback_addresses=tuple(i["address"] for i in interfaces if i.get("loopback")),
         managed=bool((document.get("ven") or {}).get("href")),
         in_policy=bool(document.get("online")),
         enforcement_mode=document.get("enforcement_mode") or "visibility_only",
         visibility_level=document.get("visibility_level") or "flow_summary",
-        firewall=firewall,
+        ipv6_support=_ipv6_support(document),
+        bound=around.bound.get(tail(document["href"]), frozenset()),
+        container_host=bool(document.get("container_cluster")),
     )
 
 
-def _label_group(document: Document) -> LabelGroup:
+IPV6_RULES_SINCE = (20, 2)
+"""VENs of this version and later enforce IPv6 rules (VEN-to-PCE Communication, VEN Support for
+IPv6 Traffic)."""
+
+
+def _ipv6_support(
+    document: Document,
+) -> Literal["by_rules", "all_or_nothing", "never_blocked"]:
+    if (document.get("os_type") or "").lower() in ("aix", "solaris"):
+        return "never_blocked"
+    version = re.match(r"(\d+)\.(\d+)", document.get("ven_version") or "")
+    if version and tuple(map(int, version.groups())) < IPV6_RULES_SINCE:
+        return "all_or_nothing"
+    return "by_rules"
+
+
+def label_group_of(document: Document) -> LabelGroup:
+    """A label group that exists."""
     return LabelGroup(
         key=document["key"],
         labels=tuple(tail(label["href"]) for label in document.get("labels") or ()),
@@ -96,7 +145,8 @@ def _label_group(document: Document) -> LabelGroup:
     )
 
 
-def _ip_list(document: Document) -> IpList:
+def ip_list_of(document: Document) -> IpList:
+    """An IP list that exists."""
     return IpList(
         ranges=tuple(
             IpRange(part["from_ip"], part.get("to_ip") or None, bool(part.get("exclusion")))
@@ -106,7 +156,7 @@ def _ip_list(document: Document) -> IpList:
     )
 
 
-def _service(document: Document) -> tuple[Service, ...]:
+def service_of(document: Document) -> tuple[Service, ...]:
     """Ports of a service. A Windows service that names only a process has none: a packet filter
     cannot tell processes apart."""
     ports = [*(document.get("service_ports") or ()), *(document.get("windows_services") or ())]
@@ -125,7 +175,79 @@ def _ports(document: Document) -> Service:
     )
 
 
-def _rule_set(document: Document) -> RuleSet:
+def virtual_service_of(
+    document: Document,
+    label_keys: Mapping[str, str],
+    port_overrides: Mapping[str, tuple[PortOverride, ...]],
+) -> VirtualService:
+    """A virtual service that exists. ``port_overrides`` are those of all bindings."""
+    id = tail(document["href"])
+    service = document.get("service") or {}
+    labels = [tail(label["href"]) for label in document.get("labels") or ()]
+    return VirtualService(
+        labels={label_keys.get(label, f"unknown key of label {label}"): label for label in labels},
+        services=(tail(service["href"]),)
+        if service.get("href")
+        else tuple(map(_ports, document.get("service_ports") or ())),
+        ip_overrides=tuple(IpRange(text) for text in document.get("ip_overrides") or ()),
+        port_overrides={
+            binding: overrides
+            for binding, overrides in port_overrides.items()
+            if binding.partition(":")[0] == id
+        },
+    )
+
+
+def bound_workloads(service_bindings: Iterable[Document]) -> dict[str, frozenset[str]]:
+    """Workload id to what stands in ``Workload.bound``."""
+    bound: dict[str, frozenset[str]] = {}
+    for binding in service_bindings:
+        workload = binding.get("workload") or binding.get("container_workload")
+        if workload and _exists(binding):
+            id = tail(workload["href"])
+            bound[id] = bound.get(id, frozenset()) | {_binding_id(binding)}
+    return bound
+
+
+def port_overrides_of(
+    service_bindings: Iterable[Document],
+) -> dict[str, tuple[PortOverride, ...]]:
+    """What stands in ``Workload.bound`` of bindings under other ports, to those ports."""
+    return {
+        _binding_id(binding): _port_overrides(binding)
+        for binding in service_bindings
+        if binding.get("port_overrides") and _exists(binding)
+    }
+
+
+def _binding_id(binding: Document) -> str:
+    """The virtual service's id; under other ports with these behind it, so that all bindings under
+    the same ports are one."""
+    id = tail(binding["virtual_service"]["href"])
+    ports = [f"{o.proto}-{o.port}-{o.new_port}" for o in _port_overrides(binding)]
+    return ":".join((id, *ports))
+
+
+def _port_overrides(binding: Document) -> tuple[PortOverride, ...]:
+    return tuple(
+        sorted(
+            (
+                PortOverride(
+                    proto=override["proto"],
+                    port=override["port"],
+                    new_port=override["new_port"],
+                    to_port=override.get("to_port"),
+                    new_to_port=override.get("new_to_port"),
+                )
+                for override in binding.get("port_overrides") or ()
+            ),
+            key=lambda override: (override.proto, override.port, override.new_port),
+        )
+    )
+
+
+def rule_set_of(document: Document) -> RuleSet:
+    """A rule set that exists, with its rules of every kind."""
     rules = [_rule(rule, "allow") for rule in document.get("rules") or () if _exists(rule)]
     rules += [
         _rule(rule, "override_deny" if rule.get("override") else "deny")
@@ -137,7 +259,21 @@ def _rule_set(document: Document) -> RuleSet:
         rules=tuple(rules),
         scopes=_scopes(document.get("scopes") or ()),
         enabled=document.get("enabled", True) is not False,
+        custom_rules=tuple(
+            CustomRule(
+                id=_behind_version(custom["href"]),
+                actors=tuple(map(_actor, custom.get("actors") or ())),
+                enabled=custom.get("enabled", True) is not False,
+            )
+            for custom in document.get("ip_tables_rules") or ()
+            if _exists(custom)
+        ),
     )
+
+
+def boundary_of(document: Document) -> Rule:
+    """An enforcement boundary that exists: a deny rule of no scope."""
+    return _rule(document, "deny")
 
 
 def _scopes(rows: Iterable[Iterable[Document]]) -> tuple[Scope, ...]:
@@ -161,7 +297,9 @@ def _rule(document: Document, action: RuleAction) -> Rule:
         unscoped_consumers=bool(document.get("unscoped_consumers")),
         stateless=bool(document.get("stateless")),
         provider_labels_are_workloads="workloads" in resolve_as.get("providers", ("workloads",)),
+        provider_labels_are_services="virtual_services" in resolve_as.get("providers", ()),
         consumer_labels_are_workloads="workloads" in resolve_as.get("consumers", ("workloads",)),
+        consumer_labels_are_services="virtual_services" in resolve_as.get("consumers", ()),
         unenforceable=tuple(what for field, what in _DEMANDS.items() if document.get(field))
         + (("a network that is not corporate",) if _is_elsewhere(document) else ()),
     )
@@ -197,6 +335,10 @@ def _actor(document: Document) -> Actor:
         return Actor("workload", tail(workload["href"]))
     if (ip_list := document.get("ip_list")) is not None:
         return Actor("ip_list", tail(ip_list["href"]))
+    if (service := document.get("virtual_service")) is not None:
+        return Actor("virtual_service", tail(service["href"]))
+    if document.get("actors") == "container_host":
+        return Actor("container_host")
     names = sorted(name for name in document if name != "exclusion")
     return Actor("other", str(document.get("actors") or " ".join(names)))
 
@@ -206,9 +348,24 @@ def _behind_version(href: str) -> str:
     return href.partition("/sec_policy/")[2].partition("/")[2] or href
 
 
-def _firewall(settings: Iterable[Document]) -> Firewall:
-    blocked = any(map(_blocks_ipv6, settings))
-    return Firewall(ipv6="blocked_in_full" if blocked else "by_policy")
+def firewall_settings_of(settings: Iterable[Document]) -> FirewallSettings:
+    """The org's firewall settings; without any, the defaults."""
+    for document in settings:
+        return FirewallSettings(
+            ipv6="blocked_in_full" if _blocks_ipv6(document) else "by_policy",
+            older_ipv6="blocked_in_full" if document.get("allow_ipv6") is False else "allowed",
+            reject_scopes=_settings_scopes(document, "blocked_connection_reject_scopes"),
+            loopback_scopes=_settings_scopes(document, "loopback_interfaces_in_policy_scopes"),
+            allow_dhcp_client=document.get("allow_dhcp_client") is not False,
+            allow_traceroute=document.get("allow_traceroute") is not False,
+            allow_igmp=document.get("allow_igmp") is not False,
+        )
+    return FirewallSettings()
+
+
+def _settings_scopes(document: Document, field: str) -> tuple[Scope, ...]:
+    """Scopes of a setting: no row means nowhere, where in a rule set it means everywhere."""
+    return tuple(tuple(map(_actor, row)) for row in document.get(field) or ())
 
 
 def _blocks_ipv6(document: Document) -> bool:

@@ -16,8 +16,11 @@ def evaluate(
     members of the sets of the matching rules; this is a definition, not a firewall.
     """
     version, number, _ = interval(peer)
-    if document.mode == "full" and document.firewall.ipv6 == "blocked_in_full" and version == 6:
-        return Judgement("blocked")
+    if version == 6 and document.mode != "idle":
+        if document.firewall.ipv6 == "allowed":
+            return Judgement("allowed")
+        if document.firewall.ipv6 == "blocked_in_full" and document.mode == "full":
+            return Judgement("blocked")
 
     def holds(set_id: str) -> bool:
         return any(

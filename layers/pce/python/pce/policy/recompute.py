@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from pce.policy.addresses import Interval, interval, member, peer_address, subtract
+from pce.policy.addresses import Interval, interval, member, subtract
 from pce.policy.estate import Estate, Workload
+from pce.policy.kinds import Kind, Kinds
 from pce.policy.resolve import Report, ResolvedRule, active_rules, resolve_rules
 from pce.policy.selectors import AddressSelector, Selector, WorkloadSelector
-from ven_protocol.messages import EnforcementMode, VisibilityLevel
-from ven_protocol.policy import Firewall, PolicyDocument, Rule, policy_digest
+from ven_protocol.policy import PolicyDocument, Rule, policy_digest
 
 Direction = Literal["in", "out"]
 _DIRECTIONS: tuple[Direction, ...] = ("in", "out")
@@ -59,37 +59,34 @@ def recompute(estate: Estate) -> Recomputed:
         problems.add(PolicyProblem(where, what))
 
     rules = resolve_rules(estate, report)
-    _report_missing_workloads(estate, report)
+    kinds = Kinds.of_estate(estate, report)
+    _report_missing(estate, report)
     classes = _classes(estate.workloads, rules)
-    sets = _address_sets(estate, classes, rules, report)
+    sets = _address_sets(estate, kinds, classes, rules, report)
     documents: dict[str, PolicyDocument] = {}
     for number, alike in enumerate(classes):
         of_kind: dict[Kind, PolicyDocument] = {}
         for workload in alike:
             if not workload.managed:
                 continue
-            kind = kind_of(workload)
+            kind = kinds.of(workload)
             if kind not in of_kind:
-                of_kind[kind] = _document(estate, workload, number, rules, sets)
+                of_kind[kind] = _document(estate, kind, number, rules, sets)
             documents[workload.id] = of_kind[kind]
     return Recomputed(documents, tuple(sorted(problems)))
 
 
-Kind = tuple[EnforcementMode, VisibilityLevel, Firewall]
-"""What the documents of workloads of one class still differ in."""
-
-
-def kind_of(workload: Workload) -> Kind:
-    """What a workload's document depends on beside its class."""
-    return workload.enforcement_mode, workload.visibility_level, workload.firewall
-
-
-def _report_missing_workloads(estate: Estate, report: Report) -> None:
+def _report_missing(estate: Estate, report: Report) -> None:
+    """Workloads that rules name and labels that workloads have, where there are none."""
     workload_ids = {workload.id for workload in estate.workloads}
     for rule, _ in active_rules(estate):
         for actor in rule.providers + rule.consumers:
             if actor.kind == "workload" and actor.id not in workload_ids:
                 report(rule.id, f"workload {actor.id} does not exist")
+    for workload in estate.workloads:
+        for key, label in workload.labels.items():
+            if estate.label_keys.get(label) != key:
+                report(f"workload {workload.id}", f"label {label} of key {key} does not exist")
 
 
 def _classes(workloads: Iterable[Workload], rules: Iterable[ResolvedRule]) -> list[list[Workload]]:
@@ -134,15 +131,21 @@ class _AddressSet:
 
 def _address_sets(
     estate: Estate,
+    kinds: Kinds,
     classes: list[list[Workload]],
     rules: Iterable[ResolvedRule],
     report: Report,
 ) -> dict[str, _AddressSet]:
     """Set id to what it selects, for every selector of the rules."""
-    addresses = [
-        {a for workload in alike for a in _peer_addresses(estate, workload, report)}
-        for alike in classes
-    ]
+    addresses: list[set[str]] = []
+    for alike in classes:
+        addresses.append(set())
+        for workload in alike:
+
+            def report_here(what: str, where: str = f"workload {workload.id}") -> None:
+                report(where, what)
+
+            addresses[-1].update(kinds.addresses_of(workload, report_here))
     sets: dict[str, _AddressSet] = {}
     for selector in _selectors(rules):
         if isinstance(selector, AddressSelector):
@@ -153,23 +156,6 @@ def _address_sets(
             members = sorted({address for n in selected for address in addresses[n]})
             sets[selector.set_id] = _AddressSet(selected, members)
     return sets
-
-
-def _peer_addresses(estate: Estate, workload: Workload, report: Report) -> list[str]:
-    """The addresses that peers know a workload by; none while it is out of policy."""
-    for key, label in workload.labels.items():
-        if estate.label_keys.get(label) != key:
-            report(f"workload {workload.id}", f"label {label} of key {key} does not exist")
-    found: list[str] = []
-    for text in workload.addresses:
-        try:
-            address = peer_address(text)
-        except ValueError:
-            report(f"workload {workload.id}", f"{text} is no address")
-        else:
-            if workload.in_policy and address is not None:
-                found.append(address)
-    return found
 
 
 def members_said(estate: Estate, selector: AddressSelector, report: Report) -> list[str]:
@@ -202,15 +188,15 @@ def names_said(estate: Estate, selector: Selector) -> list[str]:
 
 def _document(
     estate: Estate,
-    workload: Workload,
+    kind: Kind,
     number: int,
     rules: Iterable[ResolvedRule],
     sets: dict[str, _AddressSet],
 ) -> PolicyDocument:
-    """The document of the class ``number``, in the mode of ``workload``, which is in it."""
+    """The document of the workloads of class ``number`` and of this kind."""
     lines: list[Rule] = []
     peers_of: dict[str, Selector] = {}
-    if workload.enforcement_mode != "idle":
+    if kind.mode != "idle":
         for rule in rules:
             for direction in _DIRECTIONS:
                 for part, services in {join.part: join.services for join in rule.joins}.items():
@@ -231,12 +217,13 @@ def _document(
     mentioned = sorted({set_id for line in lines for set_id in line.peers})
     names = {set_id: names_said(estate, peers_of[set_id]) for set_id in mentioned}
     return PolicyDocument(
-        mode=workload.enforcement_mode,
-        visibility=workload.visibility_level,
-        firewall=workload.firewall,
+        mode=kind.mode,
+        visibility=kind.visibility,
+        firewall=kind.firewall,
         sets={set_id: sets[set_id].members for set_id in mentioned},
         names={set_id: found for set_id, found in names.items() if found},
         rules=lines,
+        not_enforced=list(kind.not_enforced),
     )
 
 

@@ -1,0 +1,142 @@
+"""What the documents of workloads of one class still differ in: mode, visibility, firewall, and
+the custom rules that nobody enforces. None of it needs an address or another workload."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from pce.policy.addresses import peer_address
+from pce.policy.estate import Estate, Scope, Workload
+from pce.policy.selectors import Conditions, WorkloadSelector, scope_conditions, workloads_meant
+from ven_protocol.messages import EnforcementMode, VisibilityLevel
+from ven_protocol.policy import Firewall, Ipv6Handling
+
+Report = Callable[[str, str], None]
+"""Takes where (an object's id) and what cannot be understood there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Fields of a document that follow from the workload and the org's settings alone."""
+
+    mode: EnforcementMode
+    visibility: VisibilityLevel
+    firewall: Firewall
+    not_enforced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """An estate's settings, resolved once, and asked for each workload.
+
+    Two that are equal give every workload the same kind and the same addresses.
+    """
+
+    ipv6: Ipv6Handling
+    older_ipv6: Ipv6Handling
+    reject: tuple[Conditions, ...]
+    loopback: tuple[Conditions, ...]
+    switches: tuple[bool, bool, bool]
+    """DHCP client, traceroute, IGMP."""
+    custom_rules: tuple[tuple[str, tuple[WorkloadSelector, ...]], ...]
+
+    @classmethod
+    def of_estate(cls, estate: Estate, report: Report) -> "Kinds":
+        """Resolve the firewall settings and custom iptables rules. Cost: their number."""
+        settings = estate.firewall
+
+        def scopes(named: Iterable[Scope]) -> tuple[Conditions, ...]:
+            found = (
+                scope_conditions(estate, s, lambda w: report("firewall_settings", w)) for s in named
+            )
+            return tuple(conditions for conditions in found if conditions is not None)
+
+        return cls(
+            ipv6=settings.ipv6,
+            older_ipv6=settings.older_ipv6,
+            reject=scopes(settings.reject_scopes),
+            loopback=scopes(settings.loopback_scopes),
+            switches=(
+                settings.allow_dhcp_client,
+                settings.allow_traceroute,
+                settings.allow_igmp,
+            ),
+            custom_rules=tuple(_custom_rules(estate, report)),
+        )
+
+    def of(self, workload: Workload) -> Kind:
+        """The kind of one workload."""
+        ipv6 = self.older_ipv6 if workload.ipv6_support == "all_or_nothing" else self.ipv6
+        if ipv6 == "blocked_in_full" and workload.ipv6_support == "never_blocked":
+            ipv6 = "allowed"
+        reject = bool(self.reject) and any(c.hold(workload.labels) for c in self.reject)
+        return Kind(
+            workload.enforcement_mode,
+            workload.visibility_level,
+            self._firewalls[ipv6, reject],
+            tuple(
+                rule_id
+                for rule_id, hosts in self.custom_rules
+                if any(selector.matches(workload) for selector in hosts)
+            ),
+        )
+
+    def addresses_of(self, workload: Workload, report: Callable[[str], None]) -> list[str]:
+        """The addresses that peers know a workload by, canonical; none while it is out of policy.
+
+        Those on loopback interfaces count inside the scopes that say so.
+        """
+        texts = workload.addresses
+        if workload.loopback_addresses and any(c.hold(workload.labels) for c in self.loopback):
+            texts += workload.loopback_addresses
+        found: list[str] = []
+        for text in texts:
+            try:
+                address = peer_address(text)
+            except ValueError:
+                report(f"{text} is no address")
+            else:
+                if workload.in_policy and address is not None:
+                    found.append(address)
+        return found
+
+    @cached_property
+    def _firewalls(self) -> dict[tuple[Ipv6Handling, bool], Firewall]:
+        """Every firewall that there can be: workloads share them."""
+        dhcp, traceroute, igmp = self.switches
+        handlings: tuple[Ipv6Handling, ...] = ("by_policy", "blocked_in_full", "allowed")
+        return {
+            (ipv6, reject): Firewall(
+                ipv6=ipv6,
+                reject_blocked=reject,
+                allow_dhcp_client=dhcp,
+                allow_traceroute=traceroute,
+                allow_igmp=igmp,
+            )
+            for ipv6 in handlings
+            for reject in (False, True)
+        }
+
+
+def _custom_rules(
+    estate: Estate, report: Report
+) -> Iterator[tuple[str, tuple[WorkloadSelector, ...]]]:
+    """Each enabled custom rule, sorted by id, and whom it means."""
+    for rule_set in sorted(estate.rule_sets, key=lambda rule_set: rule_set.id):
+        if not rule_set.enabled:
+            continue
+        for rule in sorted(rule_set.custom_rules, key=lambda rule: rule.id):
+            if not rule.enabled:
+                continue
+            report(rule.id, "custom iptables rules are not enforced on hosts with nftables")
+
+            def report_here(what: str, where: str = rule.id) -> None:
+                report(where, what)
+
+            sides = (
+                workloads_meant(
+                    estate, rule.actors, scope, labels_are_workloads=True, report=report_here
+                )
+                for scope in rule_set.scopes
+            )
+            yield rule.id, tuple(selector for side in sides for selector in side.hosts)
