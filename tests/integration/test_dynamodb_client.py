@@ -11,7 +11,7 @@ import pytest
 
 from pce.store import signed_http
 from pce.store.archive import Archive, ArchiveUnreadable
-from pce.store.dynamodb import ConditionFailed, DynamoDB, DynamoDBError
+from pce.store.dynamodb import BATCH_ATTEMPTS, ConditionFailed, DynamoDB, DynamoDBError
 from pce.store.endpoint import Credentials, Endpoint
 from pce.store.signed_http import FIRST_WAIT_S, MAX_ATTEMPTS, SignedHttp, Unreachable
 from pce_local.certificates import ensure_certificates, server_context
@@ -88,6 +88,40 @@ def test_pages_are_read_to_the_last():
             found = [item["v"].B for page in pages for item in page]
     assert found == [bytes([number]) for number in range(5)]
     assert requests.counts == {"Query": 3}
+
+
+def test_batches_are_cut_to_what_dynamodb_takes():
+    """25 items a write and 100 keys a read; keys without an item are left out."""
+    items = [{"p": {"S": "1#00"}, "v": {"B": n.to_bytes(2, "big")}} for n in range(120)]
+    with installed() as stores, Requests(stores) as requests:
+        stores.dynamodb.put_all("presence", items[:60])
+        found = stores.dynamodb.get_all("presence", items, strongly=True)
+    assert requests.counts == {"BatchWriteItem": 3, "BatchGetItem": 2}
+    assert sorted(item["v"].B for item in found) == [item["v"]["B"] for item in items[:60]]
+
+
+def test_what_a_batch_left_undone_is_asked_for_again():
+    """DynamoDB may do a part of a batch: only the rest is sent again, after a wait."""
+    waits = Waits()
+    rest = b'{"t":{"Keys":[{"pk":{"S":"b"}}]}}'
+    first = b'{"Responses":{"t":[{"pk":{"S":"a"}}]},"UnprocessedKeys":%s}' % rest
+    second = b'{"Responses":{"t":[{"pk":{"S":"b"}}]}}'
+    with ScriptedServer([(200, first), (200, second)]).running() as server:
+        database = DynamoDB(endpoint(server.url), waits)
+        found = database.get_all("t", [{"pk": {"S": "a"}}, {"pk": {"S": "b"}}])
+    assert [item["pk"].S for item in found] == ["a", "b"]
+    assert server.requests[1].endswith(b'{"RequestItems":%s}' % rest)
+    assert len(waits) == 1
+
+
+def test_a_batch_that_is_never_done_is_an_error():
+    """A throttled table must not look like an empty one."""
+    undone = b'{"UnprocessedItems":{"t":[{"PutRequest":{"Item":{"pk":{"S":"a"}}}}]}}'
+    with ScriptedServer([(200, undone)]).running() as server:
+        database = DynamoDB(endpoint(server.url), Waits())
+        with pytest.raises(DynamoDBError, match="throttled"):
+            database.put_all("t", [{"pk": {"S": "a"}}])
+    assert len(server.requests) == BATCH_ATTEMPTS
 
 
 def test_a_failed_condition_is_told_from_other_refusals():

@@ -1,24 +1,33 @@
 """DynamoDB for the functions that every VEN calls: JSON over one kept-alive connection.
 
-What it does not know (transactions, batches, sets, documents) the other functions do with pynamodb.
+What it does not know (transactions, sets, documents) the other functions do with pynamodb.
 Why it exists: ``docs/decisions/0003-dynamodb-client-of-hot-functions.md``.
 
 A request whose reply was lost is sent again (see ``signed_http.py``), so every write through here
 must bear a repeat. They do: a sign of life, a token's promotion and a deletion set the same values
 again under the same condition; a flow batch, a target etag and a sweep's document are conditional
 and the repeat is refused, which reads as "done before"; a compile number that is skipped is a
-number that nobody uses. A VEN repeats what was answered with 5xx anyway, and to the same effect.
+number that nobody uses. Batches put what is named by its content. A VEN repeats what was answered
+with 5xx anyway, and to the same effect.
 """
 
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from pce.store.endpoint import Endpoint
+from pce.store.signed_http import FIRST_WAIT_S, SignedHttp
 from pce.store.signed_http import Reply as HttpReply
-from pce.store.signed_http import SignedHttp
+
+READ_TOGETHER = 100
+WRITTEN_TOGETHER = 25
+"""Items that DynamoDB takes in one ``BatchGetItem`` and ``BatchWriteItem``."""
+BATCH_ATTEMPTS = 8
+"""Requests for what DynamoDB leaves undone of a batch, with waits from 50 ms that double: 6 s
+outlast a burst on one partition."""
 
 _THROTTLED = frozenset(
     {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
@@ -35,6 +44,8 @@ class Value(msgspec.Struct, frozen=True):
 
 
 Item = dict[str, Value]
+Key = Mapping[str, Mapping[str, Any]]
+"""A primary key as it is sent: ``{"pk": {"S": "1#parts"}, "sk": {"S": "..."}}``."""
 
 
 class Reply(msgspec.Struct, frozen=True, rename="pascal"):
@@ -44,6 +55,9 @@ class Reply(msgspec.Struct, frozen=True, rename="pascal"):
     attributes: Item = {}
     items: list[Item] = []
     last_evaluated_key: msgspec.Raw = msgspec.Raw(b"")
+    responses: dict[str, list[Item]] = {}
+    unprocessed_keys: dict[str, msgspec.Raw] = {}
+    unprocessed_items: dict[str, msgspec.Raw] = {}
 
 
 class DynamoDBError(Exception):
@@ -79,6 +93,7 @@ class DynamoDB:
 
     def __init__(self, endpoint: Endpoint, sleep: Callable[[float], None] = time.sleep) -> None:
         self._http = SignedHttp("dynamodb", endpoint, _is_transient, sleep)
+        self._sleep = sleep
 
     def call(self, operation: str, **parameters: Any) -> Reply:
         """One request, for example ``call("GetItem", TableName="presence", Key={...})``.
@@ -108,6 +123,41 @@ class DynamoDB:
             start = reply.last_evaluated_key
             reply = self.call(operation, **parameters, ExclusiveStartKey=start)
             yield reply.items
+
+    def get_all(self, table: str, keys: Sequence[Key], *, strongly: bool = False) -> list[Item]:
+        """The items of these keys (no two alike) that exist, in any order.
+
+        One request per 100 keys or 16 MB. Raises as :meth:`call` does.
+        """
+        found: list[Item] = []
+        for at in range(0, len(keys), READ_TOGETHER):
+            asked = {"Keys": keys[at : at + READ_TOGETHER], "ConsistentRead": strongly}
+            for reply in self._batches("BatchGetItem", {table: asked}):
+                found += reply.responses.get(table, [])
+        return found
+
+    def put_all(self, table: str, items: Sequence[Mapping[str, Any]]) -> None:
+        """Put items (no two of one key), each by itself and in any order; one request per 25.
+
+        Raises as :meth:`call` does; some may have been put then.
+        """
+        for at in range(0, len(items), WRITTEN_TOGETHER):
+            puts = [{"PutRequest": {"Item": i}} for i in items[at : at + WRITTEN_TOGETHER]]
+            for _ in self._batches("BatchWriteItem", {table: puts}):
+                pass
+
+    def _batches(self, operation: str, rest: Mapping[str, Any]) -> Iterator[Reply]:
+        """The replies to a batch, until DynamoDB has left nothing of it undone."""
+        for attempt in range(BATCH_ATTEMPTS):
+            if attempt:
+                self._sleep(FIRST_WAIT_S * 2 ** (attempt - 1) * random.random())  # noqa: S311 - spreads load
+            reply = self.call(operation, RequestItems=rest)
+            yield reply
+            rest = reply.unprocessed_keys or reply.unprocessed_items
+            if not rest:
+                return
+        why = f"something was left undone {BATCH_ATTEMPTS} times; the table is throttled"
+        raise DynamoDBError(operation, "Unprocessed", why)
 
 
 def _is_transient(reply: HttpReply) -> bool:
