@@ -15,16 +15,20 @@ from pce.policy.decide import Endpoint
 from pce.policy.estate import (
     EVERYTHING,
     Actor,
+    CustomRule,
     Estate,
+    FirewallSettings,
     IpList,
     IpRange,
     LabelGroup,
+    PortOverride,
     Rule,
     RuleSet,
+    VirtualService,
     Workload,
 )
 from pce.policy.traffic import Traffic
-from ven_protocol.policy import Firewall, Service
+from ven_protocol.policy import Service
 
 LABEL_KEYS = {"1": "app", "2": "app", "3": "app", "4": "env", "5": "env", "6": "zone"}
 LABELS_OF = {"app": ("1", "2", "3"), "env": ("4", "5"), "zone": ("6",)}
@@ -67,7 +71,8 @@ RANGES = (
     IpRange("10.0.0.0/30", exclusion=True),
     IpRange("fd00::2", exclusion=True),
 )
-FIREWALLS = (Firewall(), Firewall(), Firewall(ipv6="blocked_in_full"))
+BINDINGS = ("v1", "v1:6-80-443", "v2")
+VIRTUAL_SERVICES = ("v1", "v2")
 BAD_RANGES = (IpRange("10.0.0.9", "10.0.0.1"), IpRange("10.0.0.1", "::1"), IpRange("nonsense"))
 
 
@@ -89,11 +94,17 @@ def _label_or_group(random):
 
 
 def _actor(random):
-    kind = random.choice(("ams", "labels", "labels", "labels", "workload", "ip_list"))
+    kind = random.choice(
+        ("ams", "labels", "labels", "labels", "workload", "ip_list", "virtual_service")
+    )
     if kind == "labels":
         return _label_or_group(random)
     if kind == "ams":
-        return Actor("other", "virtual_service") if _rarely(random) else Actor("ams")
+        return Actor("other", "virtual_server") if _rarely(random) else Actor("ams")
+    if kind == "virtual_service":
+        if random.random() < 0.2:
+            return Actor("container_host")
+        return Actor(kind, MISSING if _rarely(random) else random.choice(VIRTUAL_SERVICES))
     if kind == "workload":
         return Actor(kind, MISSING if _rarely(random) else random.choice(WORKLOAD_IDS))
     return Actor(kind, MISSING if _rarely(random) else random.choice(("i1", "i2", "i3")))
@@ -126,7 +137,9 @@ def _rule(random, rule_id, actions=("allow", "allow", "allow", "deny", "override
         unscoped_consumers=random.random() < 0.4,
         stateless=_rarely(random),
         provider_labels_are_workloads=not _rarely(random),
+        provider_labels_are_services=random.random() < 0.15,
         consumer_labels_are_workloads=not _rarely(random),
+        consumer_labels_are_services=random.random() < 0.15,
         unenforceable=("encryption",) if _rarely(random) else (),
     )
 
@@ -141,6 +154,11 @@ def random_rule_set(random: Random, rule_set_id: str) -> RuleSet:
         ),
         scopes=tuple(_scope(random) for _ in range(random.choice((1, 1, 2, 3)))),
         enabled=not _rarely(random),
+        custom_rules=(
+            (CustomRule(f"rule_sets/{rule_set_id}/ip_tables_rules/1", _actors(random)),)
+            if _rarely(random)
+            else ()
+        ),
     )
 
 
@@ -157,6 +175,10 @@ def _workload(random, workload_id):
             ("idle", "visibility_only", "selective", "full", "full", "full")
         ),
         visibility_level=random.choice(("flow_summary", "flow_drops")),
+        loopback_addresses=("10.0.2.2",) if _rarely(random) else (),
+        ipv6_support=random.choice(("by_rules",) * 8 + ("all_or_nothing", "never_blocked")),
+        bound=frozenset(_some(random, BINDINGS, 0, 2)),
+        container_host=_rarely(random),
     )
 
 
@@ -175,6 +197,25 @@ def _label_group(random):
     return LabelGroup(key, _some(random, LABELS_OF[key], 0, 2), sub_groups)
 
 
+def _virtual_service(random, id):
+    moved = tuple(binding for binding in BINDINGS if binding.startswith(f"{id}:"))
+    return VirtualService(
+        labels={key: random.choice(ids) for key, ids in LABELS_OF.items() if random.random() < 0.6},
+        services=tuple(_service(random) for _ in range(random.choice((1, 1, 2)))),
+        ip_overrides=_some(random, RANGES[2:8], 1, 2) if random.random() < 0.3 else (),
+        port_overrides={binding: (PortOverride(6, 80, 443),) for binding in moved},
+    )
+
+
+def _firewall(random):
+    return FirewallSettings(
+        ipv6="blocked_in_full" if random.random() < 0.2 else "by_policy",
+        older_ipv6="blocked_in_full" if random.random() < 0.2 else "allowed",
+        reject_scopes=(_scope(random),) if random.random() < 0.2 else (),
+        loopback_scopes=(_scope(random),) if random.random() < 0.2 else (),
+    )
+
+
 def random_estate(random: Random) -> Estate:
     """An estate of a handful of workloads and rules."""
     return Estate(
@@ -190,6 +231,8 @@ def random_estate(random: Random) -> Estate:
             _rule(random, f"enforcement_boundaries/{n}", ("deny",))
             for n in range(random.randint(0, 1))
         ),
+        virtual_services={name: _virtual_service(random, name) for name in VIRTUAL_SERVICES},
+        firewall=_firewall(random),
     )
 
 

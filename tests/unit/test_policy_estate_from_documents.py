@@ -224,8 +224,8 @@ def test_every_kind_of_actor():
         Actor("label_group", "9f00", True),
         Actor("workload", "77"),
         Actor("ip_list", "5"),
-        Actor("other", "virtual_service"),
-        Actor("other", "container_host"),
+        Actor("virtual_service", "6"),
+        Actor("container_host"),
     )
 
 

@@ -208,6 +208,7 @@ def new_managed_workload(
         "os_detail": host.os_detail,
         "os_type": host.os_platform,
         "ven": {"href": ven_href(org_id, ven_id)},
+        "ven_version": host.version,
         "agent_id": agent_id,
         "created_at": at,
         "created_by": actor,

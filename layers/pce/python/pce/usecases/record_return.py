@@ -62,8 +62,17 @@ def _change(
         return None
     event_type = "workload.online" if "offline" in before.flags else "agent.update"
     event = records.journal(stores, now).event(event_type, changes=changes)
-    came_back = not records.workload.document.get("online")
-    return records.change(puts, [event], presence, policy_reason="online" if came_back else "")
+    known = records.workload.document
+    reason = ""
+    if not known.get("online"):
+        reason = "online"
+    elif any(name in workload and known.get(name) != workload[name] for name in _IPV6_FACTS):
+        reason = "workload"
+    return records.change(puts, [event], presence, policy_reason=reason)
+
+
+_IPV6_FACTS = ("os_type", "ven_version")
+"""What a VEN can do with IPv6 follows from these, and so its policy."""
 
 
 def _workload_facts(host: HostFacts) -> dict[str, str | None]:
@@ -72,6 +81,7 @@ def _workload_facts(host: HostFacts) -> dict[str, str | None]:
         "os_id": host.os_id,
         "os_detail": host.os_detail,
         "os_type": host.os_platform,
+        "ven_version": host.version,
         "public_ip": host.public_ip,
     }
 
