@@ -233,7 +233,10 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "policy": ("PutItem", "UpdateItem"),
         },
         sends=("bolts",),
-        bucket={"policies": ("PutObject",), "directories": ("PutObject",)},
+        bucket={
+            "policies": ("GetObject", "PutObject"),
+            "directories": ("GetObject", "PutObject", "DeleteObject"),
+        },
         emits_metrics=True,
     ),
     FunctionSpec(

@@ -1,8 +1,10 @@
 """Which workload has which address, kept for labelling flows at the moment they arrive.
 
-One object per org in the archive, replaced by every compile; a flow function keeps it in memory
-for half a minute. Labels of a flow are those that its ends had when it was reported, to within that
-half minute.
+Two kinds of objects per org in the archive: a **base** with every workload, immutable and numbered,
+and the **head**, which names the base and holds what has changed since. An ordinary change of an
+org costs one small PUT, whatever the org's size; when the head outgrows ``MAX_HEAD_BYTES`` it is
+folded into a new base. A flow function keeps a directory in memory for half a minute. Labels of a
+flow are those that its ends had when it was reported, to within that half minute.
 """
 
 import ipaddress
@@ -20,75 +22,180 @@ from pce.store.compression import pack_json, unpack_json
 
 MAX_AGE_S = 30
 """How long a function uses a directory without looking for a newer one."""
+MAX_HEAD_BYTES = 64_000
+"""Compressed: some 1,000 changed workloads. Read every half minute by every flow function."""
+
+Document = Mapping[str, Any]
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    workload: Workload
-    addresses: list[str]
+    id: uuid.UUID
+    hostname: str
+    labels: list[str]
+    """Label ids: a label that gets another name changes no workload."""
+    managed: bool
+    addresses: list[bytes]
+    """Packed."""
+
+
+class _Content(msgspec.Struct, frozen=True):
+    """Workloads and labels by id; None in a head: there is no such object any more."""
+
+    workloads: dict[str, _Entry | None] = {}
+    labels: dict[str, tuple[str, str] | None] = {}
+    """Key and value."""
+
+    def changed_by(self, later: "_Content") -> "_Content":
+        return _Content(self.workloads | later.workloads, self.labels | later.labels)
+
+    def existing(self) -> "_Content":
+        return _Content(
+            {id: entry for id, entry in self.workloads.items() if entry},
+            {id: label for id, label in self.labels.items() if label},
+        )
+
+
+class _Head(msgspec.Struct, frozen=True):
+    base: int
+    """Number of the base that this lies over; 0: none."""
+    changes: _Content
 
 
 class DirectoryStore:
-    """Saves and loads the directories of orgs."""
+    """Saves and loads the directories of orgs. One compile of an org at a time writes."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._cache: dict[OrgId, tuple[float, Directory]] = {}
+        self._bases: dict[OrgId, tuple[int, _Content]] = {}
+        self._cache: dict[OrgId, tuple[float, bytes, Directory]] = {}
 
     def save(
+        self, org_id: OrgId, workloads: Iterable[Document], labels: Iterable[Document]
+    ) -> None:
+        """Replace an org's directory by these documents. One GET, two PUTs."""
+        content = _content(
+            {tail(document["href"]): document for document in workloads},
+            {tail(document["href"]): document for document in labels},
+        )
+        self._save_base(org_id, self._head(org_id).base + 1, content)
+
+    def update(
         self,
         org_id: OrgId,
-        workloads: Iterable[Mapping[str, Any]],
-        labels: Iterable[Mapping[str, Any]],
+        workloads: Mapping[str, Document | None],
+        labels: Mapping[str, Document | None],
     ) -> None:
-        """Replace an org's directory by these documents. One S3 PUT."""
-        known = {
-            label["href"]: Label(tail(label["href"]), label["key"], label["value"])
-            for label in labels
-        }
-        entries = [_entry(workload, known) for workload in workloads]
-        self._archive.put(_key(org_id), pack_json(msgspec.to_builtins(entries)))
+        """Replace objects by id; None: gone. One GET and one PUT; now and then the base too.
+
+        Nothing is written when no entry becomes another.
+        """
+        if not workloads and not labels:
+            return
+        head = self._head(org_id)
+        changes = head.changes.changed_by(_content(workloads, labels))
+        if changes == head.changes:
+            return
+        body = pack_json(msgspec.to_builtins(_Head(head.base, changes)))
+        if len(body) <= MAX_HEAD_BYTES:
+            self._archive.put(_head_key(org_id), body)
+        else:
+            base = self._base(org_id, head.base)
+            self._save_base(org_id, head.base + 1, base.changed_by(changes).existing())
 
     def load(self, org_id: OrgId) -> Directory:
         """An org's directory, at most ``MAX_AGE_S`` old; empty before the first compile."""
         cached = self._cache.get(org_id)
         if cached is not None and time.monotonic() - cached[0] < MAX_AGE_S:
-            return cached[1]
-        body = self._archive.get(_key(org_id))
-        entries = msgspec.convert(unpack_json(body), list[_Entry]) if body else []
-        directory = {
-            ipaddress.ip_address(address).packed: entry.workload
-            for entry in entries
-            for address in entry.addresses
-        }
-        self._cache[org_id] = (time.monotonic(), directory)
+            return cached[2]
+        body = self._archive.get(_head_key(org_id)) or b""
+        if cached is not None and body == cached[1]:
+            directory = cached[2]
+        else:
+            head = _decoded(body)
+            directory = _directory(self._base(org_id, head.base).changed_by(head.changes))
+        self._cache[org_id] = (time.monotonic(), body, directory)
         return directory
 
+    def _head(self, org_id: OrgId) -> _Head:
+        return _decoded(self._archive.get(_head_key(org_id)))
 
-def _entry(document: Mapping[str, Any], known: Mapping[str, Label]) -> _Entry:
-    workload = Workload(
+    def _base(self, org_id: OrgId, number: int) -> _Content:
+        known = self._bases.get(org_id)
+        if known is not None and known[0] == number:
+            return known[1]
+        body = self._archive.get(_base_key(org_id, number)) if number else None
+        content = msgspec.convert(unpack_json(body), _Content) if body else _Content()
+        self._bases[org_id] = (number, content)
+        return content
+
+    def _save_base(self, org_id: OrgId, number: int, content: _Content) -> None:
+        self._archive.put(_base_key(org_id, number), pack_json(msgspec.to_builtins(content)))
+        head = _Head(number, _Content())
+        self._archive.put(_head_key(org_id), pack_json(msgspec.to_builtins(head)))
+        # The last one stays: who has read the former head is about to read it.
+        if number > 2:
+            self._archive.delete(_base_key(org_id, number - 2))
+
+
+def _decoded(body: bytes | None) -> _Head:
+    return msgspec.convert(unpack_json(body), _Head) if body else _Head(0, _Content())
+
+
+def _content(
+    workloads: Mapping[str, Document | None], labels: Mapping[str, Document | None]
+) -> _Content:
+    return _Content(
+        {id: None if document is None else _entry(document) for id, document in workloads.items()},
+        {
+            id: None if document is None else (document["key"], document["value"])
+            for id, document in labels.items()
+        },
+    )
+
+
+def _entry(document: Document) -> _Entry:
+    packed = {
+        address
+        for interface in document.get("interfaces") or ()
+        if not interface.get("loopback") and (address := _host_address(interface.get("address")))
+    }
+    return _Entry(
         id=uuid.UUID(tail(document["href"])),
         hostname=document.get("hostname") or document.get("name") or "",
-        labels=tuple(
-            known[label["href"]] for label in document.get("labels") or () if label["href"] in known
-        ),
+        labels=[tail(label["href"]) for label in document.get("labels") or ()],
         managed=bool(document.get("ven")),
+        addresses=sorted(packed),
     )
-    addresses = {
-        interface["address"]
-        for interface in document.get("interfaces") or ()
-        if not interface.get("loopback") and _names_a_host(interface["address"])
-    }
-    return _Entry(workload, sorted(addresses))
 
 
-def _names_a_host(text: str) -> bool:
-    """Whether an address can tell one host of the org from another."""
+def _host_address(text: str | None) -> bytes | None:
+    """An address that can tell one host of the org from another, packed; None for others."""
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text or "")
     except ValueError:
-        return False
-    return not (address.is_loopback or address.is_link_local)
+        return None
+    return None if address.is_loopback or address.is_link_local else address.packed
 
 
-def _key(org_id: OrgId) -> str:
-    return f"directories/{org_id}"
+def _directory(content: _Content) -> Directory:
+    labels = {
+        id: Label(id, *key_and_value)
+        for id, key_and_value in content.labels.items()
+        if key_and_value
+    }
+    directory: dict[bytes, Workload] = {}
+    for entry in content.workloads.values():
+        if entry is None:
+            continue
+        known = tuple(labels[id] for id in entry.labels if id in labels)
+        workload = Workload(entry.id, entry.hostname, known, entry.managed)
+        directory.update(dict.fromkeys(entry.addresses, workload))
+    return directory
+
+
+def _head_key(org_id: OrgId) -> str:
+    return f"directories/{org_id}/head"
+
+
+def _base_key(org_id: OrgId, number: int) -> str:
+    return f"directories/{org_id}/base-{number}"
