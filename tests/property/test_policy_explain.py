@@ -1,0 +1,70 @@
+"""Questions about policy, over random estates: each answer is the oracle's."""
+
+import dataclasses
+
+from hypothesis import given, settings
+
+from pce.policy.decide import decide
+from pce.policy.ends import end_at
+from pce.policy.estate import Estate
+from pce.policy.evaluate import evaluate
+from pce.policy.explain import explain
+from pce.policy.recompute import recompute
+from pce.policy.rule_index import RuleIndex
+from tests.property.policy_estates import TRAFFIC, endpoints, estates, seeds
+
+
+@settings(max_examples=300, deadline=None)
+@given(estates, seeds)
+def test_explain_says_what_the_rules_and_the_documents_say(estate: Estate, random):
+    """Verdict and deciding rules are ``decide``'s at both ends, and the verdict that of the host
+    that enforces the recomputed document."""
+    documents = recompute(estate).documents
+    index = RuleIndex(dataclasses.replace(estate, workloads=()))
+    ends = endpoints(estate)
+    for _ in range(20):
+        source, destination = random.choice(ends), random.choice(ends)
+        traffic = random.choice(TRAFFIC)
+        decision = decide(estate, source, destination, traffic)
+        explained = explain(
+            index,
+            end_at(estate, source.address, source.workload_id),
+            end_at(estate, destination.address, destination.workload_id),
+            traffic,
+        )
+        assert explained.verdict == decision.verdict
+        for end, peer, direction, expected, found in (
+            (source, destination, "out", decision.source, explained.source),
+            (destination, source, "in", decision.destination, explained.destination),
+        ):
+            assert found.verdict == expected.verdict
+            assert {match.rule.id for match in found.deciding} == expected.rules
+            assert (found.because == "rules") == bool(expected.rules)
+            if end.workload_id in documents:
+                document = documents[end.workload_id]
+                assert evaluate(document, direction, peer.address, traffic).verdict == (
+                    found.verdict
+                )
+
+
+@settings(max_examples=100, deadline=None)
+@given(estates, seeds)
+def test_the_two_ends_and_their_namesakes_suffice(estate: Estate, random):
+    """An estate of no other workloads than those that have one of the two addresses gives the
+    same decision: this is what makes the question cheap."""
+    ends = endpoints(estate)
+    for _ in range(10):
+        source, destination = random.choice(ends), random.choice(ends)
+        traffic = random.choice(TRAFFIC)
+        concerned = dataclasses.replace(
+            estate,
+            workloads=tuple(
+                workload
+                for workload in estate.workloads
+                if {source.address, destination.address}
+                & {*workload.addresses, *workload.loopback_addresses}
+            ),
+        )
+        assert decide(concerned, source, destination, traffic) == decide(
+            estate, source, destination, traffic
+        )
