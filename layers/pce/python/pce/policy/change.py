@@ -6,6 +6,7 @@ from typing import Any
 
 from pce.policy.estate import (
     Estate,
+    FirewallSettings,
     IpList,
     LabelGroup,
     Rule,
@@ -33,20 +34,21 @@ class EstateChange:
     boundaries: Mapping[str, Rule | None] = field(default_factory=dict)
     """By ``Rule.id``."""
     virtual_services: Mapping[str, VirtualService | None] = field(default_factory=dict)
+    firewall: FirewallSettings | None = None
+    """None: as it was."""
 
     def then(self, later: "EstateChange") -> "EstateChange":
         """Both as one."""
-        return EstateChange(**{name: {**old, **new} for name, old, new in _pairs(self, later)})
+        both = {name: {**getattr(self, name), **getattr(later, name)} for name in _BY_ID}
+        return EstateChange(**both, firewall=later.firewall or self.firewall)
 
 
-def _pairs(one: EstateChange, other: EstateChange) -> list[tuple[str, Any, Any]]:
-    names = [each.name for each in fields(EstateChange)]
-    return [(name, getattr(one, name), getattr(other, name)) for name in names]
+_BY_ID = tuple(each.name for each in fields(EstateChange) if each.name != "firewall")
 
 
 def everything(estate: Estate) -> EstateChange:
     """The change from an org without any facts to this estate."""
-    return EstateChange(**_by_id(estate))
+    return EstateChange(**_by_id(estate), firewall=estate.firewall)
 
 
 def difference(old: Estate, new: Estate) -> EstateChange:
@@ -59,7 +61,8 @@ def difference(old: Estate, new: Estate) -> EstateChange:
                 **{id: fact for id, fact in facts.items() if before[name].get(id) != fact},
             }
             for name, facts in after.items()
-        }
+        },
+        firewall=None if old.firewall == new.firewall else new.firewall,
     )
 
 
@@ -71,7 +74,7 @@ def changed(estate: Estate, change: EstateChange) -> Estate:
         facts[name] = {id: fact for id, fact in new.items() if fact is not None}
     for name in ("workloads", "rule_sets", "boundaries"):
         facts[name] = tuple(facts[name].values())
-    return Estate(**facts)
+    return Estate(**facts, firewall=change.firewall or estate.firewall)
 
 
 def _by_id(estate: Estate) -> dict[str, dict[str, Any]]:

@@ -50,7 +50,6 @@ class Block(Part, frozen=True, kw_only=True):
     """Sorted by id, one per id."""
     names: dict[str, list[str]] = {}
     """Set id to domain names, of sets that the lines mention."""
-    not_enforced: list[str] = []
 
 
 class WidePart(msgspec.Struct, frozen=True, array_like=True):
@@ -212,7 +211,6 @@ def assemble(
     names = dict(part.names)
     for block in blocks:
         names.update(block.names)
-    not_enforced = set(part.not_enforced).union(*(block.not_enforced for block in blocks))
     return PolicyDocument(
         mode=part.mode,
         visibility=part.visibility,
@@ -220,7 +218,7 @@ def assemble(
         sets={set_id: members[set_id] for set_id in mentioned},
         names={set_id: names[set_id] for set_id in mentioned if set_id in names},
         rules=lines,
-        not_enforced=sorted(not_enforced),
+        not_enforced=part.not_enforced,
     )
 
 
