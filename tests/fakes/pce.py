@@ -26,6 +26,7 @@ from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websockets
 
 from pce_local.certificates import ensure_certificates, server_context
+from tests.fleet.simulator import name_of, policy_reply
 from ven_protocol.bolts import Bolt
 from ven_protocol.compression import inflate
 from ven_protocol.flows import FlowBatch, decode_batch
@@ -47,7 +48,7 @@ from ven_protocol.messages import (
     Tampering,
 )
 from ven_protocol.paths import AgentToken
-from ven_protocol.policy import PolicyDocument, PolicyReply, policy_delta, policy_digest
+from ven_protocol.policy import PolicyDocument
 
 
 @dataclass
@@ -87,9 +88,11 @@ class FakePce:
     software: Callable[[str, str], tuple[int, bytes]] | None = None
     """Serves ``/api/...``, given path and query."""
     hang_up_after_reply: bool = False
+    policy_body: bytes | None = None
+    """What stands in for the body of every policy: something on the way altered it."""
 
     def etag(self) -> str:
-        return policy_digest(self.policies[-1]) if self.policies else ""
+        return name_of(self.policies[-1]) if self.policies else ""
 
     def set_policy(self, document: PolicyDocument, bolt: bool = False) -> str:
         self.policies.append(document)
@@ -147,6 +150,8 @@ class FakePce:
             case "POST", "flows":
                 return 200, self._flows(decode_batch(heard.body))
             case "GET", "policy":
+                if self.policy_body is not None:
+                    return 200, msgspec.Raw(self.policy_body)
                 return self._policy(heard.headers.get("if-none-match", "").strip('"'))
             case "POST", "support_reports":
                 msgspec.json.decode(heard.body, type=SupportReportRequest)
@@ -195,15 +200,8 @@ class FakePce:
         )
 
     def _policy(self, etag: str) -> tuple[int, Any]:
-        new = self.policies[-1]
-        if etag == policy_digest(new):
-            return 304, None
-        for old in self.policies:
-            if policy_digest(old) == etag:
-                return 200, PolicyReply(
-                    etag=policy_digest(new), digest=policy_digest(new), delta=policy_delta(old, new)
-                )
-        return 200, PolicyReply(etag=policy_digest(new), digest=policy_digest(new), document=new)
+        reply = policy_reply(self.policies, etag)
+        return (200, reply) if reply else (304, None)
 
 
 @contextlib.contextmanager

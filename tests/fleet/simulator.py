@@ -62,10 +62,10 @@ class SimulatedPce:
 
     def set_policy(self, ven: int, document: PolicyDocument) -> Bolt:
         self.policies.setdefault(ven, []).append(document)
-        return Bolt(type="policy", etag=policy_digest(document), spread_s=1)
+        return Bolt(type="policy", etag=name_of(document), spread_s=1)
 
     def etag(self, ven: int) -> str:
-        return policy_digest(self.policies[ven][-1]) if ven in self.policies else ""
+        return name_of(self.policies[ven][-1]) if ven in self.policies else ""
 
     def ask(self, ven: int, type: str, id: str) -> Action:
         action = Action(id=id, type=type)
@@ -89,16 +89,24 @@ class SimulatedPce:
         assert kept == content, f"VEN {ven} posted two different batches as number {seq}"
 
     def policy(self, ven: int, etag: str) -> PolicyReply | None:
-        versions = self.policies.get(ven, [])
-        if not versions or policy_digest(versions[-1]) == etag:
-            return None
-        new = versions[-1]
-        for old in versions:
-            if policy_digest(old) == etag:
-                return PolicyReply(
-                    etag=policy_digest(new), digest=policy_digest(new), delta=policy_delta(old, new)
-                )
-        return PolicyReply(etag=policy_digest(new), digest=policy_digest(new), document=new)
+        return policy_reply(self.policies.get(ven, []), etag)
+
+
+def name_of(document: PolicyDocument) -> str:
+    """An etag: unlike the digest, it says nothing of the content to a VEN."""
+    return f"{policy_digest(document)[8:16]}.1"
+
+
+def policy_reply(versions: list[PolicyDocument], etag: str) -> PolicyReply | None:
+    """What a PCE that had these versions, the newest last, answers to a VEN that holds ``etag``."""
+    if not versions or name_of(versions[-1]) == etag:
+        return None
+    new = versions[-1]
+    name, digest = name_of(new), policy_digest(new)
+    for old in versions:
+        if name_of(old) == etag:
+            return PolicyReply(etag=name, digest=digest, delta=policy_delta(old, new))
+    return PolicyReply(etag=name, digest=digest, document=new)
 
 
 @dataclass

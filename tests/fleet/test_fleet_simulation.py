@@ -3,11 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fleet.simulator import FLOWS_S, HEARTBEAT_S, Fleet, Network, document
+from tests.fleet.simulator import FLOWS_S, HEARTBEAT_S, Fleet, Network, document, policy_reply
 from ven.core import coordination, policy_state
 from ven_protocol.bolts import Bolt
 from ven_protocol.limits import MINIMAL_INTERVAL_S
-from ven_protocol.policy import PolicyReply
 
 SETTLED_S = 5 * HEARTBEAT_S
 """Three answers to leave degraded, one to hear of the policy, one to have its report heard."""
@@ -194,7 +193,9 @@ def test_minimal_mode_fetches_no_policy_that_was_under_way() -> None:
     # A policy arrives, and a newer one is announced while the kernel takes it.
     older, newer = fleet.pce.set_policy(0, document(2)), fleet.pce.set_policy(0, document(3))
     ven.feed(policy_state.Wanted(older.etag))
-    ven.feed(policy_state.Fetched(PolicyReply(etag=older.etag, document=document(2))))
+    reply = policy_reply([document(2)], etag="")
+    assert reply is not None
+    ven.feed(policy_state.Fetched(reply))
     ven.feed(policy_state.Wanted(newer.etag))
     ven.feed(coordination.HeartbeatMissed(authentication=True))
     assert ven.state.heartbeat.mode == "minimal"

@@ -1,6 +1,5 @@
 """The agent with a simulated kernel against a PCE with real TLS: one process, many lives."""
 
-import asyncio
 import json
 import os
 import signal
@@ -8,9 +7,7 @@ import socket
 import subprocess
 import sys
 import tarfile
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -19,10 +16,10 @@ from typing import Any
 import pytest
 from websockets.sync.server import ServerConnection
 
+from tests.fakes.agent import running
 from tests.fakes.pce import FakePce, fake_pce, wait_until
 from tests.fleet.simulator import document
 from ven.activation import become_ven
-from ven.agent import Agent
 from ven.configuration import Server
 from ven.core.kernel import Decision
 from ven.edge.files import DataDirectory
@@ -58,45 +55,6 @@ def kernel() -> SimulatedKernel:
 def paired(pce: FakePce, data: DataDirectory, kernel: SimulatedKernel) -> None:
     facts, server = host_facts("web"), Server.parse(pce.server)
     become_ven(data, kernel, facts, server, pce.code, Path(pce.ca_file))
-
-
-@contextmanager
-def running(data: DataDirectory, kernel: SimulatedKernel) -> Iterator[Agent]:
-    """The agent in a thread of its own, stopped in an orderly way at the end."""
-    found: list[Agent] = []
-    failures: list[BaseException] = []
-    loop = asyncio.new_event_loop()
-
-    async def live() -> None:
-        held = load_last_known_good(data, kernel)
-        with ThreadPoolExecutor(3) as workers:
-            agent = Agent(
-                data, data.identity(), kernel, held, lambda ip: host_facts("web", ip), workers
-            )
-            found.append(agent)
-            await agent.run()
-
-    def work() -> None:
-        try:
-            loop.run_until_complete(live())
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            loop.run_until_complete(loop.shutdown_default_executor())
-            loop.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        wait_until("the agent", lambda: found or failures)
-        assert not failures, failures
-        yield found[0]
-    finally:
-        if thread.is_alive():
-            loop.call_soon_threadsafe(found[0].stop)
-        thread.join(20)
-        assert not thread.is_alive()
-        assert not failures, failures
 
 
 def renewed_channel(pce: FakePce, older: list[ServerConnection]) -> ServerConnection:

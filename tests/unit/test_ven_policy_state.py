@@ -1,12 +1,14 @@
 """From a hint to a policy in the kernel."""
 
 import msgspec
+import pytest
 
 from tests.fleet.simulator import document
 from ven.core import policy_state
 from ven.core.policy_state import (
     Applied,
     ApplyPolicy,
+    Damaged,
     Fetched,
     FetchFailed,
     FetchPolicy,
@@ -35,6 +37,10 @@ def run(state: PolicyState, *events: object, now: float = 0) -> tuple[PolicyStat
         state, commands = policy_state.step(state, event, now)
         said += commands
     return state, said
+
+
+def code(state: PolicyState) -> str:
+    return state.trouble.code if state.trouble else ""
 
 
 def whole(new: object = NEW) -> Fetched:
@@ -74,10 +80,49 @@ def test_document_that_does_not_match_its_etag_is_not_applied() -> None:
     assert policy_state.wake_at(state) == NEVER
 
 
+def test_a_delta_in_place_of_the_whole_is_damaged() -> None:
+    """A PCE that answers with deltas alone is not asked in a ring."""
+    wrong = Fetched(PolicyReply(etag=E_NEW, digest=E_NEW, delta=policy_delta(NEWER, OLD)))
+    state, said = run(holding_old(), Wanted(E_NEW), wrong, wrong)
+    assert said == [FetchPolicy(E_OLD), FetchPolicy("")]
+    assert (state.phase, code(state)) == ("waiting", "policy_damaged")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Damaged("not JSON"),
+        Fetched(PolicyReply(etag=E_NEW, digest=E_NEW)),
+        Fetched(PolicyReply(etag=E_NEW, digest=E_NEWER, document=NEW)),
+    ],
+)
+def test_what_is_wrong_is_known_until_what_is_wanted_is_in_force(event: object) -> None:
+    """A failed fetch does not mend it; the kernel's word does, and so does the PCE's that what is
+    held is what is wanted."""
+    state, _ = run(holding_old(), Wanted(E_NEW), event)
+    assert (code(state), state.held, state.document) == ("policy_damaged", E_OLD, OLD)
+    state, _ = run(state, Tick(), FetchFailed(), now=100)
+    state, _ = run(state, Tick(), now=200)
+    assert (code(state), state.phase) == ("policy_damaged", "fetching")
+    assert code(run(state, whole(), Applied(1), now=100)[0]) == ""
+    assert code(run(state, Unchanged(), now=100)[0]) == ""
+
+
+def test_back_to_what_is_held_mends_a_refusal() -> None:
+    """The PCE takes a policy back that the kernel refused: nothing is to be done any more."""
+    state, _ = run(holding_old(), Wanted(E_NEW), whole(), Refused("no memory"))
+    assert code(state) == "policy_not_applied"
+    state, said = run(state, Wanted(E_OLD))
+    assert (code(state), said) == ("", [])
+
+
 def test_newer_document_version_is_refused_by_name() -> None:
-    """A VEN that is too old says so instead of guessing."""
+    """A VEN that is too old says so instead of guessing; also when it cannot reproduce the digest,
+    because it does not know all fields."""
     future = msgspec.structs.replace(NEW, version=99)
-    _, said = run(holding_old(), Wanted("x"), whole(future))
+    unknown = Fetched(PolicyReply(etag="x", digest="of more than is known", document=future))
+    state, said = run(holding_old(), Wanted("x"), unknown)
+    assert code(state) == "policy_not_applied"
     assert isinstance(said[-1], ReportPolicy)
     assert "version 99" in said[-1].error
 

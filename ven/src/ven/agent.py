@@ -26,7 +26,16 @@ from ven import support_report
 from ven.activation import connected
 from ven.collection import FlowCollection
 from ven.configuration import Identity, Server
-from ven.core import actions, bolts, coordination, heartbeat, outbox, policy_state, reports
+from ven.core import (
+    actions,
+    bolts,
+    coordination,
+    health,
+    heartbeat,
+    outbox,
+    policy_state,
+    reports,
+)
 from ven.core import tampering as tamper
 from ven.core.flows import neighbourhood, port_owners
 from ven.core.kernel import Drained, ForeignChange, Kernel, KernelRefused
@@ -37,6 +46,7 @@ from ven.edge.files import DataDirectory, KeptPolicy, Status
 from ven.edge.host import uptime_s
 from ven.edge.http import (
     AuthenticationRefused,
+    Damaged,
     Pce,
     PceConnection,
     Refused,
@@ -51,7 +61,6 @@ from ven_protocol.messages import (
     Action,
     Deactivate,
     Goodbye,
-    HealthCondition,
     Heartbeat,
     HostFacts,
     Interface,
@@ -140,7 +149,6 @@ class Agent:
         self._timer: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[Outcome] = self._loop.create_future()
         self._last_heartbeat = ""
-        self._refused_policy = ""
         self._status: Status | None = None
         self.firewall_restore: FirewallRestore = "saved"
         """What an unpairing leaves of the firewall; set before :meth:`run` returns ``unpaired``."""
@@ -280,23 +288,11 @@ class Agent:
             uptime_seconds=uptime_s(),
             agent_mode=self.state.heartbeat.mode,
             applied_etag=self.state.policy.held,
-            health=self._health(),
+            health=health.conditions(self.state.policy),
             enforcement_mode=document.mode if document else None,
             done_actions=list(done),
             settings_digest=settings_digest(self.state.settings),
         )
-
-    def _health(self) -> list[HealthCondition]:
-        found = []
-        if self._refused_policy:
-            found.append(
-                HealthCondition(
-                    code="security_policy_refresh_failure",
-                    severity="error",
-                    message=self._refused_policy[:1024],
-                )
-            )
-        return found
 
     def _heard(self) -> None:
         self._last_heartbeat = rfc3339(self._clock.wall())
@@ -336,6 +332,9 @@ class Agent:
     async def _fetch_policy(self, etag: str) -> None:
         try:
             reply = await self._request(self._pce.policy, etag)
+        except Damaged as error:
+            _log.error("the policy is damaged, the old one stays in force: %s", error)
+            self._feed(policy_state.Damaged(str(error)))
         except RequestFailed as error:
             _log.warning("policy not fetched: %s", error)
             self._feed(policy_state.FetchFailed())
@@ -347,17 +346,17 @@ class Agent:
             rules = await self._work(self._enforcement.apply, document)
         except KernelRefused as error:
             _log.error("the kernel refused policy %s: %s", etag, error)
-            self._refused_policy = str(error)
             self._feed(policy_state.Refused(str(error)))
         else:
             _log.info("policy %s is in the kernel: %s, %d rules", etag, document.mode, rules)
-            self._refused_policy = ""
             self._take_policy(document)
             self._feed(policy_state.Applied(rules))
 
     def _take_policy(self, document: PolicyDocument) -> None:
         self._flows.ledger.mode = document.mode
         self._flows.ledger.visibility = document.visibility
+        if document.not_enforced:
+            _log.warning("%s", health.custom_rules(document.not_enforced))
 
     async def _report_policy(self, said: policy_state.ReportPolicy) -> None:
         to_wall = self._clock.wall() - self._clock.monotonic()
@@ -520,6 +519,7 @@ class Agent:
             bolts=state.bolts.phase,
             last_heartbeat=self._last_heartbeat,
             batches_waiting=len(state.outbox.waiting),
+            health=tuple(f"{c.code}: {c.message}" for c in health.conditions(state.policy)),
         )
         if status != self._status:
             self._status = status

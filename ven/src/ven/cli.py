@@ -315,6 +315,8 @@ def _status(options: argparse.Namespace, data: DataDirectory) -> int:
         print(f"bolts          {status.bolts}")
         print(f"last heartbeat {status.last_heartbeat or '-'}")
         print(f"flow batches   {status.batches_waiting} waiting")
+        for line in status.health:
+            print(f"wrong          {line}")
     return 0 if pid or data.suspended else 1
 
 

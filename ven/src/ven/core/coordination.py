@@ -124,6 +124,7 @@ Event = (
     | policy_state.Fetched
     | policy_state.Unchanged
     | policy_state.FetchFailed
+    | policy_state.Damaged
     | policy_state.Applied
     | policy_state.Refused
     | bolts.Opened

@@ -8,12 +8,13 @@ storm of changes costs one round trip more, not one each::
     fetching -- unchanged --------------------> idle; what is held is what is wanted
     fetching -- delta fits, or a document ----> applying
     fetching -- delta does not fit -----------> fetching the whole document
-    fetching -- failed -----------------------> waiting (full jitter); after the third, idle
+    fetching -- failed, or a damaged body ----> waiting (full jitter); after the third, idle
     applying -- the kernel has it ------------> save, then report; idle, or fetching again
     applying -- the kernel refused -----------> report; idle until wanted again
 
 The policy in force is never given up for one that is not yet in the kernel, and nothing is
-reported applied that is not in the kernel and on disk.
+reported applied that is not in the kernel and on disk. What was wrong with a policy that did not
+get there is told with every heartbeat until what is wanted is in force.
 """
 
 from typing import Literal
@@ -22,6 +23,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ven.core.timing import NEVER, Dice, Tick, backoff_s
+from ven_protocol.messages import HealthCondition
 from ven_protocol.policy import (
     POLICY_DOCUMENT_VERSION,
     DeltaMismatch,
@@ -36,6 +38,9 @@ RETRY_CAP_S = 30
 """A failed fetch is tried again soon, because peers wait for the change; the next heartbeat's
 reply asks anyway, so only a few times."""
 QUICK_RETRIES = 3
+
+MESSAGE_CHARACTERS = 1024
+"""Of a health condition's message: the protocol's limit (``Text``)."""
 
 
 class PolicyState(Struct, frozen=True, kw_only=True):
@@ -58,6 +63,8 @@ class PolicyState(Struct, frozen=True, kw_only=True):
     applying_etag: str = ""
     received_at: float = 0
     """When the policy being applied arrived; same clock as ``now``."""
+    trouble: HealthCondition | None = None
+    """Why what is wanted is not in force; None while nothing is known to be wrong."""
 
 
 class Wanted(Struct, frozen=True):
@@ -82,7 +89,13 @@ class Unchanged(Struct, frozen=True):
 
 
 class FetchFailed(Struct, frozen=True):
-    """No usable answer."""
+    """No answer."""
+
+
+class Damaged(Struct, frozen=True):
+    """200 from the PCE, or from something before it, with a body that is no policy."""
+
+    error: str
 
 
 class Applied(Struct, frozen=True):
@@ -97,12 +110,14 @@ class Refused(Struct, frozen=True):
     error: str
 
 
-PolicyEvent = Tick | Wanted | Refresh | Fetched | Unchanged | FetchFailed | Applied | Refused
+PolicyEvent = (
+    Tick | Wanted | Refresh | Fetched | Unchanged | FetchFailed | Damaged | Applied | Refused
+)
 
 
 class FetchPolicy(Struct, frozen=True):
     """GET policy with ``If-None-Match: etag``, or without when it is empty. Ends in one of
-    :class:`Fetched`, :class:`Unchanged`, :class:`FetchFailed`."""
+    :class:`Fetched`, :class:`Unchanged`, :class:`FetchFailed`, :class:`Damaged`."""
 
     etag: str
 
@@ -158,9 +173,11 @@ def step(state: PolicyState, event: PolicyEvent, now: float) -> _Result:
         case Fetched(reply) if state.phase == "fetching":
             return _fetched(state, reply, now)
         case Unchanged() if state.phase == "fetching":
-            return _settle(replace(state, wanted=state.held, failures=0))
+            return _settle(replace(state, wanted=state.held, failures=0, trouble=None))
         case FetchFailed() if state.phase == "fetching":
             return _failed(state, now)
+        case Damaged(error) if state.phase == "fetching":
+            return _damaged(state, error, now)
         case Applied(rules) if state.phase == "applying":
             return _applied(state, rules, now)
         case Refused(error) if state.phase == "applying":
@@ -173,8 +190,10 @@ def _wanted(state: PolicyState, etag: str, spread_s: float, now: float) -> _Resu
     if not etag:
         return state, ()  # nothing was computed for this VEN yet
     state = replace(state, wanted=etag)
-    if state.phase not in ("idle", "waiting") or (etag == state.held and not state.whole):
+    if state.phase not in ("idle", "waiting"):
         return state, ()
+    if etag == state.held and not state.whole:
+        return replace(state, trouble=None), ()
     roll, dice = state.dice.roll()
     at = now + roll * spread_s
     if state.phase == "waiting":
@@ -191,18 +210,20 @@ def _fetch(state: PolicyState) -> _Result:
 
 def _fetched(state: PolicyState, reply: PolicyReply, now: float) -> _Result:
     document = reply.document
-    if document is None and reply.delta is not None and state.document is not None:
+    if document is None:
+        if reply.delta is None or state.document is None:
+            return _damaged(state, "the PCE sent neither a document nor a usable delta", now)
         try:
             document = apply_delta(state.document, reply.delta, reply.digest)
-        except DeltaMismatch:
+        except DeltaMismatch as error:
+            if state.whole:  # a delta, although the whole document was asked for
+                return _damaged(state, str(error), now)
             return _fetch(replace(state, whole=True))
-    elif document is None or policy_digest(document) != reply.digest:
-        # Cut short or altered on the way: not a policy.
-        return _failed(state, now)
-    if document.version != POLICY_DOCUMENT_VERSION:
-        error = f"policy document version {document.version} is newer than this VEN understands"
-        report = ReportPolicy(reply.etag, now, now, error=error)
-        return replace(state, phase="idle", wanted=reply.etag, whole=False), (report,)
+    elif document.version != POLICY_DOCUMENT_VERSION:
+        # Before the digest: fields that are not known here would be missing from it.
+        return _unknown_version(state, reply.etag, document.version, now)
+    elif (found := policy_digest(document)) != reply.digest:
+        return _damaged(state, f"its content has digest {found}, not {reply.digest}", now)
     # The PCE's answer overrules the hint that led to it, but not one that came since.
     wanted = reply.etag if state.wanted == state.asked_for else state.wanted
     state = replace(
@@ -216,6 +237,25 @@ def _fetched(state: PolicyState, reply: PolicyReply, now: float) -> _Result:
         whole=False,
     )
     return state, (ApplyPolicy(reply.etag, document),)
+
+
+def _unknown_version(state: PolicyState, etag: str, version: int, now: float) -> _Result:
+    error = f"policy document version {version} is newer than this VEN understands"
+    state = replace(state, phase="idle", wanted=etag, whole=False)
+    return _not_applied(state, error), (ReportPolicy(etag, now, now, error=error),)
+
+
+def _not_applied(state: PolicyState, error: str) -> PolicyState:
+    return replace(state, trouble=_condition("policy_not_applied", error))
+
+
+def _damaged(state: PolicyState, error: str, now: float) -> _Result:
+    # Perhaps on the way: ask for it again.
+    return _failed(replace(state, trouble=_condition("policy_damaged", error)), now)
+
+
+def _condition(code: str, error: str) -> HealthCondition:
+    return HealthCondition(code=code, severity="error", message=error[:MESSAGE_CHARACTERS])
 
 
 def _failed(state: PolicyState, now: float) -> _Result:
@@ -234,7 +274,9 @@ def _applied(state: PolicyState, rules: int, now: float) -> _Result:
         SavePolicy(etag, document),
         ReportPolicy(etag, state.received_at, applied_at=now, rules=rules),
     )
-    state = replace(state, held=etag, document=document, applying=None, applying_etag="")
+    state = replace(
+        state, held=etag, document=document, applying=None, applying_etag="", trouble=None
+    )
     state, more = _settle(state)
     return state, commands + more
 
@@ -242,7 +284,7 @@ def _applied(state: PolicyState, rules: int, now: float) -> _Result:
 def _refused(state: PolicyState, error: str, now: float) -> _Result:
     etag = state.applying_etag
     report = ReportPolicy(etag, state.received_at, applied_at=now, error=error)
-    state = replace(state, applying=None, applying_etag="")
+    state = _not_applied(replace(state, applying=None, applying_etag=""), error)
     if state.wanted == etag:
         return replace(state, phase="idle"), (report,)
     state, more = _settle(state)

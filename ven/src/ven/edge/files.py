@@ -3,7 +3,7 @@
 ::
 
     identity.json         who this VEN is, its token (0600)
-    policy.json           last-known-good policy and its etag
+    policy.json           last-known-good policy, its etag and digest
     policy.previous.json  the one before
     sequence              number of the newest flow batch
     flows/<number>.batch  flow batches that the PCE has not taken yet
@@ -46,6 +46,8 @@ class KeptPolicy(Struct, frozen=True):
     """A policy on disk."""
 
     etag: str
+    digest: str
+    """:func:`policy_digest` of the document; another one means that the file is damaged."""
     document: PolicyDocument
 
 
@@ -60,6 +62,8 @@ class Status(Struct, frozen=True, kw_only=True):
     last_heartbeat: str = ""
     """RFC 3339 time of the last answered heartbeat."""
     batches_waiting: int = 0
+    health: tuple[str, ...] = ()
+    """What is wrong, a line each."""
 
 
 class DataDirectory:
@@ -113,7 +117,7 @@ class DataDirectory:
         """The last-known-good policy, or the one before it when that is damaged, or None."""
         for name in ("policy.json", "policy.previous.json"):
             kept = self._read(name, KeptPolicy)
-            if kept is not None and policy_digest(kept.document) == kept.etag:
+            if kept is not None and policy_digest(kept.document) == kept.digest:
                 return kept
         return None
 
@@ -122,7 +126,8 @@ class DataDirectory:
         current = self.path / "policy.json"
         if current.exists():
             current.replace(self.path / "policy.previous.json")
-        self._write("policy.json", msgspec.json.encode(KeptPolicy(etag, document)))
+        kept = KeptPolicy(etag, policy_digest(document), document)
+        self._write("policy.json", msgspec.json.encode(kept))
 
     # Flow batches
 

@@ -73,6 +73,11 @@ class Unreachable(RequestFailed):
     """No usable answer: network, TLS, time-out, 429 or 5xx. Trying again later may help."""
 
 
+class Damaged(Unreachable):
+    """The reply came whole and is not what the protocol says: cut short, altered, too large, or
+    not the PCE's at all."""
+
+
 class AuthenticationRefused(RequestFailed):
     """401 ``invalid_agent_token``: the PCE does not know this VEN (any more)."""
 
@@ -203,7 +208,10 @@ class PceConnection:
                     raise
                 self.close()
                 return self._send(method, path, body, headers)
-        except (OSError, http.client.HTTPException, Corrupt, TooLarge) as error:
+        except (Corrupt, TooLarge) as error:
+            self.close()
+            raise Damaged(f"{method} https://{self._server}{path}: {error}") from error
+        except (OSError, http.client.HTTPException) as error:
             self.close()
             reason = str(error) or type(error).__name__
             raise Unreachable(f"{method} https://{self._server}{path}: {reason}") from error
@@ -244,7 +252,7 @@ class PceConnection:
 
 class Pce:
     """The VEN API's requests, typed. Each raises what :meth:`PceConnection.request` raises, and
-    :class:`Unreachable` for a reply that is not what the protocol says."""
+    :class:`Damaged` for a reply that is not what the protocol says."""
 
     def __init__(self, identity: Identity, connection: PceConnection) -> None:
         self._identity = identity
@@ -358,8 +366,8 @@ def upload(where: SupportReportUpload, file: Path, ca_file: str = "") -> None:
 def _decode(response: Response, kind: type[_Reply]) -> _Reply:
     try:
         return msgspec.json.decode(response.body, type=kind)
-    except msgspec.MsgspecError as error:
-        raise Unreachable(f"the PCE's reply is not a {kind.__name__}: {error}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Damaged(f"the PCE's reply is not a {kind.__name__}: {error}") from error
 
 
 def _problems(body: bytes) -> list[Problem]:

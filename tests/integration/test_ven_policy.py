@@ -1,0 +1,159 @@
+"""Policy on its way from the PCE into the kernel: damaged, too fast, and refused."""
+
+import gzip
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.fakes.agent import running
+from tests.fakes.pce import FakePce, fake_pce, wait_until
+from tests.fleet.simulator import document, name_of
+from ven.activation import become_ven
+from ven.configuration import Server
+from ven.core.kernel import Decision
+from ven.edge.files import DataDirectory
+from ven.edge.host import host_facts
+from ven.edge.http import MAX_REPLY_BYTES
+from ven.edge.simulated import SimulatedKernel
+from ven_protocol.messages import Intervals
+from ven_protocol.policy import (
+    PolicyDocument,
+    PolicyReply,
+    policy_delta,
+    policy_digest,
+)
+
+HOST, FRIEND, STRANGER = "10.0.0.1", "10.0.0.2", "10.0.0.9"
+HELD, NEW = document(2), document(9)
+CODE = "custom_iptables_rules_not_enforced"
+
+
+class SlowKernel(SimulatedKernel):
+    """Takes a policy only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__("web", [f"{HOST}/24"])
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self.asked: list[PolicyDocument] = []
+
+    def apply(self, document: PolicyDocument) -> int:
+        self.asked.append(document)
+        assert self.may_go.wait(20)
+        return super().apply(document)
+
+
+@pytest.fixture
+def pce(tmp_path: Path) -> Iterator[FakePce]:
+    with fake_pce(tmp_path) as found:
+        found.intervals = Intervals(heartbeat_s=1, flows_s=600)
+        found.set_policy(HELD)  # FRIEND may connect to port 443
+        yield found
+
+
+@pytest.fixture
+def kernel() -> SlowKernel:
+    return SlowKernel()
+
+
+@pytest.fixture
+def data(pce: FakePce, kernel: SlowKernel, tmp_path: Path) -> DataDirectory:
+    """A paired VEN."""
+    found = DataDirectory(tmp_path / "ven")
+    server = Server.parse(pce.server)
+    become_ven(found, kernel, host_facts("web"), server, pce.code, Path(pce.ca_file))
+    return found
+
+
+def reply(**more: object) -> bytes:
+    whole = PolicyReply(etag=name_of(NEW), digest=policy_digest(NEW), document=NEW)
+    return msgspec.json.encode(msgspec.structs.replace(whole, **more))
+
+
+FUTURE = msgspec.structs.replace(NEW, version=99)
+BODIES = {
+    "truncated JSON": (reply()[:-40], "policy_damaged"),
+    "another digest": (reply(digest="0" * 32), "policy_damaged"),
+    "a version of the future": (
+        reply(document=FUTURE, digest=policy_digest(FUTURE)),
+        "policy_not_applied",
+    ),
+    "a delta that does not fit": (
+        reply(document=None, delta=policy_delta(NEW, document(3))),
+        "policy_damaged",
+    ),
+    "empty": (b"", "policy_damaged"),
+    "a proxy's page": (b"<html><body>Please log in</body></html>", "policy_damaged"),
+    "20 MB": (b"{" + b" " * 20_000_000, "policy_damaged"),
+    "a bomb": (gzip.compress(bytes(MAX_REPLY_BYTES + 1)), "policy_damaged"),
+    "a policy that the kernel refuses": (None, "policy_not_applied"),
+}
+
+
+@pytest.mark.parametrize("what", BODIES)
+def test_a_policy_that_is_none_changes_nothing_and_is_told(
+    pce: FakePce, data: DataDirectory, kernel: SlowKernel, what: str
+) -> None:
+    """Last-known-good stays in the kernel, on disk and in the heartbeat, which says what is wrong
+    until a good policy is in force."""
+    body, code = BODIES[what]
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+        kernel.refuse = "no memory" if what == "a policy that the kernel refuses" else ""
+        pce.policy_body = body
+        pce.set_policy(NEW, bolt=True)
+        sick = wait_until("health", lambda: [h for h in pce.heartbeats() if h.health])[0]
+        assert [condition.code for condition in sick.health] == [code]
+        assert sick.applied_etag == name_of(HELD)
+        assert kernel.applied == [HELD]
+        assert kernel.connect(STRANGER, HOST, 6, 443).decision == Decision.BLOCKED
+        assert data.policy().document == HELD
+        assert not any(told.success and told.etag != name_of(HELD) for told in pce.applied())
+        assert wait_until("the status", lambda: data.status().health)[0].startswith(code)
+        kernel.refuse, pce.policy_body = "", None
+        wait_until("the good policy", lambda: pce.applied()[-1].etag == name_of(NEW))
+        wait_until("healthy", lambda: not pce.heartbeats()[-1].health)
+    assert kernel.applied == [HELD, NEW]
+
+
+def test_while_an_apply_runs_only_the_newest_target_is_remembered(
+    pce: FakePce, data: DataDirectory, kernel: SlowKernel
+) -> None:
+    """Of 20 policies that come during a slow apply the last alone is applied; the one under way is
+    not reported before the kernel has it, and the old one is in force until then."""
+    with running(data, kernel) as agent:
+        wait_until("policy applied", pce.applied)
+        kernel.may_go.clear()
+        first = pce.set_policy(document(3), bolt=True)
+        wait_until("the kernel at work", lambda: kernel.asked[-1] == document(3))
+        for peer in range(4, 24):
+            newest = pce.set_policy(document(peer), bolt=True)
+        wait_until("the hint", lambda: agent.state.policy.wanted == newest)
+        heard = len(pce.heartbeats())
+        wait_until("two heartbeats", lambda: len(pce.heartbeats()) > heard + 1)
+        assert {h.applied_etag for h in pce.heartbeats()[heard:]} == {name_of(HELD)}
+        assert [told.etag for told in pce.applied()] == [name_of(HELD)]
+        assert kernel.connect(FRIEND, HOST, 6, 443).decision == Decision.ALLOWED
+        kernel.may_go.set()
+        wait_until("the newest", lambda: pce.applied()[-1].etag == newest)
+    assert kernel.applied == [HELD, document(3), document(23)]
+    assert [told.etag for told in pce.applied()] == [name_of(HELD), first, newest]
+
+
+def test_custom_rules_that_are_not_enforced_are_never_silent(
+    pce: FakePce, data: DataDirectory, kernel: SlowKernel
+) -> None:
+    """They are named in the status and in the heartbeat until a policy comes without them."""
+    href = "/orgs/1/sec_policy/active/rule_sets/3/ip_tables_rules/7"
+    pce.set_policy(msgspec.structs.replace(HELD, not_enforced=[href]))
+    with running(data, kernel):
+        told = wait_until("health", lambda: [h for h in pce.heartbeats() if h.health])[0].health
+        assert [condition.code for condition in told] == [CODE]
+        assert told[0].severity == "warning"
+        assert href in told[0].message
+        assert wait_until("the status", lambda: data.status().health)[0].startswith(CODE)
+        pce.set_policy(HELD, bolt=True)
+        wait_until("healthy", lambda: not pce.heartbeats()[-1].health)
