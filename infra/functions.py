@@ -182,11 +182,15 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     ),
     FunctionSpec(
         name="bolts_fan_out",
-        does="Posts queued bolts to their connections.",
+        does="Posts queued bolts to their connections; finds the VENs of a wave.",
         size=Size(512, 30, "1,000 posts of 10 ms, and slow readers"),
         queue="bolts",
         batch_size=10,
-        tables={"presence": ("UpdateItem",)},
+        tables={
+            "presence": ("Query", "UpdateItem"),
+            "policy": ("GetItem", "PutItem", "UpdateItem"),
+        },
+        sends=("bolts",),
         posts_bolts=True,
         settings=("PCE_BOLTS_MANAGEMENT_URL",),
     ),
@@ -205,7 +209,11 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "events": ("Query", "PutItem"),
         },
         sends=("compile", "traffic_queries"),
-        bucket={"traffic_results": ("GetObject",), "datafiles": ("GetObject", "PutObject")},
+        bucket={
+            "traffic_results": ("GetObject",),
+            "datafiles": ("GetObject", "PutObject"),
+            "directories": ("GetObject",),
+        },
         settings=("PCE_URL",),
     ),
     FunctionSpec(

@@ -1,4 +1,4 @@
-"""SQS queue of bolts: post each to its connection."""
+"""SQS queue of bolts: post them to their connections, or find out whose they are."""
 
 from typing import Any
 
@@ -13,18 +13,26 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from pce.runtime.clock import now_s
 from pce.runtime.metrics import emit
 from pce.runtime.wiring import wiring
-from pce.store.queues import BoltOrder
+from pce.store.queues import BoltBatch, BoltMessage, WaveOrder, WavePart
 from pce.usecases.send_bolts import send_bolts
+from pce.usecases.send_wave import begin_wave, send_wave_part
 
-_ORDERS = msgspec.json.Decoder(list[BoltOrder])
+_MESSAGE: msgspec.json.Decoder[BoltMessage] = msgspec.json.Decoder(BoltMessage)
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
     """Names the messages that failed, so that SQS delivers those again."""
     processor = BatchProcessor(EventType.SQS)
-    return process_partial_response(event, _send, processor, context)
+    return process_partial_response(event, _handle, processor, context)
 
 
-def _send(record: SQSRecord) -> None:
-    sent = send_bolts(_ORDERS.decode(record.body), wiring().bolts, wiring().presence, now_s())
-    emit({"BoltsSent": sent.sent, "BoltsGone": sent.gone, "BoltsBusy": sent.busy}, {})
+def _handle(record: SQSRecord) -> None:
+    message, now = _MESSAGE.decode(record.body), now_s()
+    match message:
+        case BoltBatch():
+            sent = send_bolts(message, wiring(), now)
+            emit({"BoltsSent": sent.sent, "BoltsGone": sent.gone, "BoltsBusy": sent.busy}, {})
+        case WaveOrder():
+            begin_wave(message, wiring(), now)
+        case WavePart():
+            send_wave_part(message, wiring(), now)

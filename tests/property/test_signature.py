@@ -88,6 +88,22 @@ def test_s3_requests_are_signed_as_botocore_signs_them(credentials, region, url,
     assert ours == theirs
 
 
+@given(CREDENTIALS, REGIONS, URLS, st.text(min_size=1, max_size=40), st.binary(max_size=99), TIMES)
+def test_posts_to_connections_are_signed_as_botocore_signs_them(
+    credentials, region, url, connection_id, message, at
+):
+    """The id of a connection ends with "=": its path is encoded once to be sent, twice to sign."""
+    path = f"/bolts/@connections/{quote(connection_id, safe='')}"
+    theirs = of_botocore(
+        SigV4Auth, "execute-api", region, credentials, "POST", url + path, {}, message, at
+    )
+    ours = Signer(credentials, "execute-api", region).signed(
+        "POST", path, {"host": host_header("execute-api", url)}, message, at.timestamp()
+    )
+    assert ours.pop("host")
+    assert ours == theirs
+
+
 def test_a_missing_key_says_what_to_set():
     """Whoever forgot the credentials reads the variables' names, not a refusal from AWS."""
     try:

@@ -28,7 +28,7 @@ class Environment:
     """Public endpoint of the bucket, where it is not AWS's own."""
     url: str
     bolts_url: str
-    bolts_management_url: str
+    bolts_management: Endpoint
     heartbeat_interval_s: int
     flow_interval_s: int
     sweep_interval_s: int
@@ -57,7 +57,12 @@ class Environment:
             archive_url=env.get("PCE_ARCHIVE_URL") or None,
             url=env.get("PCE_URL", ""),
             bolts_url=env.get("PCE_BOLTS_URL", ""),
-            bolts_management_url=env.get("PCE_BOLTS_MANAGEMENT_URL", ""),
+            bolts_management=Endpoint(
+                region,
+                _credentials(env),
+                env.get("PCE_BOLTS_MANAGEMENT_URL", ""),
+                env.get("AWS_CA_BUNDLE", ""),
+            ),
             heartbeat_interval_s=int(env.get("PCE_HEARTBEAT_INTERVAL_S", HEARTBEAT_INTERVAL_S)),
             flow_interval_s=int(env.get("PCE_FLOW_INTERVAL_S", FLOW_INTERVAL_S)),
             sweep_interval_s=int(env.get("PCE_SWEEP_INTERVAL_S", "60")),
@@ -75,10 +80,13 @@ class Environment:
 
 def _endpoint(env: Mapping[str, str], region: str, own_variable: str) -> Endpoint:
     """A service as AWS's own SDKs would find it from the environment."""
-    credentials = Credentials(
+    url = env.get(own_variable) or env.get("AWS_ENDPOINT_URL") or ""
+    return Endpoint(region, _credentials(env), url, env.get("AWS_CA_BUNDLE", ""))
+
+
+def _credentials(env: Mapping[str, str]) -> Credentials:
+    return Credentials(
         env.get("AWS_ACCESS_KEY_ID", ""),
         env.get("AWS_SECRET_ACCESS_KEY", ""),
         env.get("AWS_SESSION_TOKEN", ""),
     )
-    url = env.get(own_variable) or env.get("AWS_ENDPOINT_URL") or ""
-    return Endpoint(region, credentials, url, env.get("AWS_CA_BUNDLE", ""))

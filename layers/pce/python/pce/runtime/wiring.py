@@ -15,6 +15,7 @@ from ven_protocol.messages import Settings
 if TYPE_CHECKING:
     from pce.identifiers import OrgId
     from pce.store.archive import Archive
+    from pce.store.bolt_plans import BoltPlans
     from pce.store.bolts import BoltSender
     from pce.store.directory import DirectoryStore
     from pce.store.dynamodb import DynamoDB
@@ -131,11 +132,18 @@ class Wiring:
         return Queues(self.environment.queues, self.environment.region)
 
     @cached_property
+    def bolt_plans(self) -> "BoltPlans":
+        """When bolts go out."""
+        from pce.store.bolt_plans import BoltPlans
+
+        return BoltPlans(self.environment.tables.policy, self.dynamodb)
+
+    @cached_property
     def bolts(self) -> "BoltSender":
         """The WebSocket management API."""
         from pce.store.bolts import BoltSender
 
-        return BoltSender(self.environment.bolts_management_url, self.environment.region)
+        return BoltSender(self.environment.bolts_management)
 
 
 @lru_cache(maxsize=1)

@@ -10,19 +10,52 @@ from pce.identifiers import OrgId
 from pce.store.aws import aws_client
 
 BOLTS_PER_MESSAGE = 100
-"""Bolts in one message: at 10 ms a post, a message is a second of work."""
+"""Bolts in one message: a fraction of a second of work, repeated when its function is killed."""
+
+MESSAGES_PER_CALL = 10
+"""The most that SendMessageBatch takes."""
 
 
 class BoltOrder(msgspec.Struct, frozen=True):
     """One bolt to send: to which connection of which VEN, and the policy that it announces."""
 
-    org_id: int
     ven_id: str
     connection_id: str
     etag: str
-    type: str = "policy"
+
+
+class BoltBatch(msgspec.Struct, frozen=True, tag="bolts"):
+    """Bolts to send now."""
+
+    org_id: int
+    orders: list[BoltOrder]
     reason: str = ""
     spread_s: float = 0
+    repeated: bool = False
+    """These were tried once, and their connections were busy."""
+
+
+class WaveOrder(msgspec.Struct, frozen=True, tag="wave"):
+    """An org's wide parts changed: find its VENs that have them and queue their bolts."""
+
+    org_id: int
+    tightens: bool
+    reason: str = ""
+
+
+class WavePart(msgspec.Struct, frozen=True, tag="wave_part"):
+    """One presence partition's share of a wave."""
+
+    org_id: int
+    tightens: bool
+    reason: str
+    generation: int
+    slots: bytes
+    """Which wide parts changed: a bit a slot, the lowest first."""
+    partition: str
+
+
+BoltMessage = BoltBatch | WaveOrder | WavePart
 
 
 class NotSent(Exception):
@@ -76,11 +109,21 @@ class Queues:
             VisibilityTimeout=min(5 * 2 ** (attempts - 1), 120),
         )
 
-    def send_bolts(self, orders: Sequence[BoltOrder]) -> None:
-        """Queue bolts for the fan-out, 100 to a message."""
-        for at in range(0, len(orders), BOLTS_PER_MESSAGE):
-            body = msgspec.json.encode(orders[at : at + BOLTS_PER_MESSAGE]).decode()
-            self._client.send_message(QueueUrl=self._urls.bolts, MessageBody=body)
+    def send_bolts(self, messages: Sequence[tuple[BoltMessage, int]]) -> None:
+        """Queue messages for the fan-out, each to be delivered so many seconds (0 to 900) from
+        now. Ten to a request, in order. Raises :class:`NotSent` when SQS refuses one."""
+        for at in range(0, len(messages), MESSAGES_PER_CALL):
+            entries = [
+                {
+                    "Id": str(number),
+                    "MessageBody": msgspec.json.encode(message).decode(),
+                    "DelaySeconds": delay_s,
+                }
+                for number, (message, delay_s) in enumerate(messages[at : at + MESSAGES_PER_CALL])
+            ]
+            reply = self._client.send_message_batch(QueueUrl=self._urls.bolts, Entries=entries)
+            if refused := reply.get("Failed"):
+                raise NotSent(f"{len(refused)} messages with bolts: {refused[0].get('Message')}")
 
     def run_traffic_query(self, org_id: OrgId, query_id: str) -> None:
         """Queue a traffic query for its worker."""

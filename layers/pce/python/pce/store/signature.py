@@ -8,6 +8,7 @@ import hmac
 import time
 from collections.abc import Mapping
 from hashlib import sha256
+from urllib.parse import quote
 
 from pce.store.endpoint import Credentials
 
@@ -35,8 +36,8 @@ class Signer:
         """The headers to send: those given, and the signature's.
 
         ``headers`` have lower-case names, ``host`` among them, and values without runs of blanks.
-        ``path`` is percent-encoded already and has no query. ``now`` is in epoch seconds; AWS
-        refuses a signature that is more than 5 minutes off.
+        ``path`` is percent-encoded as it is sent, and has no query. ``now`` is in epoch seconds;
+        AWS refuses a signature that is more than 5 minutes off.
         """
         timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         day = timestamp[:8]
@@ -49,7 +50,9 @@ class Signer:
         names = sorted(sent)
         lines = "".join(f"{name}:{sent[name]}\n" for name in names)
         signed_names = ";".join(names)
-        request = f"{method}\n{path}\n\n{lines}\n{signed_names}\n{body_hash}"
+        # Every service but S3 signs the path encoded once more.
+        signed_path = path if self._service == "s3" else quote(path, safe="/~")
+        request = f"{method}\n{signed_path}\n\n{lines}\n{signed_names}\n{body_hash}"
         scope = f"{day}/{self._scope}"
         to_sign = f"{_ALGORITHM}\n{timestamp}\n{scope}\n{sha256(request.encode()).hexdigest()}"
         signature = hmac.digest(self._key(day), to_sign.encode(), "sha256").hex()

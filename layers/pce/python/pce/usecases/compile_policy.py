@@ -23,7 +23,7 @@ from pce.policy.estate_from_documents import estate_from_documents
 from pce.policy.recompute import recompute
 from pce.presence.record import Presence
 from pce.store.presence import PresenceStore
-from pce.store.queues import BoltOrder
+from pce.store.queues import BoltBatch, BoltOrder
 from pce.usecases.stores import Stores
 
 
@@ -60,9 +60,11 @@ def compile_policy(org_id: OrgId, stores: Stores, clock: Callable[[], float]) ->
     for etag in sorted(wanted.keys() - targeted):
         policies.put_document(org_id, etag, wanted[etag])
     stores.directory.save(org_id, workloads, labels)
-    orders = list(_retarget(org_id, presence, rows, etags, number, log[-1].reason if log else ""))
+    orders = list(_retarget(org_id, presence, rows, etags, number))
     bolts = [order for order in orders if order.connection_id]
-    stores.queues.send_bolts(bolts)
+    if bolts:
+        batch = BoltBatch(org_id, bolts, log[-1].reason if log else "")
+        stores.queues.send_bolts([(batch, 0)])
     for etag in sorted(targeted - wanted.keys()):
         policies.retire_document(org_id, etag, int(clock()))
     objects.drain_change_log(org_id, (entry.id for entry in log))
@@ -83,7 +85,6 @@ def _retarget(
     rows: Iterable[Presence],
     etags: Mapping[str, str],
     number: int,
-    reason: str,
 ) -> Iterable[BoltOrder]:
     for row in rows:
         etag = etags.get(str(row.ven_id))
@@ -92,9 +93,7 @@ def _retarget(
         connection_id = presence.set_target(org_id, row.ven_id, etag, number)
         if connection_id is not None:
             yield BoltOrder(
-                org_id=org_id,
                 ven_id=str(row.ven_id),
                 connection_id=connection_id,
                 etag=etag,
-                reason=reason,
             )

@@ -1,19 +1,20 @@
 """Hand queued bolts to open connections, and forget connections that are gone."""
 
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 
 from pce.identifiers import OrgId
-from pce.store.bolts import BoltSender
-from pce.store.presence import PresenceStore
-from pce.store.queues import BoltOrder
+from pce.store.queues import BoltBatch
+from pce.usecases.stores import Stores
 from ven_protocol.bolts import Bolt
 
 OPENING_S = 30
 """A connection may take this long to open: API Gateway gives its function 29 seconds."""
+
+BUSY_S = 5
+"""A client that reads slowly, or a rate limit, gets this long before the second and last try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +26,28 @@ class Sent:
     busy: int
 
 
-def send_bolts(
-    orders: Iterable[BoltOrder], sender: BoltSender, presence: PresenceStore, now: int
-) -> Sent:
-    """Send each bolt once. A busy connection is not tried again: the heartbeat repairs it."""
-    counts = {"sent": 0, "gone": 0, "busy": 0}
-    for order in orders:
-        bolt = Bolt(type=order.type, etag=order.etag, reason=order.reason, spread_s=order.spread_s)
-        outcome = sender.send(order.connection_id, msgspec.json.encode(bolt))
-        counts[outcome] += 1
+def send_bolts(batch: BoltBatch, stores: Stores, now: int) -> Sent:
+    """Post each bolt, several at a time. What is busy is queued once more; what is busy again is
+    left to the heartbeat. Raises what :meth:`BoltSender.send` raises; then all may be repeated."""
+    outcomes = stores.bolts.send(
+        [
+            (order.connection_id, msgspec.json.encode(_bolt(batch, order.etag)))
+            for order in batch.orders
+        ]
+    )
+    busy = []
+    for order, outcome in zip(batch.orders, outcomes, strict=True):
         if outcome == "gone":
-            ven_id = uuid.UUID(order.ven_id)
-            presence.drop_connection(
-                OrgId(order.org_id), ven_id, order.connection_id, now - OPENING_S
+            stores.presence.drop_connection(
+                OrgId(batch.org_id), uuid.UUID(order.ven_id), order.connection_id, now - OPENING_S
             )
-    return Sent(**counts)
+        elif outcome == "busy":
+            busy.append(order)
+    if busy and not batch.repeated:
+        again = msgspec.structs.replace(batch, orders=busy, repeated=True)
+        stores.queues.send_bolts([(again, BUSY_S)])
+    return Sent(outcomes.count("sent"), outcomes.count("gone"), len(busy))
+
+
+def _bolt(batch: BoltBatch, etag: str) -> Bolt:
+    return Bolt(type="policy", etag=etag, reason=batch.reason, spread_s=batch.spread_s)

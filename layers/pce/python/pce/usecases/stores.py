@@ -15,6 +15,7 @@ from ven_protocol.messages import Settings
 
 if TYPE_CHECKING:
     from pce.store.archive import Archive
+    from pce.store.bolt_plans import BoltPlans
     from pce.store.bolts import BoltSender
     from pce.store.directory import DirectoryStore
     from pce.store.events import EventStore
@@ -64,6 +65,10 @@ class Stores(Protocol):
     @property
     def queues(self) -> "Queues":
         """The queues."""
+
+    @property
+    def bolt_plans(self) -> "BoltPlans":
+        """When bolts go out."""
 
     @property
     def bolts(self) -> "BoltSender":
