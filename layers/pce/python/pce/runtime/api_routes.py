@@ -23,6 +23,7 @@ from pce.objects.service import SERVICES
 from pce.objects.settings import EVENT_SETTINGS, ORG_SETTINGS, WORKLOAD_SETTINGS
 from pce.objects.workload import WORKLOADS
 from pce.runtime import api_endpoints as to
+from pce.runtime import policy_endpoints as ask
 from pce.runtime.api_call import Call, Endpoint, api_path, fitting, no_content, ok
 from pce.runtime.http import Reply, Request, json_reply
 from pce.usecases.authenticate import Identity, authenticate, require_org
@@ -95,6 +96,9 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{_O}/sec_policy/delete", to.revert),
     ("POST", f"{_DRAFT}/dependencies", to.find_dependencies),
     ("GET", f"{_O}/sec_policy/{{number}}", to.get_policy_version),
+    # Security policy: questions
+    ("GET", f"{_O}/sec_policy/explain", ask.explain_both),
+    ("GET", f"{_ANY_VERSION}/explain", ask.explain),
     # Security policy: objects
     ("GET", f"{_ANY_VERSION}/label_groups", to.list_versioned(LABEL_GROUPS)),
     ("POST", f"{_DRAFT}/label_groups", to.create(LABEL_GROUPS)),

@@ -116,6 +116,21 @@ class DirectoryStore:
         self._cache[org_id] = (time.monotonic(), body, directory)
         return directory
 
+    def holders(self, org_id: OrgId, addresses: Iterable[str]) -> set[str]:
+        """Ids of all workloads that have one of these addresses, as of the last compile.
+
+        :meth:`load` knows one workload an address; two hosts behind different gateways may share
+        it. Cost: one GET, the base when it is another one, 30 ms per 100,000 workloads.
+        """
+        wanted = {ipaddress.ip_address(address).packed for address in addresses}
+        head = self._head(org_id)
+        content = self._base(org_id, head.base).changed_by(head.changes)
+        return {
+            id
+            for id, entry in content.workloads.items()
+            if entry is not None and not wanted.isdisjoint(entry.addresses)
+        }
+
     def _head(self, org_id: OrgId) -> _Head:
         return _decoded(self._archive.get(_head_key(org_id)))
 

@@ -1,0 +1,111 @@
+"""The objects of one policy version together: as facts to compute with, and by name to show."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pce.identifiers import OrgId, tail
+from pce.objects.hrefs import in_version
+from pce.objects.rule import KINDS
+from pce.policy.estate import Actor, Estate
+from pce.policy.estate_from_documents import estate_from_documents
+
+Document = Mapping[str, Any]
+
+_COLLECTION_OF = {
+    "label": "labels",
+    "label_group": "label_groups",
+    "ip_list": "ip_lists",
+    "virtual_service": "virtual_services",
+}
+"""Kind of an actor to the collection that it refers to; workloads are nobody's here."""
+
+
+@dataclass(frozen=True)
+class PolicyContent:
+    """What a policy version holds, and what it refers to that has no versions."""
+
+    org_id: OrgId
+    version: str
+    """``draft``, ``active`` or a number, as hrefs say it."""
+    number: int | None
+    """The version's number; None of the draft."""
+    documents: Mapping[str, Sequence[Document]]
+    """By collection, with draft hrefs."""
+    labels: Sequence[Document]
+    service_bindings: Sequence[Document] = ()
+
+    def estate(self, workloads: Iterable[Document] = ()) -> Estate:
+        """The facts, with these workloads. Cost: 20 microseconds a rule."""
+        return estate_from_documents(workloads, self.labels, self.documents, self.service_bindings)
+
+    def rule(self, rule_id: str) -> dict[str, Any]:
+        """A rule as clients see it, by what stands behind the version in its href."""
+        rule, rule_set = self._rules[rule_id]
+        shown: dict[str, Any] = in_version(rule, self.version)
+        if rule_set is not None:
+            shown["rule_set"] = self._reference(rule_set)
+        return shown
+
+    def brief_rule(self, rule_id: str) -> dict[str, Any]:
+        """What tells a person which rule it is."""
+        rule, rule_set = self._rules[rule_id]
+        return {
+            "href": self.href(rule_id),
+            "name": rule.get("name"),
+            "description": rule.get("description"),
+            "rule_set": None if rule_set is None else self._reference(rule_set),
+        }
+
+    def actor(self, actor: Actor) -> dict[str, Any]:
+        """An actor as rules write it, with the name of what it refers to."""
+        if not actor.id:
+            return {"actors": actor.kind}
+        collection = _COLLECTION_OF.get(actor.kind)
+        if collection is None:
+            return {actor.kind: {"href": f"/orgs/{self.org_id}/{actor.kind}s/{actor.id}"}}
+        document = self._by_id[collection].get(actor.id)
+        if document is None:
+            return {actor.kind: {"href": self.href(f"{collection}/{actor.id}")}}
+        exclusion = {"exclusion": True} if actor.exclusion else {}
+        return {actor.kind: self._reference(document), **exclusion}
+
+    def workload_labels(self, workload: Document) -> list[dict[str, Any]]:
+        """A workload's labels with their keys and values."""
+        found = (self._by_id["labels"].get(tail(r["href"])) for r in workload.get("labels") or ())
+        return [self._reference(label) for label in found if label is not None]
+
+    def href(self, behind_version: str) -> str:
+        """``rule_sets/3`` in this version."""
+        return f"/orgs/{self.org_id}/sec_policy/{self.version}/{behind_version}"
+
+    def _reference(self, document: Document) -> dict[str, Any]:
+        names = {name: document[name] for name in ("key", "value", "name") if name in document}
+        reference: dict[str, Any] = in_version({"href": document["href"]}, self.version)
+        return {**reference, **names}
+
+    @cached_property
+    def _by_id(self) -> dict[str, dict[str, Document]]:
+        found = {
+            name: {tail(document["href"]): document for document in self.documents.get(name, ())}
+            for name in _COLLECTION_OF.values()
+        }
+        found["labels"] = {tail(label["href"]): label for label in self.labels}
+        return found
+
+    @cached_property
+    def _rules(self) -> dict[str, tuple[Document, Document | None]]:
+        """Rules by what stands behind the version in their hrefs, each with its rule set."""
+        found: dict[str, tuple[Document, Document | None]] = {}
+        for rule_set in self.documents.get("rule_sets", ()):
+            for rules in KINDS.values():
+                for rule in rule_set.get(rules) or ():
+                    found[_behind_version(rule["href"])] = rule, rule_set
+        for boundary in self.documents.get("enforcement_boundaries", ()):
+            found[_behind_version(boundary["href"])] = boundary, None
+        return found
+
+
+def _behind_version(href: str) -> str:
+    return href.split("/", 5)[5]

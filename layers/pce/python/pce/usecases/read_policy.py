@@ -1,0 +1,45 @@
+"""Read the whole of one policy version, to compute with it."""
+
+from pce.errors import NotFound, Problem
+from pce.objects.catalogue import PROVISIONED
+from pce.objects.hrefs import ACTIVE, DRAFT
+from pce.objects.policy_content import PolicyContent
+from pce.usecases.caller import Caller
+from pce.usecases.stores import Stores
+
+
+def read_policy(caller: Caller, version: str, stores: Stores) -> PolicyContent:
+    """A policy version: ``draft`` (as if everything pending were provisioned), ``active`` or a
+    number. Labels and service bindings are those of now, whatever the version.
+
+    Raises :class:`NotFound` for a number that is none. Cost: all labels and service bindings; all
+    drafts, or of a provisioned version what is not in memory.
+    """
+    versions, org_id = stores.policy_versions, caller.org_id
+    head = versions.head(org_id)
+    number: int | None
+    if version == DRAFT:
+        number = None
+        drafts = {
+            collection.name: versions.drafts(org_id, collection.name, head)
+            for collection in PROVISIONED
+        }
+        documents = {
+            name: [f.draft.document for f in found if not f.draft.document.get("deleted_at")]
+            for name, found in drafts.items()
+        }
+    elif version == ACTIVE:
+        number, documents = head.version, versions.active(org_id, head)
+    else:
+        found = versions.version(org_id, int(version))
+        if found is None:
+            raise NotFound(Problem("sec_policy_not_found", f"there is no policy version {version}"))
+        number, documents = int(version), versions.documents(org_id, found[1], found[1])
+    return PolicyContent(
+        org_id=org_id,
+        version=version,
+        number=number,
+        documents=documents,
+        labels=[s.document for s in stores.objects.all_of(org_id, "labels")],
+        service_bindings=[s.document for s in stores.objects.all_of(org_id, "service_bindings")],
+    )
