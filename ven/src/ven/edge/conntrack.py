@@ -5,7 +5,6 @@ all events. Byte counts are in DESTROY and in a dump; NEW has none. A connection
 is never confirmed, so it never appears here.
 """
 
-import errno
 import socket
 import struct
 from collections.abc import Iterator
@@ -17,9 +16,9 @@ from ven.edge.netlink import (
     NETFILTER_HEADER_BYTES,
     NETLINK_NETFILTER,
     NLM_F_CREATE,
+    Message,
     NetlinkSocket,
     attributes,
-    messages,
     netfilter_header,
 )
 
@@ -80,32 +79,19 @@ class ConnectionEvents:
 
     def drain(self, limit: int = 2000) -> Drained[Connection]:
         """What happened, in order; 5 microseconds each."""
-        items: list[Connection] = []
-        lost = False
-        while len(items) < limit:
-            try:
-                datagram = self._netlink.receive()
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                lost = True
-                continue
-            if datagram is None:
-                return Drained(items, lost=lost)
-            for message in messages(datagram):
-                if message.kind == _DESTROY:
-                    connection = decode_connection(message.body, "end")
-                elif message.kind == _NEW and message.flags & NLM_F_CREATE:
-                    connection = decode_connection(message.body, "new")
-                else:
-                    continue
-                if connection is not None:
-                    items.append(connection)
-        return Drained(items, lost=lost, more=True)
+        return self._netlink.drain(_event, limit)
 
     def close(self) -> None:
         """Stop listening."""
         self._netlink.close()
+
+
+def _event(message: Message) -> Connection | None:
+    if message.kind == _DESTROY:
+        return decode_connection(message.body, "end")
+    if message.kind == _NEW and message.flags & NLM_F_CREATE:
+        return decode_connection(message.body, "new")
+    return None
 
 
 def dump() -> Iterator[Connection]:

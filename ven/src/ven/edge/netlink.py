@@ -12,7 +12,10 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from ven.core.kernel import Drained
 
 # linux/netlink.h
 NETLINK_ROUTE = 0
@@ -53,6 +56,9 @@ _ATTRIBUTE = struct.Struct("=HH")
 
 READ_BYTES = 131_072
 """Room for one datagram. The kernel fills a dump's datagrams up to 32 KiB; twice twice that."""
+
+
+_Item = TypeVar("_Item")
 
 
 class NetlinkError(OSError):
@@ -178,6 +184,27 @@ class NetlinkSocket:
             return self._socket.recv(READ_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
+
+    def drain(self, decode: Callable[[Message], _Item | None], limit: int) -> Drained[_Item]:
+        """What the messages that are there now say, in order, until about ``limit`` items; those
+        of which ``decode`` makes nothing are left out."""
+        items: list[_Item] = []
+        lost = False
+        while len(items) < limit:
+            try:
+                datagram = self.receive()
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                lost = True
+                continue
+            if datagram is None:
+                return Drained(items, lost=lost)
+            for message in messages(datagram):
+                item = decode(message)
+                if item is not None:
+                    items.append(item)
+        return Drained(items, lost=lost, more=True)
 
     def request(self, kind: int, flags: int, body: bytes) -> Message | None:
         """Send one message, wait for its answer; None when it is only acknowledged.

@@ -4,7 +4,6 @@ The log's prefix says why and of which direction the connection was; the rest is
 (The kernel can attach the connection itself, but not every distribution builds that in.)
 """
 
-import errno
 import socket
 import struct
 
@@ -18,11 +17,11 @@ from ven.edge.netlink import (
     NETFILTER_HEADER_BYTES,
     NETLINK_NETFILTER,
     NLM_F_REQUEST,
+    Message,
     NetlinkError,
     NetlinkSocket,
     attribute,
     attributes,
-    messages,
     netfilter_header,
 )
 
@@ -76,25 +75,13 @@ class DropLog:
     def drain(self, limit: int = 2000) -> Drained[Drop]:
         """What was refused, in order; 10 microseconds each. Repeated packets (a SYN that is sent
         again) are repeated here."""
-        items: list[Drop] = []
-        lost = False
-        while len(items) < limit:
-            try:
-                datagram = self._netlink.receive()
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                lost = True
-                continue
-            if datagram is None:
-                return Drained(items, lost=lost)
-            for message in messages(datagram):
-                if message.kind == _PACKET:
-                    self._follow(message.body)
-                    drop = decode_drop(message.body)
-                    if drop is not None:
-                        items.append(drop)
-        return Drained(items, lost=lost, more=True)
+        return self._netlink.drain(self._decode, limit)
+
+    def _decode(self, message: Message) -> Drop | None:
+        if message.kind != _PACKET:
+            return None
+        self._follow(message.body)
+        return decode_drop(message.body)
 
     def _follow(self, body: bytes) -> None:
         for kind, payload in attributes(body, NETFILTER_HEADER_BYTES):
