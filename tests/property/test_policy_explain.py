@@ -5,12 +5,14 @@ import dataclasses
 from hypothesis import given, settings
 
 from pce.policy.decide import decide
-from pce.policy.ends import end_at
+from pce.policy.ends import end_at, end_of_ip_list, end_of_workload
 from pce.policy.estate import Estate
 from pce.policy.evaluate import evaluate
 from pce.policy.explain import explain
 from pce.policy.recompute import recompute
 from pce.policy.rule_index import RuleIndex
+from pce.policy.selectors import AddressSelector
+from pce.policy.traffic import service_matches
 from tests.property.policy_estates import TRAFFIC, endpoints, estates, seeds
 
 
@@ -68,3 +70,26 @@ def test_the_two_ends_and_their_namesakes_suffice(estate: Estate, random):
         assert decide(concerned, source, destination, traffic) == decide(
             estate, source, destination, traffic
         )
+
+
+@settings(max_examples=200, deadline=None)
+@given(estates, seeds)
+def test_filing_loses_no_rule(estate: Estate, random):
+    """What the index finds between two ends (addresses, workloads, IP lists) is what a look at
+    every rule finds."""
+    index = RuleIndex(estate)
+    ends = [end_at(estate, end.address, end.workload_id) for end in endpoints(estate)]
+    ends += [end_of_workload(workload) for workload in estate.workloads]
+    ends += [end_of_ip_list(index.spans(AddressSelector("ip_list", id))) for id in estate.ip_lists]
+    for _ in range(20):
+        source, destination = random.choice(ends), random.choice(ends)
+        traffic = random.choice(TRAFFIC)
+        found = {(m.rule.id, m.scope, m.join) for m in index.matches(source, destination, traffic)}
+        assert found == {
+            (rule.id, scope, join)
+            for number, rule, _ in index.rules()
+            for scope, join in index.joins(number)
+            if any(service_matches(service, traffic) for service in join.services)
+            and index.on_side(join.consumers, source)
+            and index.on_side(join.providers, destination)
+        }

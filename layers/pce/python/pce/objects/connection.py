@@ -40,6 +40,20 @@ def asked_end(query: Query, parameter: str, address_parameter: str) -> AskedEnd:
     return AskedEnd(parameter, text, _address(address, address_parameter) if address else None)
 
 
+def only_end(query: Query, side: str) -> AskedEnd:
+    """A workload's href under ``<side>_workload``, or an address under ``<side>_external_ip``.
+
+    Raises :class:`Invalid` when it is not exactly one of them.
+    """
+    by_href, by_address = f"{side}_workload", f"{side}_external_ip"
+    href, address = query.get(by_href), query.get(by_address)
+    if bool(href) == bool(address):
+        raise _wrong(by_href, f"or {by_address} is required, one of them")
+    if href:
+        return AskedEnd(by_href, href)
+    return AskedEnd(by_address, address=_address(address or "", by_address))
+
+
 def asked_traffic(query: Query, proto_parameter: str = "proto") -> Traffic:
     """Protocol (a number or a name), and port or ICMP type and code where the protocol has them.
 

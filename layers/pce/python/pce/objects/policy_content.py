@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from pce.identifiers import OrgId, tail
-from pce.objects.hrefs import in_version
+from pce.objects.hrefs import in_version, parse_href
 from pce.objects.rule import KINDS
 from pce.policy.estate import Actor, Estate
 from pce.policy.estate_from_documents import estate_from_documents
@@ -19,7 +19,7 @@ _COLLECTION_OF = {
     "ip_list": "ip_lists",
     "virtual_service": "virtual_services",
 }
-"""Kind of an actor to the collection that it refers to; workloads are nobody's here."""
+"""Kind of an actor to the collection that it refers to; workloads are not part of a version."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,16 @@ class PolicyContent:
         exclusion = {"exclusion": True} if actor.exclusion else {}
         return {actor.kind: self._reference(document), **exclusion}
 
+    def knows(self, href: str) -> bool:
+        """Is it the href of a label of the org, or of an actor or service of this version, in
+        whatever version the href says?"""
+        parsed = parse_href(href)
+        return (
+            parsed is not None
+            and parsed.org_id == self.org_id
+            and parsed.id in self._by_id.get(parsed.collection, ())
+        )
+
     def workload_labels(self, workload: Document) -> list[dict[str, Any]]:
         """A workload's labels with their keys and values."""
         found = (self._by_id["labels"].get(tail(r["href"])) for r in workload.get("labels") or ())
@@ -89,7 +99,7 @@ class PolicyContent:
     def _by_id(self) -> dict[str, dict[str, Document]]:
         found = {
             name: {tail(document["href"]): document for document in self.documents.get(name, ())}
-            for name in _COLLECTION_OF.values()
+            for name in (*_COLLECTION_OF.values(), "services")
         }
         found["labels"] = {tail(label["href"]): label for label in self.labels}
         return found

@@ -124,9 +124,13 @@ class RuleIndex:
         for number, (rule, scopes) in enumerate(self._rules):
             yield number, rule, scopes
 
-    def services_of(self, rule: Rule) -> tuple[Service, ...]:
-        """The sound services that a rule names itself, virtual services' own left aside."""
-        return tuple(service for named in rule.services for service in self._sound(named))
+    def services_of(self, named: Iterable[str | Service]) -> list[Service]:
+        """The sound services among these, those by reference looked up."""
+        return [service for one in named for service in self._sound(one)]
+
+    def on_side(self, side: Side, end: End) -> bool:
+        """Does this side of a rule mean the end: its host, or its address?"""
+        return any(self._on(side, end))
 
     def means(self, actor: Actor, end: End) -> bool:
         """Does this one actor, by itself, mean the end?"""
@@ -177,11 +181,7 @@ class RuleIndex:
             actor.kind == "virtual_service" for actor in rule.providers
         ):
             return True  # a virtual service brings its own ports
-        return any(
-            service_matches(service, traffic)
-            for named in rule.services
-            for service in self._sound(named)
-        )
+        return any(service_matches(s, traffic) for s in self.services_of(rule.services))
 
     def _sound(self, named: str | Service) -> tuple[Service, ...]:
         if named not in self._services:

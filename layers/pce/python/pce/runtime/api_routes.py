@@ -99,6 +99,10 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     # Security policy: questions
     ("GET", f"{_O}/sec_policy/explain", ask.explain_both),
     ("GET", f"{_ANY_VERSION}/explain", ask.explain),
+    ("GET", f"{_ANY_VERSION}/allow", ask.list_allowing_rules),
+    ("GET", f"{_ANY_VERSION}/policy_check", ask.list_allowing_rules),
+    ("POST", f"{_ANY_VERSION}/rule_coverage", ask.cover),
+    ("POST", f"{_ANY_VERSION}/rule_search", ask.search),
     # Security policy: objects
     ("GET", f"{_ANY_VERSION}/label_groups", to.list_versioned(LABEL_GROUPS)),
     ("POST", f"{_DRAFT}/label_groups", to.create(LABEL_GROUPS)),
