@@ -6,7 +6,7 @@ import pytest
 
 from pce.identifiers import OrgId
 from pce.runtime.wiring import Wiring
-from pce.usecases.change_workloads_in_bulk import WRITTEN_TOGETHER
+from pce.usecases.change_in_bulk import WRITTEN_TOGETHER
 from tests.fakes.api import Api
 from tests.fakes.pairing import pair
 
@@ -232,7 +232,7 @@ def test_bulk_creation_answers_for_each_entry(api: Api, stores: Wiring) -> None:
 def test_bulk_changes_of_more_than_one_transaction(api: Api, stores: Wiring) -> None:
     """More entries than fit into a transaction are all created, changed and deleted; more than
     1,000 are refused."""
-    names = [f"w{number:04d}" for number in range(2 * WRITTEN_TOGETHER + 1)]
+    names = [f"w{number:04d}" for number in range(WRITTEN_TOGETHER + 1)]
     created = api.put(
         f"{api.org}/workloads/bulk_create", [{"name": name} for name in names], status=200
     )

@@ -1,6 +1,8 @@
 """All collections by name."""
 
 from pce.objects.collection import Collection
+from pce.objects.container_cluster import CONTAINER_CLUSTERS
+from pce.objects.container_workload_profile import CONTAINER_WORKLOAD_PROFILES
 from pce.objects.enforcement_boundary import ENFORCEMENT_BOUNDARIES
 from pce.objects.firewall_settings import FIREWALL_SETTINGS
 from pce.objects.ip_list import IP_LISTS
@@ -11,7 +13,9 @@ from pce.objects.pairing_profile import PAIRING_PROFILES
 from pce.objects.rule import DENY_RULES, SEC_RULES
 from pce.objects.rule_set import RULE_SETS
 from pce.objects.service import SERVICES
+from pce.objects.service_binding import SERVICE_BINDINGS
 from pce.objects.ven import VENS
+from pce.objects.virtual_service import VIRTUAL_SERVICES
 from pce.objects.workload import WORKLOADS
 
 PROVISIONED: tuple[Collection, ...] = (
@@ -19,6 +23,7 @@ PROVISIONED: tuple[Collection, ...] = (
     SERVICES,
     RULE_SETS,
     IP_LISTS,
+    VIRTUAL_SERVICES,
     ENFORCEMENT_BOUNDARIES,
     FIREWALL_SETTINGS,
 )
@@ -32,6 +37,9 @@ COLLECTIONS: dict[str, Collection] = {
         WORKLOADS,
         VENS,
         PAIRING_PROFILES,
+        SERVICE_BINDINGS,
+        CONTAINER_CLUSTERS,
+        CONTAINER_WORKLOAD_PROFILES,
         SEC_RULES,
         DENY_RULES,
         *PROVISIONED,

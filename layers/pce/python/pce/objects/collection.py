@@ -114,7 +114,7 @@ class Collection:
             return []
         claims = []
         for attributes in self.unique:
-            values = [str(document.get(name) or "") for name in attributes]
+            values = [_claim_text(document.get(name)) for name in attributes]
             if all(values):
                 claims.append("#".join((self.name, *_claim_values(values))))
         pair = [document.get("external_data_set"), document.get("external_data_reference")]
@@ -173,6 +173,13 @@ def _external_data_problems(document: Document) -> Iterable[Problem]:
             "external_data_set and external_data_reference must be given both or not at all",
             "external_data_set",
         )
+
+
+def _claim_text(value: Any) -> str:
+    """An attribute as part of a claim; empty when there is nothing to claim."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, sort_keys=True)
 
 
 def _claim_values(values: list[str]) -> list[str]:

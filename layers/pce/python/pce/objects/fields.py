@@ -200,6 +200,8 @@ class ListOf:
 
     entry: Field
     max_entries: int = MAX_ENTRIES
+    also: Callable[[list[Any], str], Iterable[Problem]] | None = None
+    """Checks what clean entries mean together."""
 
     def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
         """The clean entries in the order sent."""
@@ -211,7 +213,11 @@ class ListOf:
                 _invalid(at, f"has {len(value)} entries, at most {self.max_entries} are allowed")
             )
             return []
-        return [self.entry.check(v, f"{at}[{i}]", problems) for i, v in enumerate(value)]
+        before = len(problems)
+        clean = [self.entry.check(v, f"{at}[{i}]", problems) for i, v in enumerate(value)]
+        if self.also is not None and len(problems) == before:
+            problems.extend(self.also(clean, at))
+        return clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +239,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """``{"href": ...}`` of an object of one collection; provisionable ones in draft form.
+    """``{"href": ...}`` of an object of one collection.
 
     That the object exists is for the use case to find out.
     """
 
     collection: str
     nullable: bool = False
+    version: str = DRAFT
+    """In which form a provisionable object's href is kept."""
 
     def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
         """The href alone: clients send along what they read of the object."""
@@ -249,7 +257,7 @@ class Reference:
             message = f"must be an object with the href of one of {self.collection}, not {value!r}"
             problems.append(_invalid(at, message))
             return None
-        return {"href": parsed.in_version(DRAFT)}
+        return {"href": parsed.in_version(self.version)}
 
 
 def _invalid(at: str, what: str) -> Problem:

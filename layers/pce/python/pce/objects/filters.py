@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pce.errors import Invalid, Problem
+from pce.objects.hrefs import DRAFT, parse_href
 
 Filter = Callable[[Mapping[str, Any]], bool]
 MakeFilter = Callable[[str], Filter]
@@ -52,6 +53,21 @@ def equals(path: str) -> MakeFilter:
         return fits
 
     return make
+
+
+def refers_to(path: str) -> MakeFilter:
+    """The attribute refers to the object with the given href, in whatever policy version."""
+
+    def make(text: str) -> Filter:
+        wanted = _in_draft(text)
+        return lambda document: _in_draft((value_at(document, path) or {}).get("href")) == wanted
+
+    return make
+
+
+def _in_draft(href: str | None) -> str | None:
+    parsed = parse_href(href) if href else None
+    return parsed.in_version(DRAFT) if parsed else href
 
 
 def flag(path: str) -> MakeFilter:
@@ -142,13 +158,17 @@ def lists_address(text: str) -> Filter:
 def _range_includes(
     part: Mapping[str, Any], wanted: ipaddress.IPv4Network | ipaddress.IPv6Network
 ) -> bool:
-    first, last = wanted[0], wanted[-1]
+    version, low, high = span_of(part)
+    return version == wanted.version and low <= int(wanted[0]) and int(wanted[-1]) <= high
+
+
+def span_of(part: Mapping[str, Any]) -> tuple[int, int, int]:
+    """An entry of an IP list's ranges: IP version, first and last address as numbers."""
     if part.get("to_ip"):
-        low, high = ipaddress.ip_address(part["from_ip"]), ipaddress.ip_address(part["to_ip"])
-    else:
-        network = ipaddress.ip_network(part["from_ip"], strict=False)
-        low, high = network[0], network[-1]
-    return low.version == first.version and int(low) <= int(first) and int(last) <= int(high)
+        low = ipaddress.ip_address(part["from_ip"])
+        return low.version, int(low), int(ipaddress.ip_address(part["to_ip"]))
+    network = ipaddress.ip_network(part["from_ip"], strict=False)
+    return network.version, int(network[0]), int(network[-1])
 
 
 def boolean(text: str, name: str) -> bool:

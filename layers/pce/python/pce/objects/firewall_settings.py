@@ -13,7 +13,7 @@ _COEXISTENCE = Shape(
     required=("illumio_primary", "scope"),
 )
 
-_SCOPE_LISTS = (
+SCOPE_LISTS = (
     "static_policy_scopes",
     "containers_inherit_host_policy_scopes",
     "blocked_connection_reject_scopes",
@@ -37,7 +37,7 @@ FIREWALL_SETTINGS = Collection(
     shape=Shape(
         {
             "ike_authentication_type": Choice(("psk", "certificate")),
-            **dict.fromkeys(_SCOPE_LISTS, SCOPES),
+            **dict.fromkeys(SCOPE_LISTS, SCOPES),
             "firewall_coexistence": ListOf(Record(_COEXISTENCE)),
             **dict.fromkeys(_SWITCHES, Flag()),
             "ipv6_mode": Choice(("policy_based", "block_all")),

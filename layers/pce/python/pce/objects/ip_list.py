@@ -1,13 +1,13 @@
 """IP lists: addresses, networks, ranges and names under one name. Provisioned."""
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pce.errors import Problem
 from pce.objects.collection import EXTERNAL_DATA, Collection
 from pce.objects.fields import INVALID, MAX_TEXT, Address, Flag, ListOf, Record, Shape, Text
-from pce.objects.filters import contains, equals, lists_address
+from pce.objects.filters import contains, equals, lists_address, span_of
 
 ANY_NAME = "Any (0.0.0.0/0 and ::/0)"
 """Name of the factory IP list that clients look for."""
@@ -37,11 +37,9 @@ _RANGE = Record(
     ),
     also=_range_problems,
 )
-_NAME = Record(
-    Shape(
-        {"fqdn": Text(253, r"[A-Za-z0-9*_.-]+"), "description": Text(MAX_TEXT)}, required=("fqdn",)
-    )
-)
+FQDN = Text(253, r"[A-Za-z0-9*_.-]+")
+"""A host name, or a wildcard such as ``*.example.com``."""
+_NAME = Record(Shape({"fqdn": FQDN, "description": Text(MAX_TEXT)}, required=("fqdn",)))
 
 
 def _whole_problems(document: Mapping[str, Any]) -> Iterable[Problem]:
@@ -51,6 +49,31 @@ def _whole_problems(document: Mapping[str, Any]) -> Iterable[Problem]:
             "an IP list needs at least one entry in ip_ranges or fqdns",
             "ip_ranges",
         )
+    yield from _overlap_problems(document.get("ip_ranges") or ())
+
+
+def _overlap_problems(parts: Sequence[Mapping[str, Any]]) -> Iterable[Problem]:
+    """Ranges of one kind that share addresses: one of them was written by mistake. An exclusion
+    inside a range is no overlap, it is what exclusions are for. Cost: one sort."""
+    spans = sorted(
+        (bool(part.get("exclusion")), span_of(part), at) for at, part in enumerate(parts)
+    )
+    furthest: dict[tuple[bool, int], tuple[int, int]] = {}
+    for exclusion, (version, first, last), at in spans:
+        reached, there = furthest.get((exclusion, version), (-1, at))
+        if first <= reached:
+            where = f"ip_ranges[{at}]"
+            message = (
+                f"{where}: {_written(parts[at])} overlaps {_written(parts[there])} in"
+                f" ip_ranges[{there}]; keep one of them"
+            )
+            yield Problem("ip_ranges_overlap", message, where)
+        if last > reached:
+            furthest[exclusion, version] = (last, at)
+
+
+def _written(part: Mapping[str, Any]) -> str:
+    return "-".join(filter(None, (part["from_ip"], part.get("to_ip"))))
 
 
 def _displayed(ip_list: Mapping[str, Any]) -> dict[str, Any]:

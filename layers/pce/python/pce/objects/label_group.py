@@ -1,6 +1,6 @@
 """Label groups: labels of one key under one name, and groups in groups. Provisioned."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pce.objects.collection import EXTERNAL_DATA, Collection
@@ -34,6 +34,26 @@ LABEL_GROUPS = Collection(
     caps=("write", "provision"),
     shown_in_events=("href", "key", "name"),
 )
+
+
+def cycle(groups: Mapping[str, Iterable[str]]) -> list[str]:
+    """Hrefs of groups that contain each other in a circle, first one last again; empty when no
+    group lies inside itself. ``groups``: href to the hrefs of its sub-groups. Cost: each once."""
+    done: set[str] = set()
+    for start in groups:
+        path: list[str] = []
+        waiting = [(start, 0)]
+        while waiting:
+            href, depth = waiting.pop()
+            del path[depth:]
+            if href in path:
+                return [*path[path.index(href) :], href]
+            if href in done:
+                continue
+            done.add(href)
+            path.append(href)
+            waiting += [(inner, depth + 1) for inner in groups.get(href, ())]
+    return []
 
 
 def members(group_href: str, groups: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

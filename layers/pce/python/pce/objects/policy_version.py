@@ -22,7 +22,7 @@ REVISION = "revision"
 NAMES_FREED = "names_freed"
 """Attribute of a stored draft that was deleted before it was ever provisioned, and holds none of
 its names any more."""
-_RULE_LISTS = tuple(KINDS.values())
+_RULE_LISTS = (*KINDS.values(), "ip_tables_rules")
 
 
 @dataclass(frozen=True, slots=True)

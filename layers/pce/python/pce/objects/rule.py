@@ -66,11 +66,8 @@ class ServiceEntry:
 LABELS_ONLY = {"label": "labels", "label_group": "label_groups"}
 WITH_ADDRESSES = {**LABELS_ONLY, "ip_list": "ip_lists"}
 WITH_WORKLOADS = {**WITH_ADDRESSES, "workload": "workloads"}
-_ALLOWED = {
-    **WITH_WORKLOADS,
-    "virtual_service": "virtual_services",
-    "virtual_server": "virtual_servers",
-}
+_CONSUMERS = {**WITH_WORKLOADS, "virtual_service": "virtual_services"}
+_PROVIDERS = {**_CONSUMERS, "virtual_server": "virtual_servers"}
 
 _RESOLVE_AS = Choices(("workloads", "virtual_services"))
 
@@ -91,8 +88,15 @@ def _allow_problems(rule: Mapping[str, Any]) -> Iterable[Problem]:
     if len(exclusive) > 1:
         message = f"{' and '.join(exclusive)} exclude each other"
         yield Problem("rule_options_exclusive", message, exclusive[1])
-    workloads = "workloads" in (rule.get("resolve_labels_as") or {}).get("providers", ())
-    if workloads and not rule.get("ingress_services"):
+    resolved_as = (rule.get("resolve_labels_as") or {}).get("providers", ())
+    if "workloads" not in resolved_as and rule.get("ingress_services"):
+        yield Problem(
+            "rule_services_not_allowed",
+            "ingress_services must be empty while providers resolve as virtual services alone:"
+            " a virtual service brings its own ports",
+            "ingress_services",
+        )
+    if "workloads" in resolved_as and not rule.get("ingress_services"):
         yield Problem(
             "rule_needs_services",
             "ingress_services must not be empty while providers resolve as workloads; name the"
@@ -123,8 +127,8 @@ SEC_RULES = Collection(
         {
             "enabled": Flag(),
             "description": Text(MAX_TEXT),
-            "providers": ListOf(Actor(_ALLOWED, ("ams",))),
-            "consumers": ListOf(Actor(_ALLOWED, ("ams", "container_host"))),
+            "providers": ListOf(Actor(_PROVIDERS, ("ams",))),
+            "consumers": ListOf(Actor(_CONSUMERS, ("ams", "container_host"))),
             "ingress_services": ListOf(ServiceEntry()),
             "egress_services": ListOf(Reference("services")),
             "resolve_labels_as": ResolveLabelsAs(),

@@ -1,34 +1,51 @@
 """Rule sets: rules that share scopes. Provisioned whole, rules included."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pce.errors import Problem
 from pce.objects.collection import EXTERNAL_DATA, Collection
-from pce.objects.fields import MAX_TEXT, Choice, Flag, ListOf, Record, Shape, Text
+from pce.objects.fields import MAX_TEXT, Flag, ListOf, Shape, Text
 from pce.objects.filters import Filter, contains, equals, json_list
+from pce.objects.ip_tables_rule import IP_TABLES_RULE
 from pce.objects.rule import LABELS_ONLY, Actor
 
-SCOPES = ListOf(ListOf(Actor(LABELS_ONLY), max_entries=64))
+
+def _row_problems(rows: Sequence[Sequence[Mapping[str, Any]]], at: str) -> Iterable[Problem]:
+    """An empty row alone means everything; among others it would, too, and hide them."""
+    for number, row in enumerate(rows):
+        if not row and len(rows) > 1:
+            where = f"{at}[{number}]"
+            message = f"{where}: an empty scope means everything, so it must be the only one"
+            yield Problem("scope_row_empty", message, where)
+
+
+SCOPES = ListOf(ListOf(Actor(LABELS_ONLY), max_entries=64), also=_row_problems)
 """Each inner list is one scope: its entries are joined by AND, the scopes by OR."""
 
-_STATEMENT = Shape(
-    {
-        "table_name": Choice(("nat", "mangle", "filter")),
-        "chain_name": Choice(("PREROUTING", "INPUT", "OUTPUT", "FORWARD", "POSTROUTING")),
-        "parameters": Text(MAX_TEXT),
-    },
-    required=("table_name", "chain_name", "parameters"),
-)
-_IP_TABLES_RULE = Shape(
-    {
-        "enabled": Flag(),
-        "description": Text(MAX_TEXT),
-        "ip_version": Choice(("4", "6")),
-        "statements": ListOf(Record(_STATEMENT), max_entries=255),
-        "actors": ListOf(Actor({**LABELS_ONLY, "workload": "workloads"}, ("ams",))),
-    },
-    required=("ip_version", "statements", "actors"),
-)
+
+def scope_key_problems(
+    scopes: Sequence[Sequence[Mapping[str, Any]]], at: str, named: Mapping[str, Mapping[str, Any]]
+) -> Iterable[Problem]:
+    """Two labels (or groups) of one key in one scope select nothing: no workload has both.
+
+    ``named``: documents of the labels and groups by href. Exclusions may be of any key.
+    """
+    for number, row in enumerate(scopes):
+        seen: dict[str, str] = {}
+        for entry in row:
+            href = (entry.get("label") or entry["label_group"])["href"]
+            if entry.get("exclusion") or href not in named:
+                continue
+            key = named[href]["key"]
+            if key in seen:
+                where = f"{at}[{number}]"
+                message = (
+                    f"{where}: {seen[key]} and {href} both have the key {key!r}; keep one, or make"
+                    " two scopes of them"
+                )
+                yield Problem("scope_key_repeated", message, where)
+            seen[key] = href
 
 
 def _scoped_by(text: str) -> Filter:
@@ -54,7 +71,7 @@ RULE_SETS = Collection(
             "description": Text(MAX_TEXT),
             "enabled": Flag(),
             "scopes": SCOPES,
-            "ip_tables_rules": ListOf(Record(_IP_TABLES_RULE)),
+            "ip_tables_rules": ListOf(IP_TABLES_RULE, max_entries=1_000),
             **EXTERNAL_DATA,
         },
         required=("name", "scopes"),

@@ -12,13 +12,14 @@ ALL_NAME = "All Services"
 """Name of the factory service that clients look for."""
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 
-_PORTS = {
+PORTS = {
     "proto": Integer(-1, 255),
     "port": Integer(-1, 65535),
     "to_port": Integer(0, 65535),
     "icmp_type": Integer(0, 255),
     "icmp_code": Integer(0, 255),
 }
+"""Attributes of an entry; a port of -1 means any port, as an absent one does."""
 
 
 def port_problems(entry: Mapping[str, Any], at: str) -> Iterable[Problem]:
@@ -26,21 +27,34 @@ def port_problems(entry: Mapping[str, Any], at: str) -> Iterable[Problem]:
     port, to_port, proto = entry.get("port"), entry.get("to_port"), entry.get("proto")
     if (port is not None and port >= 0) and proto not in (TCP, UDP):
         yield Problem(INVALID, f"{at}: only TCP (6) and UDP (17) have ports, not {proto}", at)
-    if to_port is not None and (port is None or to_port < port):
+    if to_port is not None and (port is None or port < 0):
+        yield Problem(INVALID, f"{at}: to_port {to_port} needs a port to begin at", at)
+    elif to_port is not None and to_port < port:
         yield Problem(INVALID, f"{at}: to_port {to_port} must not be lower than port {port}", at)
-    if entry.get("icmp_type") is not None and proto not in (ICMP, ICMPV6):
-        yield Problem(INVALID, f"{at}: icmp_type goes with protocol 1 or 58, not {proto}", at)
+    for name in ("icmp_type", "icmp_code"):
+        if entry.get(name) is not None and proto not in (ICMP, ICMPV6):
+            yield Problem(INVALID, f"{at}: {name} goes with protocol 1 or 58, not {proto}", at)
+    if entry.get("icmp_code") is not None and entry.get("icmp_type") is None:
+        yield Problem(INVALID, f"{at}: icmp_code needs an icmp_type", at)
 
 
-_PORT = Record(Shape(_PORTS, required=("proto",)), also=port_problems)
+def _windows_problems(entry: Mapping[str, Any], at: str) -> Iterable[Problem]:
+    if not entry:
+        yield Problem(INVALID, f"{at}: needs proto, service_name or process_name", at)
+    yield from port_problems(entry, at)
+
+
+_PORT = Record(Shape(PORTS, required=("proto",)), also=port_problems)
 _WINDOWS = Record(
-    Shape({**_PORTS, "service_name": Text(), "process_name": Text(1024)}), also=port_problems
+    Shape({**PORTS, "service_name": Text(), "process_name": Text(1024)}), also=_windows_problems
 )
-_EGRESS = Record(Shape({"service_name": Text(), "process_name": Text(1024)}))
+_EGRESS = Record(
+    Shape({"service_name": Text(), "process_name": Text(1024)}), also=_windows_problems
+)
 
 INLINE_SERVICE = Record(
     Shape(
-        {"proto": _PORTS["proto"], "port": _PORTS["port"], "to_port": _PORTS["to_port"]}, ("proto",)
+        {"proto": PORTS["proto"], "port": PORTS["port"], "to_port": PORTS["to_port"]}, ("proto",)
     ),
     also=port_problems,
 )

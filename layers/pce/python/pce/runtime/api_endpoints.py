@@ -18,7 +18,7 @@ from pce.objects.settings import Settings
 from pce.runtime.api_call import Call, Endpoint, created, gzipped, listed, no_content, ok, whole
 from pce.runtime.http import Reply, json_reply
 from pce.usecases import (
-    change_workloads_in_bulk,
+    change_in_bulk,
     edit_rules,
     export_collection,
     log_in,
@@ -309,11 +309,9 @@ def _interfaces(call: Call) -> list[dict[str, Any]]:
     return [{"href": f"{href}/{i['name']}", **i} for i in workload["interfaces"]]
 
 
-def change_in_bulk(
-    change: Callable[..., list[change_workloads_in_bulk.Result]],
-) -> Endpoint:
-    """PUT workloads/bulk_*: one result per entry."""
-    return lambda call: ok(change(call.caller, call.body, call.stores))
+def in_bulk(change: Callable[..., list[change_in_bulk.Result]], collection: Collection) -> Endpoint:
+    """PUT a collection's bulk_*: one result per entry."""
+    return lambda call: ok(change(call.caller, collection, call.body, call.stores))
 
 
 def list_vens(call: Call) -> Reply:

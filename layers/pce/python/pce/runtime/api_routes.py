@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pce.events.journal import HttpAction
+from pce.objects.container_cluster import CONTAINER_CLUSTERS
 from pce.objects.enforcement_boundary import ENFORCEMENT_BOUNDARIES
 from pce.objects.firewall_settings import FIREWALL_SETTINGS
 from pce.objects.ip_list import IP_LISTS
@@ -20,21 +21,25 @@ from pce.objects.pairing_profile import PAIRING_PROFILES
 from pce.objects.rule import DENY_RULES, SEC_RULES
 from pce.objects.rule_set import RULE_SETS
 from pce.objects.service import SERVICES
+from pce.objects.service_binding import SERVICE_BINDINGS
 from pce.objects.settings import EVENT_SETTINGS, ORG_SETTINGS, WORKLOAD_SETTINGS
+from pce.objects.virtual_service import VIRTUAL_SERVICES
 from pce.objects.workload import WORKLOADS
 from pce.runtime import api_endpoints as to
+from pce.runtime import cluster_endpoints as clusters
 from pce.runtime import policy_endpoints as ask
 from pce.runtime.api_call import Call, Endpoint, api_path, fitting, no_content, ok
 from pce.runtime.http import Reply, Request, json_reply
 from pce.usecases.authenticate import Identity, authenticate, require_org
 from pce.usecases.caller import Caller
-from pce.usecases.change_workloads_in_bulk import bulk_create, bulk_delete, bulk_update
+from pce.usecases.change_in_bulk import bulk_create, bulk_delete, bulk_update
 from pce.usecases.log_in import identity_of_token
 from pce.usecases.stores import Stores
 
 _O = "/orgs/{org}"
 _ANY_VERSION = f"{_O}/sec_policy/{{version}}"
 _DRAFT = f"{_O}/sec_policy/draft"
+_CLUSTER = f"{_O}/container_clusters/{{cluster}}"
 _QUERIES = f"{_O}/traffic_flows/async_queries"
 
 # method, path, endpoint
@@ -66,9 +71,9 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     # Workloads and VENs
     ("GET", f"{_O}/workloads", to.list_workloads),
     ("POST", f"{_O}/workloads", to.create(WORKLOADS)),
-    ("PUT", f"{_O}/workloads/bulk_create", to.change_in_bulk(bulk_create)),
-    ("PUT", f"{_O}/workloads/bulk_update", to.change_in_bulk(bulk_update)),
-    ("PUT", f"{_O}/workloads/bulk_delete", to.change_in_bulk(bulk_delete)),
+    ("PUT", f"{_O}/workloads/bulk_create", to.in_bulk(bulk_create, WORKLOADS)),
+    ("PUT", f"{_O}/workloads/bulk_update", to.in_bulk(bulk_update, WORKLOADS)),
+    ("PUT", f"{_O}/workloads/bulk_delete", to.in_bulk(bulk_delete, WORKLOADS)),
     ("PUT", f"{_O}/workloads/unpair", to.unpair),
     ("GET", f"{_O}/workloads/{{id}}", to.get_workload),
     ("PUT", f"{_O}/workloads/{{id}}", to.update(WORKLOADS)),
@@ -151,8 +156,44 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
         to.get_versioned(FIREWALL_SETTINGS, "firewall_settings"),
     ),
     ("PUT", f"{_DRAFT}/firewall_settings", to.update(FIREWALL_SETTINGS, "firewall_settings")),
+    ("GET", f"{_ANY_VERSION}/virtual_services", to.list_versioned(VIRTUAL_SERVICES)),
+    ("POST", f"{_DRAFT}/virtual_services", to.create(VIRTUAL_SERVICES)),
+    (
+        "PUT",
+        f"{_DRAFT}/virtual_services/bulk_create",
+        to.in_bulk(bulk_create, VIRTUAL_SERVICES),
+    ),
+    (
+        "PUT",
+        f"{_DRAFT}/virtual_services/bulk_update",
+        to.in_bulk(bulk_update, VIRTUAL_SERVICES),
+    ),
+    (
+        "PUT",
+        f"{_DRAFT}/virtual_services/bulk_delete",
+        to.in_bulk(bulk_delete, VIRTUAL_SERVICES),
+    ),
+    ("GET", f"{_ANY_VERSION}/virtual_services/{{id}}", to.get_versioned(VIRTUAL_SERVICES)),
+    ("PUT", f"{_DRAFT}/virtual_services/{{id}}", to.update(VIRTUAL_SERVICES)),
+    ("DELETE", f"{_DRAFT}/virtual_services/{{id}}", to.delete(VIRTUAL_SERVICES)),
+    # Service bindings and container clusters: not provisioned
+    ("GET", f"{_O}/service_bindings", to.list_all(SERVICE_BINDINGS)),
+    ("POST", f"{_O}/service_bindings", clusters.create_bindings),
+    ("GET", f"{_O}/service_bindings/{{id}}", to.get_one(SERVICE_BINDINGS)),
+    ("DELETE", f"{_O}/service_bindings/{{id}}", to.delete(SERVICE_BINDINGS)),
+    ("GET", f"{_O}/container_clusters", to.list_all(CONTAINER_CLUSTERS)),
+    ("POST", f"{_O}/container_clusters", clusters.create_cluster),
+    ("GET", f"{_O}/container_clusters/{{id}}", to.get_one(CONTAINER_CLUSTERS)),
+    ("PUT", f"{_O}/container_clusters/{{id}}", to.update(CONTAINER_CLUSTERS)),
+    ("DELETE", f"{_O}/container_clusters/{{id}}", clusters.delete_cluster),
+    ("GET", f"{_CLUSTER}/container_workload_profiles", clusters.list_profiles),
+    ("POST", f"{_CLUSTER}/container_workload_profiles", clusters.create_profile),
+    ("GET", f"{_CLUSTER}/container_workload_profiles/{{id}}", clusters.get_profile),
+    ("PUT", f"{_CLUSTER}/container_workload_profiles/{{id}}", clusters.update_profile),
+    ("DELETE", f"{_CLUSTER}/container_workload_profiles/{{id}}", clusters.delete_profile),
+    ("GET", f"{_CLUSTER}/service_backends", clusters.list_service_backends),
+    ("GET", f"{_O}/container_workloads", to.nothing),
     # What clients load at their start and what this product has none of
-    ("GET", f"{_ANY_VERSION}/virtual_services", to.nothing),
     ("GET", f"{_ANY_VERSION}/virtual_servers", to.nothing),
     ("GET", f"{_O}/security_principals", to.nothing),
     # Traffic

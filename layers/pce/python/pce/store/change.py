@@ -72,7 +72,7 @@ class PolicyChange:
 
     reason: str
     """From a closed list: ``provision``, ``workload``, ``labels``, ``online``, ``offline``,
-    ``goodbye``, ``activate``, ``unpair``, ``interfaces``, ``settings``."""
+    ``goodbye``, ``activate``, ``unpair``, ``interfaces``, ``binding``, ``settings``."""
     hrefs: tuple[str, ...] = ()
 
 

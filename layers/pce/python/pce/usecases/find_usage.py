@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from pce.errors import Invalid, Problem
-from pce.objects.catalogue import PROVISIONED
+from pce.objects.catalogue import COLLECTIONS, PROVISIONED
 from pce.objects.collection import Collection
 from pce.objects.hrefs import DRAFT, in_version
 from pce.objects.policy_version import references
@@ -39,20 +40,42 @@ USAGES = (
 """Every kind of use that clients know; each is shown, most of them false."""
 
 
-def refuse_if_used(caller: Caller, collection: Collection, href: str, stores: Stores) -> None:
-    """Raise :class:`Invalid` naming who uses the object.
+class Users:
+    """Who uses the objects of a collection, read once for any number of them."""
 
-    Labels act at once, so what is active counts too; of provisioned objects only the drafts do,
-    since deleting and no longer using can be provisioned together. Cost: reads the org's policy,
-    and for a label its workloads.
-    """
-    labels = collection.name == "labels"
-    users = [user for user, _, used in _uses(caller, stores, everything=labels) if href in used]
-    if users:
-        more = f" and {len(users) - MAX_USERS_NAMED} more" if len(users) > MAX_USERS_NAMED else ""
-        named = ", ".join(users[:MAX_USERS_NAMED])
-        message = f"{href} is used by {named}{more}; remove it there first"
-        raise Invalid(Problem(f"{collection.kind}_in_use", message))
+    def __init__(self, caller: Caller, collection: Collection, stores: Stores) -> None:
+        self._caller = caller
+        self._collection = collection
+        self._stores = stores
+
+    def refuse_if_any(self, href: str) -> None:
+        """Raise :class:`Invalid` naming who uses the object.
+
+        Labels act at once, so what is active counts too; of provisioned objects only the drafts
+        do, since deleting and no longer using can be provisioned together. Cost: reads the org's
+        policy, for a label its workloads, and for a virtual service the bindings.
+        """
+        users = self._by_href.get(href)
+        if users:
+            rest = len(users) - MAX_USERS_NAMED
+            more = f" and {rest} more" if rest > 0 else ""
+            named = ", ".join(users[:MAX_USERS_NAMED])
+            message = f"{href} is used by {named}{more}; remove it there first"
+            raise Invalid(Problem(f"{self._collection.kind}_in_use", message))
+
+    @cached_property
+    def _by_href(self) -> Mapping[str, list[str]]:
+        """Used object (in draft form) to its users."""
+        users: dict[str, list[str]] = defaultdict(list)
+        everything = self._collection.name == "labels"
+        for user, _, used in _uses(self._caller, self._stores, everything=everything):
+            for href in used:
+                users[href].append(user)
+        if self._collection.name == "virtual_services":
+            for stored in self._stores.objects.all_of(self._caller.org_id, "service_bindings"):
+                bound = in_version(stored.document["virtual_service"], DRAFT)["href"]
+                users[bound].append(str(stored.document["href"]))
+        return users
 
 
 def usage_by_href(caller: Caller, stores: Stores) -> Mapping[str, dict[str, bool]]:
@@ -78,13 +101,21 @@ def _uses(
     for name, documents in stores.policy_versions.active(caller.org_id, head).items():
         for document in documents:
             yield from _uses_of(name, in_version(document, DRAFT), "active")
-    for name, kind in (("workloads", "workload"), ("pairing_profiles", "pairing_profile")):
-        for workload in stores.objects.all_of(caller.org_id, name):
-            if not workload.document.get("deleted"):
-                yield workload.document["href"], kind, references(workload.document)
+    for name, kind in _UNVERSIONED:
+        for holder in stores.objects.all_of(caller.org_id, name):
+            if not holder.document.get("deleted"):
+                yield holder.document["href"], kind, references(holder.document)
     settings = stores.objects.get(caller.org_id, "settings", "workloads")
     if settings is not None:
         yield caller.path("settings", "workloads"), "permission", references(settings.document)
+
+
+_UNVERSIONED = (
+    ("workloads", "workload"),
+    ("pairing_profiles", "pairing_profile"),
+    ("container_workload_profiles", "container_workload_profile"),
+)
+"""Collections without drafts that refer to labels, and what their use is called."""
 
 
 def _uses_of(
@@ -100,8 +131,7 @@ def _uses_of(
         yield href, "ruleset", references({"scopes": document.get("scopes") or []})
         yield href, "rule", references({k: v for k, v in document.items() if k != "scopes"})
         return
-    kind = {"label_groups": "label_group", "enforcement_boundaries": "enforcement_boundary"}
-    yield href, kind.get(name, name), references(document)
+    yield href, COLLECTIONS[name].kind, references(document)
 
 
 _SETTINGS_USAGE = {

@@ -15,7 +15,8 @@ from pce.objects.workload_shown import Host, shown_ven, shown_workload
 from pce.presence.record import Presence
 from pce.store.objects import Stored
 from pce.usecases.caller import Caller
-from pce.usecases.read_objects import Page, Query, by_href
+from pce.usecases.name_references import by_href
+from pce.usecases.read_objects import Page, Query
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import find
 

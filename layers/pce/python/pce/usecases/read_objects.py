@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pce.errors import Invalid, NotFound, Problem
-from pce.identifiers import tail
 from pce.objects.collection import Collection
 from pce.objects.filters import boolean, exact_first, matching, whole_number
-from pce.objects.hrefs import ACTIVE, DRAFT, item_id
-from pce.objects.label_group import LABEL_GROUPS
+from pce.objects.hrefs import ACTIVE, DRAFT
 from pce.objects.policy_version import Manifest, shown_draft, shown_provisioned
-from pce.objects.shown import referred_to, with_names
 from pce.store.policy_versions import StoredDraft
 from pce.usecases.caller import Caller
 from pce.usecases.find_usage import USAGES, usage_by_href
+from pce.usecases.name_references import with_names_of_references
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import find, not_found
 
@@ -45,16 +43,25 @@ def max_results(query: Query, default: int | None = DEFAULT_RESULTS) -> int | No
 
 
 def list_objects(
-    caller: Caller, collection: Collection, query: Query, stores: Stores, limit: int | None
+    caller: Caller,
+    collection: Collection,
+    query: Query,
+    stores: Stores,
+    limit: int | None,
+    under: str = "",
 ) -> Page:
-    """Objects without policy versions. Reads the whole collection."""
+    """Objects without policy versions; ``under`` is the href of the object that they lie in, for
+    collections inside others. Reads the whole collection."""
     documents: Iterable[Document] = (
-        stored.document for stored in stores.objects.all_of(caller.org_id, collection.name)
+        stored.document
+        for stored in stores.objects.all_of(caller.org_id, collection.name)
+        if stored.document["href"].startswith(f"{under}/")
     )
     if not boolean(query.get("include_deleted", ""), "include_deleted"):
         documents = [document for document in documents if not document.get("deleted")]
     page, total = _first(collection, documents, query, limit)
     shown = [collection.shown(document) for document in page]
+    shown = with_names_of_references(caller, collection, shown, stores)
     return Page(_with_usage(caller, collection, shown, query, stores), total)
 
 
@@ -63,6 +70,7 @@ def get_object(
 ) -> dict[str, Any]:
     """One object without policy versions, deleted or not. Raises :class:`NotFound`."""
     shown = [collection.shown(find(caller, collection, id, stores).document)]
+    shown = with_names_of_references(caller, collection, shown, stores)
     return _with_usage(caller, collection, shown, query, stores)[0]
 
 
@@ -91,7 +99,7 @@ def list_policy_objects(
         documents = stores.policy_versions.documents(caller.org_id, manifest, [collection.name])
         page, total = _first(collection, documents[collection.name], query, limit)
         shown = [_shown_provisioned(collection, document, version) for document in page]
-    shown = _with_members(caller, collection, shown, stores)
+    shown = with_names_of_references(caller, collection, shown, stores)
     return Page(_with_usage(caller, collection, shown, query, stores), total)
 
 
@@ -116,7 +124,7 @@ def get_policy_object(
             _shown_provisioned(collection, document, version)
             for document in documents[collection.name]
         ]
-    return _with_members(caller, collection, shown, stores)[0]
+    return with_names_of_references(caller, collection, shown, stores)[0]
 
 
 def _first(
@@ -156,33 +164,6 @@ def _shown_drafts(
 
 def _shown_provisioned(collection: Collection, document: Document, version: str) -> dict[str, Any]:
     return {**collection.shown(shown_provisioned(document, version)), "caps": []}
-
-
-def _with_members(
-    caller: Caller, collection: Collection, shown: list[dict[str, Any]], stores: Stores
-) -> list[dict[str, Any]]:
-    """Label groups with the keys and values of their labels and the names of their sub-groups."""
-    if collection is not LABEL_GROUPS:
-        return shown
-    labels = by_href(caller, "labels", referred_to(shown, "labels"), stores)
-    shown = [with_names(group, "labels", labels) for group in shown]
-    ids = [item_id(tail(href)) for href in referred_to(shown, "sub_groups")]
-    groups = stores.objects.get_many(caller.org_id, LABEL_GROUPS.stored_in, ids)
-    named = {
-        href: {"name": groups[tail(href)].document["name"]}
-        for href in referred_to(shown, "sub_groups")
-        if tail(href) in groups
-    }
-    return [with_names(group, "sub_groups", named) for group in shown]
-
-
-def by_href(
-    caller: Caller, collection: str, hrefs: Iterable[str], stores: Stores
-) -> dict[str, Document]:
-    """Objects without policy versions by href; those that do not exist are left out."""
-    ids = [item_id(tail(href)) for href in hrefs]
-    found = stores.objects.get_many(caller.org_id, collection, ids)
-    return {stored.document["href"]: stored.document for stored in found.values()}
 
 
 def _with_usage(

@@ -6,13 +6,16 @@ from typing import Any
 
 from pce.events.journal import ResourceChange
 from pce.objects.collection import Collection
+from pce.objects.ip_tables_rule import known_custom_rules
 from pce.objects.policy_version import new_draft
 from pce.objects.workload import READ_ONLY_WHEN_MANAGED, policy_reasons
-from pce.store.change import Change, PolicyChange, Put
+from pce.store.change import PolicyChange, Put
+from pce.store.objects import Stored
 from pce.usecases.caller import Caller
 from pce.usecases.check_references import check_references
+from pce.usecases.create_object import with_custom_rules
 from pce.usecases.stores import Stores
-from pce.usecases.write_object import commit, find, refuse_deleted, until_settled
+from pce.usecases.write_object import Edit, commit_edit, find, refuse_deleted, until_settled
 
 
 def update_object(
@@ -30,29 +33,46 @@ def _update(caller: Caller, collection: Collection, id: str, body: Any, stores: 
     stored = find(caller, collection, id, stores)
     refuse_deleted(collection, stored)
     before = stored.document
-    after = collection.changed_document(before, writable(before, body))
+    after = changed(collection, before, body)
     if after == before:
         return
     check_references(caller, collection, after, stores, before)
+    edit = update(caller, collection, stored, after, stores)
+    commit_edit(caller, collection, edit, "update", 204, stores)
+
+
+def changed(collection: Collection, before: Mapping[str, Any], body: Any) -> dict[str, Any]:
+    """The document after a partial update; raises :class:`Invalid`."""
+    after = collection.changed_document(before, writable(before, body))
+    if collection.name == "rule_sets":
+        known = known_custom_rules(after["ip_tables_rules"], before["ip_tables_rules"])
+        after["ip_tables_rules"] = known
+    return after
+
+
+def update(
+    caller: Caller, collection: Collection, stored: Stored, after: dict[str, Any], stores: Stores
+) -> Edit:
+    """What is written to put a changed document in the place of the stored one."""
+    before = stored.document
     after = {**after, **caller.updated()}
     if collection.provisionable:
+        custom = before.get("ip_tables_rules") or []
+        after = with_custom_rules(caller, collection, after, custom, stores)
         after = new_draft(after, str(uuid.uuid4()))
-    change = ResourceChange(
-        collection.kind, collection.in_event(after), "update", collection.changes(before, after)
-    )
-    event = caller.journal(stores, 204).event(f"{collection.kind}.update", changes=[change])
     had, has = collection.claims(before), collection.claims(after)
-    commit(
-        stores,
-        collection,
-        Change(
-            caller.org_id,
-            puts=(Put(collection.stored_in, stored.id, after, stored.rev),),
-            claims=tuple(name for name in has if name not in had),
-            releases=tuple(name for name in had if name not in has),
-            events=(event,),
-            policy_changes=policy_changes(collection, before, after),
+    return Edit(
+        str(after["href"]),
+        ResourceChange(
+            collection.kind,
+            collection.in_event(after),
+            "update",
+            collection.changes(before, after),
         ),
+        puts=(Put(collection.stored_in, stored.id, after, stored.rev),),
+        claims=tuple(name for name in has if name not in had),
+        releases=tuple(name for name in had if name not in has),
+        policy_changes=policy_changes(collection, before, after),
     )
 
 

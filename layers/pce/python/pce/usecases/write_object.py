@@ -1,13 +1,15 @@
 """What creating, changing and deleting objects have in common: one commit, tried again when
 somebody else was faster, and names that are taken explained."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from pce.errors import Conflict, Invalid, NotFound, Problem
+from pce.events.journal import ResourceChange
 from pce.objects.collection import Collection
 from pce.objects.hrefs import item_id
-from pce.store.change import Change
+from pce.store.change import Change, Delete, PolicyChange, Put
 from pce.store.objects import ClaimTaken, Stored
 from pce.usecases.caller import Caller
 from pce.usecases.stores import Stores
@@ -16,6 +18,54 @@ ATTEMPTS = 5
 """Two people who edit one object at the same time meet once or twice, not five times."""
 
 _Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What is written to create, change or delete one object."""
+
+    href: str
+    change: ResourceChange
+    puts: tuple[Put, ...] = ()
+    deletes: tuple[Delete, ...] = ()
+    claims: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
+    policy_changes: tuple[PolicyChange, ...] = ()
+
+
+def commit_edits(
+    caller: Caller, edits: Sequence[Edit], event_type: str, status: int, stores: Stores
+) -> None:
+    """Write edits and one event of them together, or nothing. Raises what
+    ``ObjectStore.commit`` does."""
+    event = caller.journal(stores, status).event(event_type, changes=[e.change for e in edits])
+    reasons: dict[str, list[str]] = {}
+    for policy_change in (change for edit in edits for change in edit.policy_changes):
+        reasons.setdefault(policy_change.reason, []).extend(policy_change.hrefs)
+    stores.objects.commit(
+        Change(
+            caller.org_id,
+            puts=tuple(put for edit in edits for put in edit.puts),
+            deletes=tuple(delete for edit in edits for delete in edit.deletes),
+            claims=tuple(claim for edit in edits for claim in edit.claims),
+            releases=tuple(release for edit in edits for release in edit.releases),
+            events=(event,),
+            policy_changes=tuple(
+                PolicyChange(reason, tuple(dict.fromkeys(hrefs)))
+                for reason, hrefs in reasons.items()
+            ),
+        )
+    )
+
+
+def commit_edit(
+    caller: Caller, collection: Collection, edit: Edit, verb: str, status: int, stores: Stores
+) -> None:
+    """Write one edit; raises :class:`Invalid` instead of a conflict when a name is taken."""
+    try:
+        commit_edits(caller, [edit], f"{collection.kind}.{verb}", status, stores)
+    except ClaimTaken as error:
+        raise Invalid(not_unique(collection)) from error
 
 
 def commit(stores: Stores, collection: Collection, change: Change) -> None:
@@ -36,6 +86,18 @@ def not_unique(collection: Collection) -> Problem:
         " name until the deletion is provisioned",
         collection.unique[0][-1] if collection.unique else None,
     )
+
+
+def policy_hrefs(collection: Collection, document: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the policy compiler must read again when an object that acts at once comes or goes."""
+    if collection.name == "service_bindings":
+        bound = (document.get(name) for name in ("virtual_service", "workload"))
+        return tuple(reference["href"] for reference in bound if reference)
+    return (str(document["href"]),)
+
+
+POLICY_REASONS = {"workloads": "workload", "labels": "labels", "service_bindings": "binding"}
+"""Collections that policy follows from without provisioning, with the reason in the change log."""
 
 
 def until_settled(attempt: Callable[[], _Result]) -> _Result:
