@@ -11,9 +11,10 @@ import pytest
 
 from tests.kernel.namespaces import Network
 from tests.kernel.protected_host import HTTP, ProtectedHost, allow, broken, policy
+from ven.core.address_sets import AddressSet
 from ven.core.kernel import KernelRefused
 from ven.core.mark import epoch_of
-from ven.core.ruleset import AddressSet, Ruleset, compile_ruleset
+from ven.core.ruleset import Ruleset, compile_ruleset
 from ven.edge import nftables
 from ven.edge.conntrack import live_marks
 from ven.edge.nftables import Firewall

@@ -36,6 +36,7 @@ PURE = (
     "pce.flows",
     "pce.events",
     "pce.pairing",
+    "pce.streaming",
     "ven_protocol",
     "ven.core",
 )
@@ -64,7 +65,7 @@ RULES = {
         ("pce.usecases", "pce.store", "pce.runtime", "functions", *AWS_CLIENTS, *EFFECTS),
         "pure code is tested in microseconds and runs anywhere; pass the fact in as an argument",
         # inet_pton and inet_ntop touch no network; ipaddress is too slow for 100,000 members.
-        frozenset({("ven.core.ruleset", "socket")}),
+        frozenset({("ven.core.address_sets", "socket")}),
     ),
     "ven_protocol stands alone": Rule(
         ("ven_protocol",),

@@ -18,9 +18,9 @@ from tests.unit.recorded_netlink import (
     NEW_PING,
     NEW_PING6,
 )
+from ven.core.address_sets import AddressSet
 from ven.core.kernel import Connection, Decision, Drop
 from ven.core.mark import epoch_of
-from ven.core.ruleset import AddressSet
 from ven.edge import nft_messages as nft
 from ven.edge.conntrack import decode_connection
 from ven.edge.netlink import (

@@ -4,24 +4,25 @@ import re
 from ipaddress import ip_address, ip_network
 from itertools import pairwise, product
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pce.policy.traffic import Traffic
 from pce.policy.traffic import service_matches as means
+from ven.core.address_sets import BadPolicy
 from ven.core.ruleset import (
-    BadPolicy,
     Endpoint,
     Held,
     Ruleset,
     changed_sets,
     compile_ruleset,
     member_changes,
-    service_matches,
     with_kernel_names,
 )
-from ven.core.table import CHAINS, replacing, table_text
+from ven.core.services import service_matches
+from ven.core.table import chain_names, replacing, table_text
 from ven_protocol.messages import EnforcementMode
 from ven_protocol.policy import Firewall, PolicyDocument, Rule, RuleAction, Service
 
@@ -197,11 +198,11 @@ def test_lifelines_come_before_every_rule_of_the_policy() -> None:
 
 
 def test_flow_off_reports_no_refused_packets() -> None:
-    """Neither logged nor counted, still dropped."""
+    """Neither logged nor counted, still blocked."""
     policy = PolicyDocument(mode="full", visibility="flow_off", sets={}, rules=[])
     ruleset = compile_ruleset(policy)
     assert ruleset is not None
-    assert chain(ruleset, "refused") == ["jump stamp", "drop"]
+    assert chain(ruleset, "refused") == ["jump stamp", "goto blocked"]
 
 
 def test_a_verdict_never_stands_behind_a_counting_set() -> None:
@@ -211,7 +212,8 @@ def test_a_verdict_never_stands_behind_a_counting_set() -> None:
         for line in chain(ruleset, f"count_{side}"):
             assert "update @" in line
             assert not re.search(r"\b(drop|accept|goto|jump)\b", line)
-    assert chain(ruleset, "refused")[-1] == "drop"
+    assert chain(ruleset, "refused")[-1] == "goto blocked"
+    assert chain(ruleset, "blocked") == ["drop"]
 
 
 # --- services
@@ -421,9 +423,129 @@ def test_rules_are_replaced_in_one_transaction() -> None:
     assert "drops4_a" in table_text("", 2, "a", with_counting_sets=True)
 
 
-def test_the_table_has_the_chains_that_it_says() -> None:
-    """By this list what others put into the table is told apart."""
-    assert set(re.findall(r"chain (\w+) \{", whole(compiled({}, [])))) == CHAINS
+def test_the_chains_of_a_table_are_known_by_name() -> None:
+    """By these names what others put into the table is told apart, and so is what a policy with
+    stateless rules left there."""
+    plain, stateless = (
+        chain_names(whole(compiled({"s": ["10.0.0.1"]}, [made])))
+        for made in (rule("r", "allow", ["s"], [ANY]), stateless_rule("r", ["s"], [ANY]))
+    )
+    assert {"in", "out", "judge_in", "judge_out", "fresh", "stamp", "count"} <= plain
+    assert stateless - plain == {"raw_in", "raw_out", "asked_in", "answered_in"}
+
+
+def stateless_rule(
+    id: str, peers: list[str], services: list[Service], direction: str = "in"
+) -> Rule:
+    return msgspec.structs.replace(rule(id, "allow", peers, services, direction), stateless=True)
+
+
+def test_a_stateless_rule_matches_packets_and_the_answers_from_the_services_port() -> None:
+    """The peer is the source of what arrives and the target of what leaves, of either direction;
+    nothing is left of the rule among those that judge connections."""
+    sets = {"s": ["10.0.0.1"]}
+    inbound = compiled(sets, [stateless_rule("r", ["s"], [HTTPS])])
+    allow = 'notrack accept comment "r"'
+    assert chain(inbound, "asked_in") == [
+        f"ip saddr @a4_s meta l4proto 6 th dport {{ 443 }} {allow}"
+    ]
+    assert chain(inbound, "answered_in") == [
+        f"ip daddr @a4_s meta l4proto 6 th sport {{ 443 }} {allow}"
+    ]
+    assert chain(inbound, "raw_in")[1:] == ["iif lo accept", "jump asked_in"]
+    assert chain(inbound, "raw_out")[1:] == ["oif lo accept", "jump answered_in"]
+    assert len(chain(inbound, "judge_in")) == 1
+    assert (inbound.rules, inbound.uses) == (2, {"a4_s": {("in", "allow")}})
+    outbound = compiled(sets, [stateless_rule("r", ["s"], [HTTPS], "out")])
+    assert chain(outbound, "asked_out")[0].startswith("ip daddr @a4_s meta l4proto 6 th dport")
+    assert chain(outbound, "answered_out")[0].startswith("ip saddr @a4_s meta l4proto 6 th sport")
+
+
+def test_an_override_deny_stands_above_a_stateless_rule() -> None:
+    """What it names stays tracked, so that it is judged; of its own direction only."""
+    sets = {"s": ["10.0.0.1"], "t": ["10.0.0.0/8"]}
+    rules = [
+        rule("d", "override_deny", ["t"], [HTTPS]),
+        rule("o", "override_deny", ["t"], [ANY], "out"),
+        stateless_rule("r", ["s"], [ANY]),
+    ]
+    ruleset = compiled(sets, rules)
+    assert chain(ruleset, "asked_in") == [
+        'ip saddr @r4_t meta l4proto 6 th dport { 443 } return comment "d"',
+        'ip saddr @a4_s notrack accept comment "r"',
+    ]
+    assert "@r4_t" not in "".join(chain(compiled(sets, rules[1:]), "answered_in"))
+
+
+@pytest.mark.parametrize(
+    ("service", "asked", "answered"),
+    [
+        (Service(proto=1, icmp_type=8), ["2048-2303"], ["0-255"]),
+        (Service(proto=1, icmp_type=8, icmp_code=0), ["{ 2048 }"], ["{ 0 }"]),
+        (Service(proto=1, icmp_type=3), ["768-1023"], []),
+    ],
+)
+def test_an_icmp_answer_has_another_type(
+    service: Service, asked: list[str], answered: list[str]
+) -> None:
+    """An echo request is answered by an echo reply; an error by nothing."""
+    ruleset = compiled({"s": ["10.0.0.1"]}, [stateless_rule("r", ["s"], [service])])
+    for name, ranges in (("asked_in", asked), ("answered_in", answered)):
+        side = "saddr" if name == "asked_in" else "daddr"
+        start = f"ip {side} @a4_s meta l4proto 1 @th,0,16 "
+        found = [line for line in chain(ruleset, name) if line]
+        assert found == [f'{start}{text} notrack accept comment "r"' for text in ranges]
+
+
+@pytest.mark.parametrize("mode", ["visibility_only", "selective", "full"])
+def test_ipv6_can_be_allowed_whatever_the_rules_say(mode: EnforcementMode) -> None:
+    """Before every rule, and also what connection tracking does not understand."""
+    deny = rule("d", "override_deny", ["s"], [ANY])
+    ruleset = compiled({"s": ["::/0"]}, [deny], mode, Firewall(ipv6="allowed"))
+    for name in ("judge_in", "judge_out"):
+        assert chain(ruleset, name)[0].startswith("meta nfproto ipv6 ct mark set")
+        assert chain(ruleset, name)[0].endswith("goto allowed")
+    assert ruleset.sets == {}
+    assert "meta nfproto ipv6 ct state invalid,untracked accept" in chain(ruleset, "in")
+
+
+def test_addresses_of_names_are_members_of_a_sibling_set() -> None:
+    """It is there while it is empty, so that what is learned changes members alone; a set that the
+    document gives no names never gets any."""
+    policy = msgspec.structs.replace(
+        document({"s": ["10.0.0.1"], "t": ["10.0.0.2"]}, [rule("r", "allow", ["s", "t"], [ANY])]),
+        names={"s": ["www.example.com"]},
+    )
+    address, address6 = ip_address("192.0.2.1").packed, ip_address("2001:db8::1").packed
+    before = compile_ruleset(policy, resolvers=["10.0.0.53"])
+    learned = {"s": [address, address6], "t": [address]}
+    after = compile_ruleset(policy, resolvers=["10.0.0.53"], learned=learned)
+    assert before is not None
+    assert after is not None
+    assert set(before.sets) == {"a4_s", "a4_t", "n4_s", "n6_s"}
+    assert contents(after)["a4_s"] == ["10.0.0.1"]
+    assert member_changes(before, after) == {
+        "n4_s": (frozenset(), {address}),
+        "n6_s": (frozenset(), {address6}),
+    }
+
+
+def test_answers_of_name_servers_are_logged_only_while_there_are_names() -> None:
+    """And only those of this host's own name servers, to questions of this host."""
+    plain = document({"s": []}, [rule("r", "allow", ["s"], [ANY])])
+    named = msgspec.structs.replace(plain, names={"s": ["www.example.com"]})
+    logged = [
+        [line for line in chain(made, "in") if "log group" in line]
+        for made in (
+            compile_ruleset(given, resolvers=["10.0.0.53", "fd00::53"]) for given in (plain, named)
+        )
+        if made is not None
+    ]
+    assert logged[0] == []
+    assert [line.split(" limit")[0] for line in logged[1]] == [
+        f"{ip} saddr {{ {server} }} meta l4proto {{ tcp, udp }} th sport 53 ct direction reply"
+        for ip, server in (("ip", "10.0.0.53"), ("ip6", "fd00::53"))
+    ]
 
 
 def test_the_epoch_is_named_in_the_volatile_chains_only() -> None:

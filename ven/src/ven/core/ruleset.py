@@ -3,7 +3,7 @@
 One nft rule per document rule, address set and service, strongest tier first, then the mode's
 default. They match the *connection* (``ct original``, ``ct reply``), not the packet, so that
 packets of either direction, and the far side of address translation, are judged alike. The table
-around them is in ``ven.core.table``.
+around them is in ``ven.core.table``. Stateless rules match packets, in chains of their own.
 
 Members of the document's sets are put in hash sets when they are single addresses and in interval
 sets when they are not: a hash set takes a change in constant time whatever its size.
@@ -13,44 +13,23 @@ nor the new one, so contents of sets and rules never change together (:func:`cha
 sets are changed in place only where any mixture is harmless (:func:`member_changes`).
 """
 
-import hashlib
 import re
-import socket
-from collections.abc import Iterable, Iterator
-from ipaddress import ip_address, ip_network
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address
 from typing import Literal
 
 from msgspec import Struct
 
+from ven.core.address_sets import AddressSet, BadPolicy, address_sets, name_sets
 from ven.core.kernel import Decision
 from ven.core.mark import DENY_RULE, NO_RULE, OURS, OVERRIDE_DENY, verdict_bits
-from ven.core.table import (
-    DIRECTIONS,
-    NFLOG_GROUP,
-    PORT_PROTOCOLS,
-    Direction,
-    Family,
-    policy_chains,
-)
-from ven_protocol.policy import PolicyDocument, Rule, Service
+from ven.core.services import ANSWER, QUESTION, Place, service_matches
+from ven.core.table import DIRECTIONS, NFLOG_GROUP, Direction, Family, policy_chains
+from ven_protocol.policy import PolicyDocument, Rule
 
 Tier = Literal["lifeline", "override_deny", "allow", "deny"]
 
-_ICMP: dict[Family, int] = {4: 1, 6: 58}
-
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_./:-]")
-
-
-class AddressSet(Struct, frozen=True):
-    """Contents of one kernel set."""
-
-    family: Family
-    ranges: bool
-    """Members are ranges (first and last address joined), else addresses."""
-    members: frozenset[bytes]
-    """Packed in network order: 4 or 16 bytes, twice that for ranges. Ranges neither overlap nor
-    touch."""
 
 
 class Ruleset(Struct, frozen=True, kw_only=True):
@@ -84,38 +63,40 @@ class Endpoint(Struct, frozen=True, order=True):
     port: int
 
 
-class BadPolicy(ValueError):
-    """A document that cannot be enforced; the text names the set and the member."""
-
-
 def compile_ruleset(
     document: PolicyDocument,
     lifelines: Iterable[Endpoint] = (),
     *,
+    learned: Mapping[str, Iterable[bytes]] | None = None,
+    resolvers: Iterable[str] = (),
     nflog_group: int = NFLOG_GROUP,
 ) -> Ruleset | None:
     """The table that enforces ``document``, or None when there must not be one (mode ``idle``).
 
-    ``lifelines``: the PCE and what is needed to find it. Raises :class:`BadPolicy`. Linear in
-    members and in rules x sets x services; 10,000 addresses take about 10 ms.
+    ``lifelines``: the PCE and what is needed to find it. ``learned``: set id -> packed addresses
+    of the domain names in that set; only sets that the document names get any. ``resolvers``:
+    name servers whose answers are logged while there are names. Raises :class:`BadPolicy`. Linear
+    in members and in rules x sets x services; 10,000 addresses take about 10 ms.
     """
     if document.mode == "idle":
         return None
-    families: tuple[Family, ...] = (4, 6)
-    if document.mode == "full" and document.firewall.ipv6 == "blocked_in_full":
-        families = (4,)  # nothing allows IPv6, so full enforcement's default drops it
-
+    families = _families(document)
     sets: dict[str, AddressSet] = {}
     by_id: dict[str, list[str]] = {}
     for set_id in sorted({peer for rule in document.rules for peer in rule.peers}):
         if set_id not in document.sets:
             raise BadPolicy(f"rule names set {set_id!r}, which the policy does not hold")
-        found = dict(_address_sets(set_id, document.sets[set_id], families))
+        found = dict(address_sets(set_id, document.sets[set_id], families))
+        if document.names.get(set_id):
+            found.update(name_sets(set_id, (learned or {}).get(set_id, ()), families))
         by_id[set_id] = sorted(found)
         sets.update(found)
 
     uses: dict[str, set[tuple[Direction, Tier]]] = {name: set() for name in sets}
     lines: dict[Direction, list[str]] = {"in": [], "out": list(_lifelines(lifelines, sets, uses))}
+    for direction in DIRECTIONS:
+        if document.firewall.ipv6 == "allowed":
+            lines[direction].append(f"meta nfproto ipv6 {_allow_all(direction)}")
     tiers: tuple[tuple[Tier, int], ...] = (
         ("override_deny", OVERRIDE_DENY),
         ("allow", NO_RULE),
@@ -126,21 +107,35 @@ def compile_ruleset(
             if rule.action == tier:
                 names = [name for set_id in rule.peers for name in by_id[set_id]]
                 bits, target = _verdict(document, rule, qualifier, slot)
-                lines[rule.direction] += _rule_lines(rule, names, sets, bits, target)
+                if not _is_stateless(rule):
+                    lines[rule.direction] += _rule_lines(rule, names, sets, bits, target)
                 for name in names:
                     uses[name].add((rule.direction, tier))
+    stateless = dict(_stateless_chains(document, by_id, sets))
     return Ruleset(
         chains=policy_chains(
             {direction: [*lines[direction], _default(document, direction)] for direction in lines},
+            stateless,
+            document.firewall,
             closed=document.mode == "full",
             reported=document.visibility != "flow_off",
             nflog_group=nflog_group,
+            resolvers=resolvers if document.names else (),
         ),
         sets=sets,
         uses={name: frozenset(found) for name, found in uses.items()},
         blocks=document.mode != "visibility_only",
-        rules=len(lines["in"]) + len(lines["out"]),
+        rules=sum(map(len, (*lines.values(), *stateless.values()))),
     )
+
+
+def _families(document: PolicyDocument) -> tuple[Family, ...]:
+    """Families that rules are about."""
+    if document.firewall.ipv6 == "allowed":
+        return (4,)  # one line lets all IPv6 pass
+    if document.mode == "full" and document.firewall.ipv6 == "blocked_in_full":
+        return (4,)  # nothing allows IPv6, so full enforcement's default drops it
+    return (4, 6)
 
 
 def changed_sets(held: Held | None, desired: Ruleset) -> dict[str, AddressSet]:
@@ -161,7 +156,7 @@ def with_kernel_names(chains: str, names: dict[str, str]) -> str:
     return _SET_REFERENCE.sub(lambda found: f"@{names[found[1]]} ", chains)
 
 
-_SET_REFERENCE = re.compile(r"(?<=saddr )@([A-Za-z0-9_]+) ")
+_SET_REFERENCE = re.compile(r"(?<=[sd]addr )@([A-Za-z0-9_]+) ")
 
 MemberChanges = dict[str, tuple[frozenset[bytes], frozenset[bytes]]]
 """Set name -> (members to remove, members to add)."""
@@ -205,70 +200,6 @@ def _safe_in_place(changes: MemberChanges, desired: Ruleset) -> bool:
     return True
 
 
-# --- sets
-
-
-def _address_sets(
-    set_id: str, members: list[str], families: tuple[Family, ...]
-) -> Iterator[tuple[str, AddressSet]]:
-    addresses: dict[Family, set[bytes]] = {4: set(), 6: set()}
-    ranges: dict[Family, list[tuple[int, int]]] = {4: [], 6: []}
-    for member in members:
-        try:
-            if "/" in member or "-" in member:
-                family, first, last = _range(member)
-                ranges[family].append((first, last))
-            elif ":" in member:
-                addresses[6].add(socket.inet_pton(socket.AF_INET6, member))
-            else:
-                addresses[4].add(socket.inet_pton(socket.AF_INET, member))
-        except (OSError, ValueError) as error:
-            raise BadPolicy(f"set {set_id!r} holds {member!r}: {error}") from None
-    name = set_id if _PLAIN_NAME.fullmatch(set_id) else "_" + _digest(set_id)
-    for family in families:
-        size = 4 if family == 4 else 16
-        merged = list(_merged(ranges[family]))
-        # A range of one address is an address.
-        addresses[family].update(first.to_bytes(size) for first, last in merged if first == last)
-        if addresses[family]:
-            yield f"a{family}_{name}", AddressSet(family, False, frozenset(addresses[family]))
-        packed = frozenset(
-            first.to_bytes(size) + last.to_bytes(size) for first, last in merged if first != last
-        )
-        if packed:
-            yield f"r{family}_{name}", AddressSet(family, True, packed)
-
-
-def _range(member: str) -> tuple[Family, int, int]:
-    if "/" in member:
-        network = ip_network(member)
-        family: Family = 4 if network.version == 4 else 6
-        return family, int(network.network_address), int(network.broadcast_address)
-    first, last = map(ip_address, member.split("-"))
-    if first.version != last.version or int(first) > int(last):
-        raise ValueError("a range goes from an address to a higher one of the same family")
-    return (4 if first.version == 4 else 6), int(first), int(last)
-
-
-def _merged(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Overlapping and touching ranges joined, because the kernel refuses overlaps."""
-    current: tuple[int, int] | None = None
-    for first, last in sorted(ranges):
-        if current is None:
-            current = first, last
-        elif first <= current[1] + 1:
-            current = current[0], max(current[1], last)
-        else:
-            yield current
-            current = first, last
-    if current is not None:
-        yield current
-
-
-def _digest(value: str) -> str:
-    return hashlib.sha256(value.encode()).hexdigest()[:24]
-
-
 # --- rules that judge
 
 
@@ -288,6 +219,10 @@ def _default(document: PolicyDocument, direction: Direction) -> str:
     return _decide(verdict_bits(Decision.POTENTIALLY_BLOCKED, NO_RULE, direction, 0), "allowed")
 
 
+def _allow_all(direction: Direction) -> str:
+    return _decide(verdict_bits(Decision.ALLOWED, 0, direction, 0), "allowed")
+
+
 def _decide(bits: int, target: str) -> str:
     return f"ct mark set ct mark and {0xFFFFFFFF ^ OURS:#010x} or {bits:#010x} goto {target}"
 
@@ -295,14 +230,17 @@ def _decide(bits: int, target: str) -> str:
 def _rule_lines(
     rule: Rule, names: list[str], sets: dict[str, AddressSet], bits: int, target: str
 ) -> Iterator[str]:
-    comment = _UNSAFE.sub("_", rule.id)[:100]
     for name in dict.fromkeys(names):
         family = sets[name].family
         for service in service_matches(rule.services, family):
             yield (
                 f"{_peer(rule.direction, family)} @{name} {service}{_decide(bits, target)}"
-                f' comment "{comment}"'
+                f"{_comment(rule)}"
             )
+
+
+def _comment(rule: Rule) -> str:
+    return f' comment "{_UNSAFE.sub("_", rule.id)[:100]}"'
 
 
 def _peer(direction: Direction, family: Family) -> str:
@@ -311,51 +249,52 @@ def _peer(direction: Direction, family: Family) -> str:
     return f"ct {side} {'ip' if family == 4 else 'ip6'} saddr"
 
 
-def service_matches(services: Iterable[Service], family: Family) -> list[str]:
-    """nft expressions, each with a space behind it, one of which matches when a service does."""
-    whole: set[int] = set()
-    ports: dict[int, list[tuple[int, int]]] = {}
-    for service in services:
-        has_type = service.icmp_type is not None or service.icmp_code is not None
-        if service.proto == -1 and service.port is None and not has_type:
-            return [""]
-        for proto in (*PORT_PROTOCOLS, _ICMP[family]) if service.proto == -1 else (service.proto,):
-            found = list(_service_ranges(service, proto, has_type))
-            if found == [(0, 0xFFFF)]:
-                whole.add(proto)
-            elif found and not (proto in _ICMP.values() and proto != _ICMP[family]):
-                ports.setdefault(proto, []).extend(found)
-    lines = [f"meta l4proto {{ {', '.join(map(str, sorted(whole)))} }} "] if whole else []
-    for proto in sorted(ports.keys() - whole):
-        # Of a reply the source port is the service; conntrack keeps an ICMP type and code where
-        # the original has its destination port.
-        key = "ct original proto-dst" if proto in _ICMP.values() else "ct reply proto-src"
-        merged = list(_merged(ports[proto]))
-        # A range has its own rule: as part of a set it would make it an interval set, which the
-        # kernel switches later than the rules.
-        single = [str(first) for first, last in merged if first == last]
-        if single:
-            lines.append(f"meta l4proto {proto} {key} {{ {', '.join(single)} }} ")
-        lines += [
-            f"meta l4proto {proto} {key} {first}-{last} " for first, last in merged if first != last
-        ]
-    return lines
+# --- rules without connections
 
 
-def _service_ranges(service: Service, proto: int, has_type: bool) -> Iterator[tuple[int, int]]:
-    """Ranges of the 16 bits that name a service within ``proto``; none when it cannot match."""
-    if service.port is not None:
-        if proto in PORT_PROTOCOLS and not has_type:
-            yield service.port, service.port if service.to_port is None else service.to_port
-    elif not has_type:
-        yield 0, 0xFFFF
-    elif proto in _ICMP.values():
-        types = range(256) if service.icmp_type is None else (service.icmp_type,)
-        for kind in types:
-            if service.icmp_code is None:
-                yield kind << 8, kind << 8 | 0xFF
-            else:
-                yield kind << 8 | service.icmp_code, kind << 8 | service.icmp_code
+def _is_stateless(rule: Rule) -> bool:
+    return rule.stateless and rule.action == "allow"
+
+
+def _stateless_chains(
+    document: PolicyDocument, by_id: dict[str, list[str]], sets: dict[str, AddressSet]
+) -> Iterator[tuple[str, list[str]]]:
+    """Name and lines of the chains that let packets of stateless rules pass, untracked: for each
+    direction that has any those that ask and those that answer. What an override deny stands
+    above stays tracked, so that it is judged and reported like anything else."""
+    for direction in DIRECTIONS:
+        rules = [rule for rule in document.rules if rule.direction == direction]
+        if not any(map(_is_stateless, rules)):
+            continue
+        for chain, place in ((f"asked_{direction}", QUESTION), (f"answered_{direction}", ANSWER)):
+            # Who asks an inbound service is the peer; who answers an outbound one too.
+            side = "saddr" if (direction == "in") == (place is QUESTION) else "daddr"
+            denied = [
+                _packet_lines(rule, by_id, sets, side, place, "return")
+                for rule in rules
+                if rule.action == "override_deny"
+            ]
+            allowed = [
+                _packet_lines(rule, by_id, sets, side, place, "notrack accept")
+                for rule in rules
+                if _is_stateless(rule)
+            ]
+            yield chain, [line for found in (*denied, *allowed) for line in found]
+
+
+def _packet_lines(
+    rule: Rule,
+    by_id: dict[str, list[str]],
+    sets: dict[str, AddressSet],
+    side: str,
+    place: Place,
+    verdict: str,
+) -> Iterator[str]:
+    for name in dict.fromkeys(name for set_id in rule.peers for name in by_id[set_id]):
+        family = sets[name].family
+        for service in service_matches(rule.services, family, place):
+            ip = "ip" if family == 4 else "ip6"
+            yield f"{ip} {side} @{name} {service}{verdict}{_comment(rule)}"
 
 
 def _lifelines(

@@ -5,15 +5,18 @@ A packet passes through the base chain ``in`` or ``out`` like this::
     loopback ------------------------------------------------> accept
     judged in this epoch (ct mark, see ven.core.mark) -------> what was decided then
     neighbour discovery, DHCP, IGMP, ICMP errors ------------> accept
-    invalid or untracked ------------------------------------> drop in full enforcement, else accept
+    untracked, because a stateless rule allows it -----------> accept
+    invalid or untracked otherwise --------------------------> drop in full enforcement, else accept
     any other, of a connection that the peer opened ---------> judge_in
                of a connection that this host opened --------> judge_out
 
 ``judge_in`` and ``judge_out`` hold the policy (``ven.core.ruleset``). Each of their rules writes
 its verdict into the mark and goes to ``allowed`` or ``refused``, which add the epoch; ``refused``
-logs or counts.
+logs or counts. ``raw_in`` and ``raw_out`` come before connection tracking and keep from it what
+stateless rules allow.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -29,6 +32,7 @@ from ven.core.mark import (
     VERDICT_SHIFT,
     verdict_bits,
 )
+from ven_protocol.policy import Firewall
 
 Family = Literal[4, 6]
 Direction = Literal["in", "out"]
@@ -53,6 +57,12 @@ LOG_BATCH = 64
 """Packets per read: four times cheaper than one by one. The smaller of this and the reader's
 threshold holds."""
 
+ANSWERS_PER_SECOND = 1_000
+"""Above it some are missed; reading one costs 30 microseconds."""
+ANSWER_BYTES = 65_531
+"""Of each: all, as far as a netlink attribute can hold it."""
+DNS_PORT = 53
+
 SNAP_BYTES = 96
 """Of each packet: an IPv6 header with an extension, and ports."""
 
@@ -66,6 +76,11 @@ PORT_PROTOCOLS = (6, 17, 33, 132, 136)
 """TCP, UDP, DCCP, SCTP, UDP-Lite: those whose ports conntrack knows."""
 
 
+def answers_group(nflog_group: int) -> int:
+    """The NFLOG group of name servers' answers, beside that of refused packets."""
+    return nflog_group + 1
+
+
 def table_text(chains: str, epoch: int, side: str, with_counting_sets: bool) -> str:
     """The table without the policy's sets, as nft reads it.
 
@@ -73,6 +88,11 @@ def table_text(chains: str, epoch: int, side: str, with_counting_sets: bool) -> 
     ``a`` or ``b``, is being filled."""
     sets = _counting_sets() if with_counting_sets else ""
     return f"table inet {TABLE} {{\n{sets}{_volatile_chains(epoch, side)}{chains}\n}}\n"
+
+
+def chain_names(text: str) -> frozenset[str]:
+    """The chains that a table's text makes."""
+    return frozenset(re.findall(r"^ *chain (\w+) \{", text, re.MULTILINE))
 
 
 def replacing(gone_chains: Iterable[str], gone_sets: Iterable[str]) -> str:
@@ -100,18 +120,47 @@ def _volatile_chains(epoch: int, side: str) -> str:
 
 
 def policy_chains(
-    judges: Mapping[Direction, Iterable[str]], *, closed: bool, reported: bool, nflog_group: int
+    judges: Mapping[Direction, Iterable[str]],
+    stateless: Mapping[str, Iterable[str]],
+    firewall: Firewall,
+    *,
+    closed: bool,
+    reported: bool,
+    nflog_group: int,
+    resolvers: Iterable[str] = (),
 ) -> str:
     """All chains that do not change with the epoch.
 
     ``judges``: the rules of ``judge_in`` and ``judge_out``, each list ending with a verdict about
-    everything. ``closed``: what cannot be judged is dropped. ``reported``: refused packets are
-    logged or counted."""
+    everything. ``stateless``: the chains ``asked_in``, ``answered_in``, ``asked_out`` and
+    ``answered_out``, as far as there are stateless rules. ``closed``: what cannot be judged is
+    dropped. ``reported``: refused packets are logged or counted. ``resolvers``: name servers whose
+    answers are logged."""
     # Emptied by somebody else, a chain of full enforcement fails closed.
     policy = unjudged = "drop" if closed else "accept"
+    rejects = firewall.reject_blocked
+    last = [f"ct state invalid,untracked {unjudged}"]
+    if firewall.ipv6 == "allowed":
+        last.insert(0, "meta nfproto ipv6 ct state invalid,untracked accept")
+    inbound = [
+        *_observed(resolvers, answers_group(nflog_group)),
+        *("iif lo accept", "jump fresh", "jump essential"),
+        *(_DHCP_IN if firewall.allow_dhcp_client else ()),
+        *_jumps(stateless, _ARRIVING, "ct state untracked "),
+        *last,
+    ]
+    outbound = [
+        *("oif lo accept", *(_REJECTION if rejects else ()), "jump fresh", "jump essential"),
+        *(_DHCP_OUT if firewall.allow_dhcp_client else ()),
+        *_jumps(stateless, _LEAVING, "ct state untracked "),
+        *last,
+    ]
     return f"""
+    chain blocked {{
+        {_lines(_REJECT if rejects else ("drop",))}
+    }}
     chain decided {{
-        ct mark and {BLOCKED:#010x} == {BLOCKED:#010x} drop
+        ct mark and {BLOCKED:#010x} == {BLOCKED:#010x} goto blocked
         accept
     }}
     chain allowed {{
@@ -122,7 +171,7 @@ def policy_chains(
 {_logging_chain(nflog_group)}
     chain refused {{
         jump stamp{_REPORT if reported else ""}
-        drop
+        goto blocked
     }}
     chain judge_in {{
         {_lines(judges["in"])}
@@ -131,34 +180,103 @@ def policy_chains(
         {_lines(judges["out"])}
     }}
     chain essential {{
-        icmpv6 type {{ {_DISCOVERY} }} ip6 hoplimit 255 accept
-        icmpv6 type {{ {_LISTENERS} }} accept
-        icmpv6 type {{ {_ERRORS} }} accept
-        ct state related meta l4proto {{ icmp, ipv6-icmp }} accept
-        meta l4proto igmp goto allowed
-    }}
+        {_lines(_essential(firewall))}
+    }}{_stateless_chains(stateless)}
     chain in {{
         type filter hook input priority {PRIORITY}; policy {policy};
-        iif lo accept
-        jump fresh
-        jump essential
-        udp sport 67 udp dport 68 goto allowed
-        ip6 saddr fe80::/10 udp sport 547 udp dport 546 goto allowed
-        ct state invalid,untracked {unjudged}
+        {_lines(inbound)}
         ct direction original goto judge_in
         goto judge_out
     }}
     chain out {{
         type filter hook output priority {PRIORITY}; policy {policy};
-        oif lo accept
-        jump fresh
-        jump essential
-        udp sport 68 udp dport 67 goto allowed
-        udp sport 546 udp dport 547 goto allowed
-        ct state invalid,untracked {unjudged}
+        {_lines(outbound)}
         ct direction original goto judge_out
         goto judge_in
     }}"""
+
+
+_DHCP_IN = (
+    "udp sport 67 udp dport 68 goto allowed",
+    "ip6 saddr fe80::/10 udp sport 547 udp dport 546 goto allowed",
+)
+_DHCP_OUT = (
+    "udp sport 68 udp dport 67 goto allowed",
+    "udp sport 546 udp dport 547 goto allowed",
+)
+
+_REJECT = ("meta l4proto tcp reject with tcp reset", "reject with icmpx type admin-prohibited")
+_REJECTION = (
+    # What the kernel answers for us belongs to a connection that is blocked, or to none.
+    "ct state related tcp flags & rst == rst accept",
+    "icmp type destination-unreachable icmp code admin-prohibited accept",
+    "icmpv6 type destination-unreachable icmpv6 code admin-prohibited accept",
+)
+
+_ARRIVING = ("asked_in", "answered_out")
+_LEAVING = ("asked_out", "answered_in")
+"""Chains for stateless packets, by which way the packets go."""
+
+_TRACKING = -300
+"""Priority of the last chains before connection tracking (-200)."""
+
+
+def _jumps(stateless: Mapping[str, Iterable[str]], chains: Iterable[str], match: str) -> list[str]:
+    return [f"{match}jump {chain}" for chain in chains if chain in stateless]
+
+
+def _stateless_chains(stateless: Mapping[str, Iterable[str]]) -> str:
+    """The chains themselves, and those that keep their packets from connection tracking. The same
+    lines that said "untracked" there let the packet pass later: another table's untracked packets
+    are none of theirs."""
+    chains = [
+        f"\n    chain {name} {{\n        {_lines(lines)}\n    }}"
+        for name, lines in stateless.items()
+    ]
+    for name, hook, wanted in (("in", "prerouting", _ARRIVING), ("out", "output", _LEAVING)):
+        jumps = _jumps(stateless, wanted, "")
+        if jumps:
+            loopback = f"{'i' if name == 'in' else 'o'}if lo accept"
+            chains.append(f"""
+    chain raw_{name} {{
+        type filter hook {hook} priority {_TRACKING}; policy accept;
+        {_lines([loopback, *jumps])}
+    }}""")
+    return "".join(chains)
+
+
+def _essential(firewall: Firewall) -> list[str]:
+    """Without which the network does not work, or what the firewall settings let pass."""
+    lines = [
+        f"icmpv6 type {{ {_DISCOVERY} }} ip6 hoplimit 255 accept",
+        f"icmpv6 type {{ {_LISTENERS} }} accept",
+        "icmpv6 type { packet-too-big, parameter-problem } accept",
+        "icmp type destination-unreachable icmp code frag-needed accept",
+        "ct state related meta l4proto { icmp, ipv6-icmp } accept",
+    ]
+    if firewall.allow_traceroute:
+        lines += [
+            f"{icmp} type {{ destination-unreachable, time-exceeded }} accept"
+            for icmp in ("icmp", "icmpv6")
+        ]
+    if firewall.allow_igmp:
+        lines.append("meta l4proto igmp goto allowed")
+    return lines
+
+
+def _observed(resolvers: Iterable[str], group: int) -> list[str]:
+    """Rules that log the answers of name servers to questions of this host."""
+    lines = []
+    for family, ip in FAMILIES:
+        found = sorted(a for a in set(resolvers) if (":" in a) == (family == 6))
+        if found:
+            lines.append(
+                f"{ip} saddr {{ {', '.join(found)} }} meta l4proto {{ tcp, udp }}"
+                f" th sport {DNS_PORT} ct direction reply limit rate {ANSWERS_PER_SECOND}/second"
+                f" burst {ANSWERS_PER_SECOND} packets"
+                f" log group {group} snaplen {ANSWER_BYTES} queue-threshold 1"
+            )
+    return lines
 
 
 _REPORT = f"""
@@ -171,26 +289,6 @@ def log_prefix(direction: Direction, qualifier: int) -> str:
     """What comes with every logged packet: the connection's direction, and why it is blocked."""
     return f"{direction} {qualifier}"
 
-
-CHAINS = frozenset(
-    [
-        "fresh",
-        "stamp",
-        "count",
-        "decided",
-        "allowed",
-        "count_a",
-        "count_b",
-        "logged",
-        "refused",
-        "judge_in",
-        "judge_out",
-        "essential",
-        "in",
-        "out",
-    ]
-)
-"""All of the table's."""
 
 LOG_PREFIXES: dict[str, tuple[Direction, int]] = {
     log_prefix(direction, qualifier): (direction, qualifier)
@@ -207,12 +305,11 @@ def _logging_chain(group: int) -> str:
         f' log prefix "{prefix}" group {group} snaplen {SNAP_BYTES} queue-threshold {LOG_BATCH}'
         for prefix, (direction, qualifier) in LOG_PREFIXES.items()
     ]
-    return "    chain logged {\n        " + _lines([*lines, "drop"]) + "\n    }"
+    return "    chain logged {\n        " + _lines([*lines, "goto blocked"]) + "\n    }"
 
 
 _DISCOVERY = "nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert"
 _LISTENERS = "mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report"
-_ERRORS = "destination-unreachable, packet-too-big, time-exceeded, parameter-problem"
 
 
 def _lines(rules: Iterable[str]) -> str:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ven.core.address_sets import BadPolicy
 from ven.core.kernel import Connection, Drained, Drop, ForeignChange, KernelRefused, Stream
-from ven.core.ruleset import BadPolicy, Endpoint, Ruleset, compile_ruleset
+from ven.core.ruleset import Endpoint, Ruleset, compile_ruleset
 from ven.core.table import NFLOG_GROUP
 from ven.edge import conntrack, processes
 from ven.edge.interfaces import InterfaceEvents, read_interfaces

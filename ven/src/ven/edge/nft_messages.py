@@ -9,8 +9,8 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator
 
+from ven.core.address_sets import AddressSet
 from ven.core.mark import EPOCH_MASK, EPOCH_SHIFT
-from ven.core.ruleset import AddressSet
 from ven.core.table import TABLE
 from ven.edge.netlink import (
     NETFILTER_HEADER_BYTES,

@@ -27,10 +27,10 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ven.core.address_sets import AddressSet
 from ven.core.kernel import Drop, KernelRefused
 from ven.core.mark import OUTBOUND, decision_of, epoch_of, free_epochs
 from ven.core.ruleset import (
-    AddressSet,
     Held,
     MemberChanges,
     Ruleset,
@@ -39,10 +39,10 @@ from ven.core.ruleset import (
     with_kernel_names,
 )
 from ven.core.table import (
-    CHAINS,
     FAMILIES,
     SIDES,
     TABLE,
+    chain_names,
     counting_set,
     replacing,
     table_text,
@@ -154,12 +154,14 @@ class Firewall:
             names |= {name: held.names[name] for name in desired.sets if name not in new}
             kept |= {counting_set(family, side) for family, _ in FAMILIES for side in SIDES}
             kept |= set(names.values())
-        script = replacing(sorted(chains - CHAINS), sorted(sets - kept)) + table_text(
+        table = table_text(
             with_kernel_names(desired.chains, names),
             self._next_epoch(),
             self._side,
             with_counting_sets=held is None,
         )
+        gone = chains - chain_names(table)
+        script = replacing(sorted(gone), sorted(sets - kept)) + table
         self._prepare({prepared[name]: contents for name, contents in new.items()})
         prepared_at = self._current_generation()
         try:
