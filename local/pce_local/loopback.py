@@ -8,9 +8,11 @@ Other users of this machine can reach the port too, so each request must be sign
 instance's key.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -21,6 +23,9 @@ from pce_local.websocket_api import MAX_MESSAGE_BYTES, WebSocketApi
 
 MAX_SQS_BYTES = 2 * 1024 * 1024
 """A batch of SQS messages is at most 1 MiB; JSON escapes may double it."""
+
+STORE_CLOCK_S = 0.05
+"""The store counts a delay from a little later than we do."""
 
 _CONNECTIONS = "/@connections/"
 
@@ -91,12 +96,20 @@ class Loopback:
         }
         async with self._forwarder.send(request.method, request.raw_path, headers, body) as reply:
             answer = await reply.read()
-        if request.headers.get("x-amz-target", "").startswith("AmazonSQS.SendMessage"):
-            url = json.loads(body).get("QueueUrl", "") if reply.status == 200 else ""
-            self._ring(url.rpartition("/")[2])
+        target = request.headers.get("x-amz-target", "")
+        if target.startswith("AmazonSQS.SendMessage") and reply.status == 200:
+            self._ring_when_due(json.loads(body))
         return web.Response(
             status=reply.status, body=answer, headers={"content-type": reply.content_type}
         )
+
+    def _ring_when_due(self, sent: dict[str, Any]) -> None:
+        """Ring now, and again when a message that was sent with a delay can be received."""
+        queue = sent.get("QueueUrl", "").rpartition("/")[2]
+        messages = sent.get("Entries", [sent])
+        for delay_s in {message.get("DelaySeconds", 0) for message in messages}:
+            due_s = delay_s + STORE_CLOCK_S if delay_s else 0
+            asyncio.get_running_loop().call_later(due_s, self._ring, queue)
 
 
 def _gone() -> web.Response:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from pce_local.queue_poller import failed_messages
+from pce_local.queue_poller import LOOK_EVERY_S, failed_messages
 from pce_local.resources import MAX_RECEIVES, VISIBILITY_TIMEOUT_S
 from tests.fakes.local_host import FAKE_FUNCTIONS, LocalHost, wait_until
 
@@ -65,6 +65,16 @@ def test_each_queue_has_its_function(host, client):
     send(client, "traffic", {"case": "each"})
     wait_until(lambda: handled(host, "policy_compile", "each"))
     wait_until(lambda: handled(host, "traffic_query", "each"))
+
+
+def test_delayed_message_arrives_when_it_is_due(host, client):
+    """Not before, and rung for like any other: not found by looking around seconds later."""
+    send(client, "bolts", {"case": "delayed", "delay_s": 1})
+    wait_until(lambda: handled(host, "bolts_fan_out", "delayed"))
+    (line,) = (
+        line for line in host.recorded("bolts_fan_out") if line["bodies"][0]["case"] == "delayed"
+    )
+    assert 1 <= line["at"] - line["bodies"][0]["sent"] < 1 + LOOK_EVERY_S / 2
 
 
 def test_message_arrives_at_once(host, client):

@@ -121,6 +121,7 @@ def do_send(event, context):
             QueueUrl=QUEUES[order["queue"]],
             MessageBody=json.dumps({**message, "sent": time.time()}),
             MessageAttributes={"kind": {"DataType": "String", "StringValue": "test"}},
+            **({"DelaySeconds": message["delay_s"]} if "delay_s" in message else {}),
             **fifo,
         )
     return ok({})
