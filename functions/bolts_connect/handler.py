@@ -12,7 +12,12 @@ def handler(event: Event, context: object) -> Reply:
     connection_id = event["requestContext"]["connectionId"]
     try:
         token = bearer_token(headers)
-        wiring().presence.sign_of_life(token, now_s(), attributes={"ci": {"S": connection_id}})
+        wiring().presence.sign_of_life(
+            token,
+            now_s(),
+            attributes={"ci": {"S": connection_id}},
+            remove=("bo",),  # a bolt to the connection before it may not arrive
+        )
     except PceError as error:
         return error_reply(error)
     return {"statusCode": 200}
