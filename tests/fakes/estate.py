@@ -34,7 +34,7 @@ class OrgEstate:
         activated = activate_ven(
             Activate(
                 activation_code=self.api.created["activation_code"],
-                host=HostFacts(hostname=name, version="1.2.3-4", os_id="debian-12"),
+                host=HostFacts(hostname=name, version="25.2.0-1", os_id="debian-12"),
                 interfaces=interfaces,
             ),
             self.stores,

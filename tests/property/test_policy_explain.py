@@ -93,3 +93,27 @@ def test_filing_loses_no_rule(estate: Estate, random):
             and index.on_side(join.consumers, source)
             and index.on_side(join.providers, destination)
         }
+
+
+@settings(max_examples=200, deadline=None)
+@given(estates)
+def test_the_rules_that_a_workload_holds_are_its_documents(estate: Estate):
+    """``held_by`` gives exactly the lines of the recomputed document, repeats left aside."""
+    index = RuleIndex(dataclasses.replace(estate, workloads=()))
+    documents = recompute(estate).documents
+    for workload in estate.workloads:
+        if not workload.managed or workload.enforcement_mode == "idle":
+            continue
+        peers: dict[tuple, set[str]] = {}
+        for held in index.held_by(workload):
+            rule, join = held.rule, held.join
+            line = (rule.id, held.direction, rule.action, join.part, join.services, rule.stateless)
+            peers.setdefault(line, set()).update(selector.set_id for selector in held.peers)
+        says = {
+            (direction, action, tuple(sorted(ids)), services, stateless)
+            for (_, direction, action, _, services, stateless), ids in peers.items()
+        }
+        assert says == {
+            (line.direction, line.action, tuple(line.peers), tuple(line.services), line.stateless)
+            for line in documents[workload.id].rules
+        }

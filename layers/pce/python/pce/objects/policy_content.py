@@ -81,10 +81,18 @@ class PolicyContent:
             and parsed.id in self._by_id.get(parsed.collection, ())
         )
 
-    def workload_labels(self, workload: Document) -> list[dict[str, Any]]:
-        """A workload's labels with their keys and values."""
+    def brief_workload(self, workload: Document) -> dict[str, Any]:
+        """What policy depends on of a workload, with its labels' keys and values."""
         found = (self._by_id["labels"].get(tail(r["href"])) for r in workload.get("labels") or ())
-        return [self._reference(label) for label in found if label is not None]
+        return {
+            "href": workload["href"],
+            "name": workload.get("name"),
+            "hostname": workload.get("hostname"),
+            "managed": bool(workload.get("ven")),
+            "online": bool(workload.get("online")),
+            "enforcement_mode": workload.get("enforcement_mode"),
+            "labels": [self._reference(label) for label in found if label is not None],
+        }
 
     def href(self, behind_version: str) -> str:
         """``rule_sets/3`` in this version."""

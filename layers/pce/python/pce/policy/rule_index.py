@@ -14,8 +14,8 @@ from functools import cached_property
 
 from pce.policy.addresses import Interval, member_interval
 from pce.policy.ends import End
-from pce.policy.estate import Actor, Estate, Rule, Scope
-from pce.policy.recompute import members_said, names_said
+from pce.policy.estate import Actor, Estate, Rule, Scope, Workload
+from pce.policy.recompute import Direction, members_said, names_said
 from pce.policy.resolve import Join, active_rules, resolve_rule
 from pce.policy.selectors import AddressSelector, Selector, Side, label_conditions
 from pce.policy.services import sound_services
@@ -41,6 +41,18 @@ class Match:
     """The source's firewall holds it, and knows the destination's address by it."""
     at_destination: bool
     """The same at the destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a firewall holds of a rule, through one row of its scopes."""
+
+    rule: Rule
+    scope: Scope
+    join: Join
+    direction: Direction
+    peers: tuple[Selector, ...]
+    """The other side."""
 
 
 class RuleIndex:
@@ -98,16 +110,20 @@ class RuleIndex:
                         at_destination=provides[0] and consumes[1],
                     )
 
-    def joins_of(self, end: End) -> Iterator[tuple[Rule, Scope, Join, bool, bool]]:
-        """Rules that the end's own firewall holds, whoever the peer: rule, row, join, and whether
-        the end is among its providers, among its consumers. By rule id."""
+    def held_by(self, workload: Workload) -> Iterator[Held]:
+        """What the workload's firewall holds of the rules, whoever the peer, in any mode but
+        ``idle``. By rule id, row, and ``in`` before ``out``."""
+        end = End(workload, (), ())
         providing = self._candidates(self._providers, end)
         for number in sorted(providing | self._candidates(self._consumers, end)):
             for scope, join in self.joins(number):
-                provides, _ = self._on(join.providers, end)
-                consumes, _ = self._on(join.consumers, end)
-                if provides or consumes:
-                    yield self._rules[number][0], scope, join, provides, consumes
+                sides: tuple[tuple[Direction, Side, Side], ...] = (
+                    ("in", join.providers, join.consumers),
+                    ("out", join.consumers, join.providers),
+                )
+                for direction, own, others in sides:
+                    if others.peers and any(selector.matches(workload) for selector in own.hosts):
+                        yield Held(self._rules[number][0], scope, join, direction, others.peers)
 
     def joins(self, number: int) -> tuple[tuple[Scope, Join], ...]:
         """What the rule of this number joins, each with its row of the scopes."""

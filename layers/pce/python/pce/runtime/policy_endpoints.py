@@ -5,6 +5,7 @@ from pce.runtime.api_call import Call, ok
 from pce.runtime.http import Reply
 from pce.usecases import find_rules
 from pce.usecases.explain_policy import explain_policy
+from pce.usecases.view_policy import policy_view
 
 
 def explain(call: Call) -> Reply:
@@ -39,3 +40,9 @@ def cover(call: Call) -> Reply:
 def search(call: Call) -> Reply:
     """POST sec_policy/{version}/rule_search: the rules that name or mean actors and services."""
     return ok(find_rules.search_rules(call.caller, call.version, call.body, call.stores))
+
+
+def view(call: Call) -> Reply:
+    """GET sec_policy/{version}/policy_view: the rules as they concern one workload."""
+    workload = call.query.get("workload", "")
+    return ok(policy_view(call.caller, call.version, workload, call.stores))

@@ -109,18 +109,5 @@ def _shown_matches(
 
 
 def _shown_end(end: FoundEnd, content: PolicyContent) -> dict[str, Any]:
-    workload = end.workload
-    if workload is None:
-        return {"address": end.address, "workload": None}
-    return {
-        "address": end.address,
-        "workload": {
-            "href": workload["href"],
-            "name": workload.get("name"),
-            "hostname": workload.get("hostname"),
-            "managed": bool(workload.get("ven")),
-            "online": bool(workload.get("online")),
-            "enforcement_mode": workload.get("enforcement_mode"),
-            "labels": content.workload_labels(workload),
-        },
-    }
+    workload = None if end.workload is None else content.brief_workload(end.workload)
+    return {"address": end.address, "workload": workload}

@@ -1,0 +1,51 @@
+"""``policy_view``: the rules as they concern one workload."""
+
+import pytest
+
+from pce.runtime.wiring import Wiring
+from tests.fakes.api import Api, new_org
+from tests.fakes.estate import OrgEstate
+
+AMS = [{"actors": "ams"}]
+
+
+@pytest.fixture
+def estate(api: Api, stores: Wiring) -> OrgEstate:
+    return OrgEstate(api, stores)
+
+
+def test_rules_in_and_out_with_their_peers_by_name(estate: OrgEstate) -> None:
+    """Each rule of which the workload is a side, in its direction; of no other. What is not
+    provisioned is in the draft's view alone."""
+    shop, web, db = (estate.label("app", "shop"), *(estate.label("role", r) for r in ("web", "db")))
+    front = estate.host("front", "10.0.0.1", mode="selective", app=shop, role=web)
+    rule_set = estate.rule_set("shop", [{"label": shop}])
+    inside = estate.allow(rule_set, [{"label": db}], [{"label": web}], description="to database")
+    denied = estate.deny(rule_set, [{"label": web}], AMS)
+    estate.allow(rule_set, [{"label": db}], [{"label": db}])
+    view = estate.api.get(f"{estate.api.draft}/policy_view", workload=front)
+    assert (view["workload"]["href"], view["pversion"]) == (front, "draft")
+    assert (view["enforcement_mode"], view["firewall"]["ipv6"]) == ("selective", "by_policy")
+    out, into = sorted(view["rules"], key=lambda rule: rule["direction"], reverse=True)
+    assert (out["href"], out["direction"], out["action"]) == (inside, "out", "allow")
+    assert (out["description"], out["rule_set"]["name"]) == ("to database", "shop")
+    assert out["peers"] == [{"label": {**db, "key": "role", "value": "db"}}]
+    assert out["scopes"] == [[{"label": {**shop, "key": "app", "value": "shop"}}]]
+    assert out["services"] == [{"proto": 6, "port": 443}]
+    assert (into["href"], into["direction"], into["action"]) == (denied, "in", "deny")
+    assert into["peers"] == AMS
+    active = estate.api.get(f"{estate.api.active}/policy_view", workload=front)
+    assert (active["version"], active["rules"]) == (1, [])
+
+
+def test_the_workload_must_be_ones_own(estate: OrgEstate, stores: Wiring) -> None:
+    """406 without one; 404 for another org's, and for one that was deleted."""
+    path = f"{estate.api.active}/policy_view"
+    answer = estate.api.call("GET", path)
+    assert (answer.status, answer.json[0]["field"]) == (406, "workload")
+    theirs = OrgEstate(new_org("Other"), stores).unmanaged("theirs", "10.0.0.1")
+    gone = estate.unmanaged("gone", "10.0.0.1")
+    estate.api.delete(gone)
+    for href in (theirs, gone, "nonsense"):
+        answer = estate.api.call("GET", path, query={"workload": href})
+        assert (answer.status, answer.tokens) == (404, ["workload_not_found"])
