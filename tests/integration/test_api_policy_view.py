@@ -26,14 +26,16 @@ def test_rules_in_and_out_with_their_peers_by_name(estate: OrgEstate) -> None:
     view = estate.api.get(f"{estate.api.draft}/policy_view", workload=front)
     assert (view["workload"]["href"], view["pversion"]) == (front, "draft")
     assert (view["enforcement_mode"], view["firewall"]["ipv6"]) == ("selective", "by_policy")
-    out, into = sorted(view["rules"], key=lambda rule: rule["direction"], reverse=True)
-    assert (out["href"], out["direction"], out["action"]) == (inside, "out", "allow")
-    assert (out["description"], out["rule_set"]["name"]) == ("to database", "shop")
+    by_line = {(rule["href"], rule["direction"]): rule for rule in view["rules"]}
+    assert by_line.keys() == {(inside, "out"), (denied, "in"), (denied, "out")}
+    out = by_line[inside, "out"]
+    assert (out["action"], out["description"]) == ("allow", "to database")
+    assert out["rule_set"]["name"] == "shop"
     assert out["peers"] == [{"label": {**db, "key": "role", "value": "db"}}]
     assert out["scopes"] == [[{"label": {**shop, "key": "app", "value": "shop"}}]]
     assert out["services"] == [{"proto": 6, "port": 443}]
-    assert (into["href"], into["direction"], into["action"]) == (denied, "in", "deny")
-    assert into["peers"] == AMS
+    into = by_line[denied, "in"]
+    assert (into["action"], into["peers"]) == ("deny", AMS)
     active = estate.api.get(f"{estate.api.active}/policy_view", workload=front)
     assert (active["version"], active["rules"]) == (1, [])
 
