@@ -68,13 +68,9 @@ class Attempt:
         self._socket.close()
 
     def _first_packet(self) -> bytes:
-        kind = self.traffic.icmp_type
-        if kind is None:
+        if self.traffic.icmp_type is None:
             return _ASKING
-        code = self.traffic.icmp_code or 0
-        body = struct.pack(">HH12x", self._identifier, 1)
-        checksum = _checksum(struct.pack(">BBH", kind, code, 0) + body)  # of IPv6 the kernel's
-        return struct.pack(">BBH", kind, code, checksum) + body
+        return icmp_query(self.traffic, self._identifier)
 
     def _look(self) -> bool:
         if self.traffic.proto == TCP:
@@ -90,11 +86,17 @@ class Attempt:
                 return True
 
 
-def _checksum(packet: bytes) -> int:
-    """The Internet checksum of an even number of bytes."""
-    total = sum(struct.unpack(f">{len(packet) // 2}H", packet))
+def icmp_query(
+    what: Traffic, identifier: int, number: int = 1, payload: bytes = bytes(12)
+) -> bytes:
+    """An ICMP query of this type and code; the payload has an even number of bytes."""
+    head = struct.pack(">BBxx", what.icmp_type or 0, what.icmp_code or 0)
+    body = struct.pack(">HH", identifier, number & 0xFFFF) + payload
+    words = struct.unpack(f">{(4 + len(body)) // 2}H", head + body)
+    total = sum(words)
     total = (total & 0xFFFF) + (total >> 16)
-    return ~(total + (total >> 16)) & 0xFFFF
+    checksum = ~(total + (total >> 16)) & 0xFFFF  # of IPv6 the kernel writes its own
+    return head[:2] + struct.pack(">H", checksum) + body
 
 
 class Answering:

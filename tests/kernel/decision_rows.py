@@ -200,6 +200,8 @@ CASES: tuple[tuple[str, str, str, tuple[int, ...], Traffic, Verdict], ...] = (
     ("another icmp type", "peer", "full", (4,), PING, "blocked"),
     ("offline", "gone", "full", EITHER, tcp(PORT["allow"]), "blocked"),
     ("offline", "gone", "selective", EITHER, tcp(PORT["deny"]), "potentially_blocked"),
+    ("ipv6 without rules", "peer", "old", (6,), tcp(PORT["deny"]), "allowed"),
+    ("ipv6 without rules", "old", "peer", (6,), udp(PORT["none"]), "allowed"),
     ("ipv6 without rules", "peer", "old", (4,), tcp(PORT["deny"]), "blocked"),
 )  # fmt: skip
 

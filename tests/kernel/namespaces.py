@@ -13,6 +13,7 @@ import secrets
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import TracebackType
@@ -23,13 +24,13 @@ _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+@dataclass(frozen=True)
 class Host:
     """One namespace with one interface, ``eth0``, and two addresses."""
 
-    def __init__(self, namespace: str, ipv4: str, ipv6: str) -> None:
-        self.namespace = namespace
-        self.ipv4 = ipv4
-        self.ipv6 = ipv6
+    namespace: str
+    ipv4: str
+    ipv6: str
 
     def address(self, family: int) -> str:
         return self.ipv4 if family == 4 else self.ipv6
