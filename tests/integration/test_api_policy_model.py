@@ -1,10 +1,11 @@
 """Drafts and policy versions, compared with a model that is obviously right.
 
 The model keeps two dictionaries, draft and active, and a list of what was active under each
-version. Any sequence of edits, deletions, provisionings and reverts must show the same.
+version. Any sequence of edits, deletions, provisionings, reverts and restores must show the same.
 """
 
 import contextlib
+import itertools
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -41,6 +42,13 @@ class Drafts(RuleBasedStateMachine):
         """None: marked as deleted."""
         self.active: dict[str, Content] = {}
         self.versions: list[dict[str, Content]] = [{}]
+        self.states = itertools.count()
+        self.draft_state: dict[str, int] = {}
+        """Which state a draft is in: two edits to the same content are two states."""
+        self.active_state: dict[str, int] = {}
+        self.version_states: list[dict[str, int]] = [{}]
+        self.marked: dict[str, str] = {}
+        """Names that drafts had when they were marked, while they keep them."""
 
     def teardown(self) -> None:
         try:
@@ -57,11 +65,6 @@ class Drafts(RuleBasedStateMachine):
             if href != besides
         )
 
-    @property
-    def marked(self) -> dict[str, str]:
-        """Names that drafts had when they were marked."""
-        return self.__dict__.setdefault("_marked", {})
-
     @rule(target=hrefs, name=NAMES, network=NETWORKS)
     def create(self, name: str, network: str) -> Any:
         body = {"name": name, "ip_ranges": [{"from_ip": network}]}
@@ -71,6 +74,7 @@ class Drafts(RuleBasedStateMachine):
             return multiple()
         assert answer.status == 201
         self.draft[answer.json["href"]] = (name, network)
+        self.draft_state[answer.json["href"]] = next(self.states)
         return answer.json["href"]
 
     @rule(href=hrefs, name=NAMES, network=NETWORKS)
@@ -87,7 +91,7 @@ class Drafts(RuleBasedStateMachine):
             assert answer.status == 204
             if self.draft[href] != (name, network):
                 self.draft[href] = (name, network)
-                self.dirty.add(href)
+                self.draft_state[href] = next(self.states)
 
     @rule(href=hrefs)
     def delete(self, href: str) -> None:
@@ -117,15 +121,20 @@ class Drafts(RuleBasedStateMachine):
         if not pending:
             assert answer.tokens == ["nothing_to_provision"]
             return
+        after = self.active | {href: content for href in pending if (content := self.draft[href])}
+        after = {href: c for href, c in after.items() if href not in pending or self.draft[href]}
+        if len({name for name, _ in after.values()}) < len(after):
+            assert set(answer.tokens) == {"name_taken"}
+            return
         assert answer.status == 201
+        self.active = after
         for href in pending:
-            content = self.draft[href]
-            self.dirty.discard(href)
-            if content is None:
-                del self.draft[href], self.active[href]
+            if self.draft[href] is None:
+                del self.draft[href], self.active_state[href]
             else:
-                self.active[href] = content
+                self.active_state[href] = self.draft_state[href]
         self.versions.append(dict(self.active))
+        self.version_states.append(dict(self.active_state))
 
     @rule(chosen=consumes(hrefs))
     def revert(self, chosen: str) -> None:
@@ -140,19 +149,35 @@ class Drafts(RuleBasedStateMachine):
         else:
             assert answer.status == 204
             self.draft[chosen] = self.active[chosen]
-            self.dirty.discard(chosen)
+            self.draft_state[chosen] = self.active_state[chosen]
 
-    @property
-    def dirty(self) -> set[str]:
-        """Drafts that were edited since they were provisioned or reverted."""
-        return self.__dict__.setdefault("_dirty", set())
+    @rule(number=st.integers(1, 6))
+    def restore(self, number: int) -> None:
+        answer = self.api.call("POST", f"{self.api.org}/sec_policy/{number}/restore", {})
+        if number > len(self.versions):
+            assert answer.tokens == ["sec_policy_not_found"]
+            return
+        assert answer.status == 200
+        wanted = self.versions[number - 1]
+        names = {name for name, _ in wanted.values()}
+        for href in self.draft.keys() - wanted.keys():
+            content = self.draft[href]
+            if href not in self.active:
+                del self.draft[href]
+            elif content is not None:
+                self.draft[href] = None
+                self.marked[href] = content[0]
+            if self.marked.get(href) in names:
+                del self.marked[href]
+        self.draft |= wanted
+        self.draft_state |= self.version_states[number - 1]
 
     def _update_type(self, href: str) -> str | None:
         if self.draft[href] is None:
             return "delete"
         if href not in self.active:
             return "create"
-        return "update" if href in self.dirty else None
+        return None if self.draft_state[href] == self.active_state[href] else "update"
 
     @invariant()
     def shows_the_same(self) -> None:

@@ -28,6 +28,7 @@ from pce.objects.workload import WORKLOADS
 from pce.runtime import api_endpoints as to
 from pce.runtime import cluster_endpoints as clusters
 from pce.runtime import policy_endpoints as ask
+from pce.runtime import version_endpoints as versions
 from pce.runtime.api_call import Call, Endpoint, api_path, fitting, no_content, ok
 from pce.runtime.http import Reply, Request, json_reply
 from pce.usecases.authenticate import Identity, authenticate, require_org
@@ -94,13 +95,15 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", f"{_O}/pairing_profiles/{{id}}/pairing_key", to.create_pairing_key),
     ("DELETE", f"{_O}/pairing_profiles/{{id}}/pairing_keys", to.delete_pairing_keys),
     # Security policy: versions and provisioning
-    ("GET", f"{_O}/sec_policy", to.list_policy_versions),
-    ("POST", f"{_O}/sec_policy", to.provision),
-    ("GET", f"{_O}/sec_policy/pending", to.list_pending),
-    ("DELETE", f"{_O}/sec_policy/pending", to.discard_pending),
-    ("PUT", f"{_O}/sec_policy/delete", to.revert),
-    ("POST", f"{_DRAFT}/dependencies", to.find_dependencies),
-    ("GET", f"{_O}/sec_policy/{{number}}", to.get_policy_version),
+    ("GET", f"{_O}/sec_policy", versions.list_policy_versions),
+    ("POST", f"{_O}/sec_policy", versions.provision),
+    ("GET", f"{_O}/sec_policy/pending", versions.list_pending),
+    ("DELETE", f"{_O}/sec_policy/pending", versions.discard_pending),
+    ("PUT", f"{_O}/sec_policy/delete", versions.revert),
+    ("POST", f"{_DRAFT}/dependencies", versions.find_dependencies),
+    ("GET", f"{_O}/sec_policy/{{number}}", versions.get_policy_version),
+    ("POST", f"{_O}/sec_policy/{{number}}/restore", versions.restore),
+    ("GET", f"{_ANY_VERSION}/modified_objects", versions.list_modified),
     # Security policy: questions
     ("GET", f"{_O}/sec_policy/explain", ask.explain_both),
     ("GET", f"{_ANY_VERSION}/explain", ask.explain),

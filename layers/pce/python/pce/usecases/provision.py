@@ -1,33 +1,30 @@
-"""Provision: make drafts active, all of a request or nothing; and take drafts back.
+"""Provision: make drafts active, all of a request or nothing.
 
 Everything is read in an order that makes races harmless: first the head, then the drafts. A draft
 that changes later is provisioned next time; another provisioning in between is a conflict.
 """
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from pce.errors import Invalid, PceError, Problem
 from pce.events.journal import ResourceChange
+from pce.objects.active_policy import active_problems
 from pce.objects.catalogue import COLLECTIONS, PROVISIONED
 from pce.objects.hrefs import PROVISIONABLE, parse_href
 from pce.objects.policy_version import (
     REVISION,
     Manifest,
-    freed_draft,
-    new_draft,
     provisioned_form,
     references,
     shown_draft,
     version_record,
 )
-from pce.store.change import Change, Delete, Put
+from pce.store.change import Change, Delete
 from pce.store.policy_versions import Head, PolicyVersions, StoredDraft
 from pce.usecases.caller import Caller
 from pce.usecases.stores import Stores
-from pce.usecases.write_object import commit
 
 MAX_DESCRIPTION = 4096
 REMOVED_AT_ONCE = 25
@@ -36,10 +33,11 @@ REMOVED_AT_ONCE = 25
 
 def pending(caller: Caller, stores: Stores) -> list[StoredDraft]:
     """All drafts that differ from what is active, by collection and id. Reads all drafts."""
-    return _pending(_drafts(caller, stores.policy_versions.head(caller.org_id), stores))
+    return pending_among(all_drafts(caller, stores.policy_versions.head(caller.org_id), stores))
 
 
-def _drafts(caller: Caller, head: Head, stores: Stores) -> list[StoredDraft]:
+def all_drafts(caller: Caller, head: Head, stores: Stores) -> list[StoredDraft]:
+    """Every draft, with what is left of deleted ones."""
     return [
         found
         for collection in PROVISIONED
@@ -49,7 +47,8 @@ def _drafts(caller: Caller, head: Head, stores: Stores) -> list[StoredDraft]:
     ]
 
 
-def _pending(drafts: Iterable[StoredDraft]) -> list[StoredDraft]:
+def pending_among(drafts: Iterable[StoredDraft]) -> list[StoredDraft]:
+    """Those that differ from what is active."""
     return [d for d in drafts if not d.draft.is_gone and d.draft.update_type is not None]
 
 
@@ -65,20 +64,22 @@ def provision(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
 
     ``change_subset`` names them; without it all are. One small transaction whatever the size.
     Raises :class:`Invalid` when a named href does not exist, nothing is pending, or the result
-    would refer to something that is not provisioned; :class:`Conflict` when another provisioning
-    was faster.
+    would refer to something that is not provisioned, hold a name twice or a circle of label groups;
+    :class:`Conflict` when another provisioning was faster.
     """
     message = _description(body)
     subset = subset_hrefs(body.get("change_subset")) if isinstance(body, Mapping) else None
     versions = stores.policy_versions
     head = versions.head(caller.org_id)
-    drafts = _drafts(caller, head, stores)
-    selected = _selected(caller, _pending(drafts), subset, head, stores)
+    drafts = all_drafts(caller, head, stores)
+    selected = selected_among(caller, pending_among(drafts), subset, head, stores)
     if not selected:
         problem = Problem("nothing_to_provision", "none of the named objects has a pending change")
         raise Invalid(problem)
     manifest, revisions = _next(head.manifest, selected)
-    _refuse_dangling(caller, head, manifest, revisions, stores)
+    problems = active_problems(_all_of(caller, head, manifest, revisions, stores), manifest)
+    if problems:
+        raise Invalid(problems)
     prepared = versions.prepare(caller.org_id, manifest, revisions)
     counts: dict[str, int] = {}
     for found in selected:
@@ -100,50 +101,6 @@ def provision(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
     return record
 
 
-def revert(caller: Caller, hrefs: Sequence[str] | None, stores: Stores) -> None:
-    """Take pending drafts back to what is active; those never provisioned are deleted.
-
-    None means all. Each draft is taken back by itself. Raises :class:`Invalid` for an href without
-    a pending change, before anything is written.
-    """
-    versions = stores.policy_versions
-    head = versions.head(caller.org_id)
-    selected = _selected(caller, _pending(_drafts(caller, head, stores)), hrefs, head, stores)
-    for found in selected:
-        draft = found.draft
-        collection = COLLECTIONS[draft.collection]
-        had = collection.claims(draft.document)
-        if draft.active_revision is None:
-            gone = freed_draft(draft.document, caller.at, caller.by, str(uuid.uuid4()))
-            put = Put(collection.stored_in, found.stored.id, gone, found.stored.rev)
-            has: list[str] = []
-        else:
-            manifest = {draft.collection: {draft.id: draft.active_revision}}
-            [active] = versions.documents(caller.org_id, manifest, manifest)[draft.collection]
-            put = Put(
-                collection.stored_in,
-                found.stored.id,
-                new_draft(active, draft.active_revision),
-                found.stored.rev,
-            )
-            has = collection.claims(active)
-        reverted = ResourceChange(
-            collection.kind, collection.in_event(draft.document), "update", {}
-        )
-        event = caller.journal(stores, 204).event("sec_policy_pending.delete", changes=[reverted])
-        commit(
-            stores,
-            collection,
-            Change(
-                caller.org_id,
-                puts=(put,),
-                claims=tuple(name for name in has if name not in had),
-                releases=tuple(name for name in had if name not in has),
-                events=(event,),
-            ),
-        )
-
-
 def dependencies(caller: Caller, hrefs: Sequence[str], stores: Stores) -> list[StoredDraft]:
     """Further pending drafts that must be provisioned together with these ones.
 
@@ -153,7 +110,7 @@ def dependencies(caller: Caller, hrefs: Sequence[str], stores: Stores) -> list[S
     head = stores.policy_versions.head(caller.org_id)
     all_pending = {
         str(found.draft.document["href"]): found
-        for found in _pending(_drafts(caller, head, stores))
+        for found in pending_among(all_drafts(caller, head, stores))
     }
     active = {
         str(document["href"]): references(document)
@@ -219,13 +176,15 @@ def _description(body: Any) -> str:
     return text or ""
 
 
-def _selected(
+def selected_among(
     caller: Caller,
     all_pending: Sequence[StoredDraft],
     hrefs: Sequence[str] | None,
     head: Head,
     stores: Stores,
 ) -> list[StoredDraft]:
+    """The named drafts among those that are pending; None names all. Raises :class:`Invalid` for
+    an href of nothing."""
     if hrefs is None:
         return list(all_pending)
     by_href = {str(found.draft.document["href"]): found for found in all_pending}
@@ -261,35 +220,26 @@ def _next(
     return following, revisions
 
 
-def _refuse_dangling(
+def _all_of(
     caller: Caller,
     head: Head,
     manifest: Manifest,
     revisions: Mapping[str, Mapping[str, Any]],
     stores: Stores,
-) -> None:
-    """Active policy never refers to what is not active: refuse, naming who refers to what."""
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Every document of the next version, in draft form, by collection."""
     stay = {
         collection: {id: rev for id, rev in entries.items() if rev not in revisions}
         for collection, entries in manifest.items()
     }
     stores.policy_versions.active(caller.org_id, head)  # what stays is in memory from here on
-    kept = stores.policy_versions.documents(caller.org_id, stay, stay)
-    documents = [*revisions.values(), *(d for found in kept.values() for d in found)]
-    problems = []
-    for document in documents:
-        for href in sorted(references(document)):
-            parsed = parse_href(href)
-            if parsed is None or not parsed.version:
-                continue
-            if parsed.id not in manifest.get(parsed.collection, {}):
-                message = (
-                    f"{document['href']} refers to {href}, which would not be active; provision"
-                    " both together, or remove the reference"
-                )
-                problems.append(Problem("missing_dependency", message, href))
-    if problems:
-        raise Invalid(problems)
+    documents: dict[str, list[Mapping[str, Any]]] = {
+        collection: list(kept)
+        for collection, kept in stores.policy_versions.documents(caller.org_id, stay, stay).items()
+    }
+    for collection, entries in manifest.items():
+        documents[collection] += [revisions[r] for r in entries.values() if r in revisions]
+    return documents
 
 
 def _remove_gone(
