@@ -7,10 +7,12 @@ Hypothesis draws one seed and plain ``random`` does the rest: built from Hypothe
 estates of ten had no rule that met a workload. A failing example prints the whole estate.
 """
 
+from dataclasses import replace
 from random import Random
 
 from hypothesis import strategies as st
 
+from pce.policy.change import EstateChange
 from pce.policy.decide import Endpoint
 from pce.policy.estate import (
     EVERYTHING,
@@ -234,6 +236,75 @@ def random_estate(random: Random) -> Estate:
         virtual_services={name: _virtual_service(random, name) for name in VIRTUAL_SERVICES},
         firewall=_firewall(random),
     )
+
+
+def random_change(random: Random, estate: Estate) -> EstateChange:
+    """One or two facts that came, went or became another."""
+    change = _change(random, estate)
+    return change.then(_change(random, estate)) if random.random() < 0.3 else change
+
+
+def _change(random, estate):
+    often = ("workload", "workload", "workload", "rule_set", "rule_set", "rule_set")
+    seldom = ("label", "group", "list", "service", "boundary", "virtual_service", "firewall")
+    kind = random.choice((*often, *seldom))
+    gone = random.random() < 0.2
+    if kind == "workload":
+        name = random.choice(WORKLOAD_IDS)
+        return EstateChange(
+            workloads={name: None if gone else _changed_workload(random, name, estate)}
+        )
+    if kind == "rule_set":
+        name = random.choice(("0", "1", "2"))
+        return EstateChange(
+            rule_sets={name: None if gone else _changed_rules(random, name, estate)}
+        )
+    if kind == "label":
+        name = random.choice(tuple(LABEL_KEYS))
+        key = "zone" if _rarely(random) else LABEL_KEYS[name]
+        return EstateChange(label_keys={name: None if random.random() < 0.5 else key})
+    if kind == "group":
+        name = random.choice(("g1", "g2", "g3"))
+        return EstateChange(label_groups={name: None if gone else _label_group(random)})
+    if kind == "list":
+        name = random.choice(("i1", "i2", "i3"))
+        return EstateChange(ip_lists={name: None if gone else _ip_list(random)})
+    if kind == "service":
+        name = random.choice(("s1", "s2"))
+        return EstateChange(services={name: None if gone else _some(random, SERVICES, 1, 2)})
+    if kind == "boundary":
+        name = "enforcement_boundaries/0"
+        return EstateChange(boundaries={name: None if gone else _rule(random, name, ("deny",))})
+    if kind == "virtual_service":
+        name = random.choice(VIRTUAL_SERVICES)
+        return EstateChange(
+            virtual_services={name: None if gone else _virtual_service(random, name)}
+        )
+    return EstateChange(firewall=_firewall(random))
+
+
+def _changed_workload(random, name, estate):
+    """A new one, or the old one with another address, mode or label, or off or on line."""
+    old = next((workload for workload in estate.workloads if workload.id == name), None)
+    new = _workload(random, name)
+    if old is None:
+        return new
+    fields = random.choice(
+        (("addresses",), ("labels",), ("in_policy",), ("enforcement_mode",), ("bound", "managed"))
+    )
+    return replace(old, **{field: getattr(new, field) for field in fields})
+
+
+def _changed_rules(random, name, estate):
+    """A new rule set, or the old one with a rule more, less or different, or other scopes."""
+    old = next((rule_set for rule_set in estate.rule_sets if rule_set.id == name), None)
+    if old is None or random.random() < 0.2:
+        return random_rule_set(random, name)
+    if random.random() < 0.2:
+        return replace(old, scopes=random_rule_set(random, name).scopes)
+    changed = _rule(random, f"rule_sets/{name}/sec_rules/{random.randint(0, 4)}")
+    others = tuple(rule for rule in old.rules if rule.id != changed.id)
+    return replace(old, rules=others if _rarely(random) else (*others, changed))
 
 
 def endpoints(estate: Estate) -> list[Endpoint]:

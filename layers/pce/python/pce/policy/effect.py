@@ -7,18 +7,8 @@ themselves when they are asked for (``Engine.class_part``, ``block``, ``members`
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from pce.policy.parts import WideHead
-
-
-class Target(NamedTuple):
-    """What a VEN is to hold: presence attributes ``te`` and ``ws``."""
-
-    name: str
-    """Narrow name of its class part."""
-    slots: int
-    """Mask of the wide parts that the class part names."""
+from pce.policy.parts import Target, WideHead
 
 
 @dataclass(frozen=True, slots=True)

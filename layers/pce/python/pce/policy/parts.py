@@ -13,10 +13,11 @@ therefore changes nothing, and an **etag** says for ever which parts a document 
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
-from pce.policy.recompute import without_repeats
+from pce.policy.repeats import without_repeats
 from ven_protocol.messages import EnforcementMode, VisibilityLevel
 from ven_protocol.policy import Firewall, PolicyDocument, Rule
 
@@ -72,6 +73,15 @@ class WideHead(Part, frozen=True, kw_only=True):
     """Set id, or :func:`block_id`, to the current version. Every set that a block mentions is
     here. A part that is wide no longer stays for one more generation: until that is complete, VENs
     are still to hold class parts that use it."""
+
+
+class Target(NamedTuple):
+    """What a VEN is to hold: presence attributes ``te`` and ``ws``."""
+
+    name: str
+    """Narrow name of its class part."""
+    slots: int
+    """Mask of the wide parts that the class part names."""
 
 
 _JSON = msgspec.json.Encoder(order="sorted")
@@ -185,14 +195,14 @@ def split_etag(etag: str) -> tuple[str, int | None] | None:
 def set_versions(part: ClassPart, blocks: Iterable[Block], head: WideHead) -> dict[str, str]:
     """Set id to digest of every set whose members :func:`assemble` needs.
 
-    A set that is in the head and in the class part has just become wide or narrow: the head's
-    version counts. KeyError: the head has not all parts that are used.
+    A set that is in the head and in the class part has just become wide or narrow: the version that
+    the class part names counts. KeyError: the head has not all parts that are used.
     """
     mentioned = set(part.sets).union(wide_parts_of(part)).difference(part.blocks)
     for block in blocks:
         mentioned.update(set_id for line in block.lines for set_id in line.peers)
     return {
-        set_id: head.parts[set_id].digest if set_id in head.parts else part.sets[set_id]
+        set_id: part.sets[set_id] if set_id in part.sets else head.parts[set_id].digest
         for set_id in mentioned
     }
 

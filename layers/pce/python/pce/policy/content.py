@@ -1,0 +1,108 @@
+"""What a class has of a document beside its kind: the narrow lines and sets, and the wide parts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from pce.policy.index import Audience, HostClass, Line
+from pce.policy.kinds import Kind
+from pce.policy.parts import ClassPart, Target, line_digest, name_of
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Content of the class parts of one class."""
+
+    lines: tuple[Line, ...]
+    sets: tuple[Audience, ...]
+    """Narrow sets that the lines mention, sorted by id."""
+    named: tuple[Audience, ...]
+    """Sets that the lines mention and that have domain names."""
+    blocks: tuple[str, ...]
+    slots: int
+
+    @classmethod
+    def of_class(cls, host_class: HostClass, kind: Kind) -> "Content":
+        """What the VENs of this class and kind have; nothing in mode ``idle``."""
+        if kind.mode == "idle":
+            return _NOTHING
+        narrow: list[Audience] = []
+        wide: list[Audience] = []
+        for audience in host_class.audiences:
+            if audience.lines:
+                (narrow if audience.block_slot is None else wide).append(audience)
+        lines = _merged(narrow)
+        if not wide:
+            lines = _without_repeats(lines)
+        mentioned = set[Audience]().union(*(line.peers for line in lines))
+        slots = 0
+        for audience in wide:
+            slots |= 1 << (audience.block_slot or 0)
+        for audience in mentioned:
+            if audience.set_slot is not None:
+                slots |= 1 << audience.set_slot
+        return cls(
+            lines=tuple(lines),
+            sets=_sorted(audience for audience in mentioned if audience.set_slot is None),
+            named=_sorted(audience for audience in mentioned if audience.names),
+            blocks=tuple(sorted(audience.block_id for audience in wide)),
+            slots=slots,
+        )
+
+    def target(self, kind: Kind) -> Target:
+        """Name and slots of the class part. It makes no lines: their digests do."""
+        lines = ((line.id, line.digest) for line in self.lines)
+        sets = ((audience.set_id, audience.digest) for audience in self.sets)
+        return Target(name_of(self._rest(kind), lines, sets), self.slots)
+
+    def class_part(self, kind: Kind) -> ClassPart:
+        """The class part itself."""
+        return msgspec.structs.replace(
+            self._rest(kind),
+            lines=[line.rule for line in self.lines],
+            sets={audience.set_id: audience.digest for audience in self.sets},
+        )
+
+    def _rest(self, kind: Kind) -> ClassPart:
+        return ClassPart(
+            mode=kind.mode,
+            visibility=kind.visibility,
+            firewall=kind.firewall,
+            names={audience.set_id: audience.names for audience in self.named},
+            not_enforced=list(kind.not_enforced),
+            blocks=list(self.blocks),
+        )
+
+
+_NOTHING = Content((), (), (), (), 0)
+
+
+def _sorted(audiences: Iterable[Audience]) -> tuple[Audience, ...]:
+    return tuple(sorted(audiences, key=lambda audience: audience.set_id))
+
+
+def _merged(audiences: list[Audience]) -> list[Line]:
+    """The lines of all of them, sorted by id; those of one id become one with all their peers."""
+    if len(audiences) == 1:
+        return audiences[0].in_order()
+    by_id: dict[str, Line] = {}
+    for audience in audiences:
+        for id, line in audience.lines.items():
+            other = by_id.get(id)
+            by_id[id] = line if other is None else _united(line, other)
+    return [by_id[id] for id in sorted(by_id)]
+
+
+def _united(one: Line, other: Line) -> Line:
+    peers = {peer.set_id: peer for peer in (*one.peers, *other.peers)}
+    rule = msgspec.structs.replace(one.rule, peers=sorted(peers))
+    return Line(rule, line_digest(rule), tuple(peers.values()))
+
+
+def _without_repeats(lines: list[Line]) -> list[Line]:
+    """Of lines that say the same the first."""
+    unique: dict[str, Line] = {}
+    for line in lines:
+        unique.setdefault(line.digest, line)
+    return list(unique.values())

@@ -1,0 +1,316 @@
+"""Selectors and classes of workloads, and an index that finds one from the other.
+
+A **class** is the workloads that no selector in use can tell apart: the facts that some selector
+asks about (a label, a workload's id, a binding, being a container host) are the same for all of
+them. An **audience** is a selector with what it selects and what rules make of it.
+
+Each audience is filed under the facts of its tightest restriction, one of which a workload must
+have. So a class is tried only against audiences that are filed under its own facts, and against
+those that nothing restricts.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from pce.policy.estate import Workload
+from pce.policy.kinds import Kind
+from pce.policy.parts import Block, Target, block_id
+from pce.policy.selectors import AddressSelector, Selector, WorkloadSelector
+from ven_protocol.policy import Rule
+
+Fact = tuple[str, ...]
+"""Key and id of a label; or one of the others, which have three parts."""
+_CONTAINER_HOST: Fact = ("container_host", "", "")
+
+
+class Line:
+    """What one selector gets from one rule in one direction."""
+
+    __slots__ = ("digest", "id", "peers", "rule")
+
+    def __init__(self, rule: Rule, digest: str, peers: tuple["Audience", ...]) -> None:
+        self.id = rule.id
+        self.rule = rule
+        self.digest = digest
+        self.peers = peers
+
+
+class Audience:
+    """A selector in use, what it selects, and what rules make of it."""
+
+    __slots__ = (
+        "allows",
+        "block_digest",
+        "block_slot",
+        "classes",
+        "denies",
+        "digest",
+        "fact_list",
+        "lines",
+        "members",
+        "mentioned_by",
+        "mentions",
+        "names",
+        "needed",
+        "selector",
+        "set_id",
+        "set_slot",
+        "sorted_lines",
+        "total",
+        "vens",
+        "width",
+    )
+
+    def __init__(self, selector: Selector) -> None:
+        self.selector = selector
+        self.set_id = selector.set_id
+        self.fact_list: tuple[Fact, ...] = ()
+        """What it is filed under; empty: it is tried always."""
+        self.classes: set[HostClass] = set()
+        self.members: list[str] | None = [] if isinstance(selector, AddressSelector) else None
+        """Of an address selector, which says its members itself."""
+        self.names: list[str] = []
+        self.total = 0
+        """Sum of the members' hashes."""
+        self.digest = ""
+        self.needed: str | None = None
+        """Digest of the set version that some document mentions now."""
+        self.vens = 0
+        """VENs of its classes that filter, as far as they are counted."""
+        self.lines: dict[str, Line] = {}
+        self.sorted_lines: list[Line] | None = None
+        self.mentions: dict[Audience, int] = {}
+        """Peers of its lines, and in how many."""
+        self.mentioned_by: set[Audience] = set()
+        self.allows = 0
+        """Lines with allow rules that mention it."""
+        self.denies = 0
+        self.width = 0
+        """VENs of the audiences whose lines mention it; one in two of them counts twice."""
+        self.set_slot: int | None = None
+        """Its slot while its set is wide."""
+        self.block_slot: int | None = None
+        self.block_digest = ""
+
+    @property
+    def block_id(self) -> str:
+        """The part id of its block."""
+        return block_id(self.set_id)
+
+    def in_order(self) -> list[Line]:
+        """Its lines sorted by id; kept until a line changes."""
+        if self.sorted_lines is None:
+            self.sorted_lines = sorted(self.lines.values(), key=_line_id)
+        return self.sorted_lines
+
+    def block(self) -> Block:
+        """What is stored of it when its block is wide."""
+        return Block(
+            lines=[line.rule for line in self.in_order()],
+            names={peer.set_id: peer.names for peer in self.mentions if peer.names},
+        )
+
+
+def _line_id(line: Line) -> str:
+    return line.id
+
+
+class HostClass:
+    """Workloads that no selector in use can tell apart."""
+
+    __slots__ = ("addresses", "audiences", "counted", "facts", "members", "targets")
+
+    def __init__(self, facts: frozenset[Fact]) -> None:
+        self.facts = facts
+        self.audiences: list[Audience] = []
+        """Those that select it."""
+        self.members: dict[Kind | None, set[str]] = {}
+        """Ids of its workloads by kind; without a VEN: None."""
+        self.addresses: dict[str, int] = {}
+        """Address to the number of its workloads that lend it."""
+        self.counted = 0
+        """VENs that filter, as counted in its audiences' ``vens``."""
+        self.targets: dict[Kind, Target] = {}
+
+    def vens(self) -> int:
+        """The number of its VENs that filter: managed, in any mode but ``idle``."""
+        return sum(len(ids) for kind, ids in self.members.items() if kind and kind.mode != "idle")
+
+
+class Index:
+    """All audiences and classes."""
+
+    def __init__(self, uses: Counter[str]) -> None:
+        """``uses``: label id to the number of workloads that have it, kept up to date elsewhere."""
+        self.audiences: dict[Selector, Audience] = {}
+        self.by_set_id: dict[str, Audience] = {}
+        self.classes: dict[frozenset[Fact], HostClass] = {}
+        self.always: dict[Audience, None] = {}
+        self.tried = 0
+        """Tests of a selector against a class so far."""
+        self._uses = uses
+        self._asked: set[Fact] = set()
+        self._filed: dict[Fact, list[Audience]] = {}
+        self._classes_with: dict[Fact, set[HostClass]] = {}
+        self._holders: dict[str, HostClass | set[HostClass]] = {}
+
+    def add(self, selector: Selector) -> tuple[Audience, list[Fact]]:
+        """A new audience, filed, and the facts that nobody asked about before. It has no classes
+        yet; those made from now on find it."""
+        audience = Audience(selector)
+        self.audiences[selector] = audience
+        self.by_set_id[audience.set_id] = audience
+        if isinstance(selector, AddressSelector):
+            return audience, []
+        fresh = [fact for fact in _facts_asked(selector) if fact not in self._asked]
+        self._asked.update(fresh)
+        audience.fact_list = self._tightest(selector)
+        for fact in audience.fact_list:
+            self._filed.setdefault(fact, []).append(audience)
+        if not audience.fact_list:
+            self.always[audience] = None
+        return audience, fresh
+
+    def remove(self, audience: Audience) -> None:
+        """Forget an audience. The facts that it asked about stay asked: classes stay apart."""
+        del self.audiences[audience.selector], self.by_set_id[audience.set_id]
+        self.always.pop(audience, None)
+        for fact in audience.fact_list:
+            self._filed[fact].remove(audience)
+            if not self._filed[fact]:
+                del self._filed[fact]
+        for host_class in audience.classes:
+            host_class.audiences.remove(audience)
+
+    def candidates(self, audience: Audience) -> Iterable[HostClass]:
+        """The classes that a filed audience may select."""
+        if not isinstance(audience.selector, WorkloadSelector):
+            return ()
+        if not audience.fact_list:
+            return self.classes.values()
+        found: set[HostClass] = set()
+        for fact in audience.fact_list:
+            found |= self._classes_with.get(fact, set())
+        return found
+
+    def class_of(self, workload: Workload) -> HostClass:
+        """The class of a workload; a new one is matched with every audience that may select it."""
+        facts = self._facts(workload)
+        host_class = self.classes.get(facts)
+        if host_class is None:
+            host_class = self.classes[facts] = HostClass(facts)
+            for fact in facts:
+                self._classes_with.setdefault(fact, set()).add(host_class)
+                for audience in self._filed.get(fact, ()):
+                    # One that is filed under two facts of the class is met twice.
+                    self.match(audience, host_class, workload)
+            for audience in self.always:
+                self.match(audience, host_class, workload)
+        return host_class
+
+    def match(self, audience: Audience, host_class: HostClass, workload: Workload) -> bool:
+        """Does the audience select the class, of which this is a workload, and did not yet?"""
+        self.tried += 1
+        selector = audience.selector
+        if host_class in audience.classes or isinstance(selector, AddressSelector):
+            return False
+        if not selector.matches(workload):
+            return False
+        audience.classes.add(host_class)
+        host_class.audiences.append(audience)
+        return True
+
+    def drop(self, host_class: HostClass) -> None:
+        """Forget a class without workloads."""
+        del self.classes[host_class.facts]
+        for fact in host_class.facts:
+            self._classes_with[fact].discard(host_class)
+            if not self._classes_with[fact]:
+                del self._classes_with[fact]
+        for audience in host_class.audiences:
+            audience.classes.discard(host_class)
+
+    def lend(self, host_class: HostClass, address: str) -> None:
+        """One more workload of the class lends this address."""
+        count = host_class.addresses.get(address, 0)
+        host_class.addresses[address] = count + 1
+        if count:
+            return
+        holders = self._holders.get(address)
+        if holders is None:
+            self._holders[address] = host_class
+        elif isinstance(holders, HostClass):
+            self._holders[address] = {holders, host_class}
+        else:
+            holders.add(host_class)
+
+    def take_back(self, host_class: HostClass, address: str) -> None:
+        """One workload of the class fewer lends this address."""
+        if host_class.addresses[address] > 1:
+            host_class.addresses[address] -= 1
+            return
+        del host_class.addresses[address]
+        holders = self._holders[address]
+        if isinstance(holders, HostClass):
+            del self._holders[address]
+            return
+        holders.discard(host_class)
+        if not holders:
+            del self._holders[address]
+
+    def has_member(self, audience: Audience, address: str) -> bool:
+        """Is the address in the audience's set? Linear in the classes that lend it or in those of
+        the audience, whichever are fewer."""
+        holders = self._holders.get(address)
+        if holders is None:
+            return False
+        if isinstance(holders, HostClass):
+            return holders in audience.classes
+        return not holders.isdisjoint(audience.classes)
+
+    def _facts(self, workload: Workload) -> frozenset[Fact]:
+        """Those of a workload's facts that some selector asks about."""
+        facts: list[Fact] = [item for item in workload.labels.items() if item in self._asked]
+        others: list[Fact] = [("workload", workload.id, "")]
+        others += [("bound", id, "") for id in workload.bound]
+        if workload.container_host:
+            others.append(_CONTAINER_HOST)
+        facts += [fact for fact in others if fact in self._asked]
+        return frozenset(facts)
+
+    def _tightest(self, selector: WorkloadSelector) -> tuple[Fact, ...]:
+        """The facts one of which whatever is selected must have, of the restriction that the
+        fewest workloads meet at this moment; none when nothing restricts it."""
+        if selector.workload_id is not None:
+            return (("workload", selector.workload_id, ""),)
+        if selector.bound_to is not None:
+            return (("bound", selector.bound_to, ""),)
+        plain = [condition for condition in selector.conditions if not condition.negated]
+        if plain:
+            rarest = min(
+                plain, key=lambda condition: sum(map(self._uses.__getitem__, condition.ids))
+            )
+            return tuple((rarest.key, id) for id in rarest.ids)
+        return (_CONTAINER_HOST,) if selector.container_host else ()
+
+
+def _facts_asked(selector: WorkloadSelector) -> Iterator[Fact]:
+    for condition in selector.conditions:
+        for id in condition.ids:
+            yield condition.key, id
+    if selector.workload_id is not None:
+        yield "workload", selector.workload_id, ""
+    if selector.bound_to is not None:
+        yield "bound", selector.bound_to, ""
+    if selector.container_host:
+        yield _CONTAINER_HOST
+
+
+def has_any(workload: Workload, facts: Mapping[Fact, None]) -> bool:
+    """Has the workload one of these facts?"""
+    return (
+        any(item in facts for item in workload.labels.items())
+        or ("workload", workload.id, "") in facts
+        or any(("bound", id, "") in facts for id in workload.bound)
+        or (workload.container_host and _CONTAINER_HOST in facts)
+    )

@@ -1,0 +1,108 @@
+"""The members of sets, and how many VENs a part reaches, brought up to date after a change."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from pce.policy.effect import SetChange
+from pce.policy.index import Audience, Index
+from pce.policy.lists import Said
+from pce.policy.parts import digest_of_sum, member_hash, version_name
+from pce.policy.selectors import AddressSelector
+from pce.policy.work import Work
+
+
+def members_of(audience: Audience) -> Iterable[str]:
+    """The members of an audience's set, without repeats, in no order."""
+    if audience.members is not None:
+        return audience.members
+    return set[str]().union(*(host_class.addresses for host_class in audience.classes))
+
+
+def count_vens(work: Work) -> None:
+    """Count the VENs of classes that changed into their audiences and these' peers."""
+    more = Counter[Audience]()
+    for host_class in work.resized:
+        vens = host_class.vens()
+        if vens != host_class.counted:
+            for audience in host_class.audiences:
+                more[audience] += vens - host_class.counted
+            host_class.counted = vens
+    for audience, vens in more.items():
+        add_vens(audience, vens, work)
+
+
+def add_vens(audience: Audience, vens: int, work: Work) -> None:
+    """An audience has so many VENs more."""
+    if vens:
+        audience.vens += vens
+        work.weighed.add(audience)
+        for peer in audience.mentions:
+            peer.width += vens
+            work.weighed.add(peer)
+
+
+def fill_sets(index: Index, changed: dict[AddressSelector, Said], work: Work) -> None:
+    """Bring the members and digests of sets up to date.
+
+    ``changed``: what lists say, of new ones and of those that say something else than before.
+    Cost: the members that may have come or gone, and all members of new sets.
+    """
+    hashes: dict[str, int] = {}
+
+    def sum_of(members: Iterable[str]) -> int:
+        total = 0
+        for member in members:
+            if member not in hashes:
+                hashes[member] = member_hash(member)
+            total += hashes[member]
+        return total
+
+    for audience, was_member in work.was_member.items():
+        added: list[str] = []
+        removed: list[str] = []
+        for address, was in was_member.items():
+            if index.has_member(audience, address) is not was:
+                (removed if was else added).append(address)
+        if added or removed:
+            audience.total += sum_of(added) - sum_of(removed)
+            audience.digest = digest_of_sum(audience.total)
+            work.reset(audience, added, removed)
+    for selector, said in changed.items():
+        if selector in index.audiences:
+            _take_list(index.audiences[selector], said, work)
+    for audience in work.born.union(index.audiences[s] for s in changed if s in index.audiences):
+        audience.total = sum_of(members_of(audience))
+        audience.digest = digest_of_sum(audience.total)
+
+
+def _take_list(audience: Audience, said: Said, work: Work) -> None:
+    """Take over the members and names that a list says."""
+    before, names = audience.members or [], audience.names
+    audience.members, audience.names = said.members, said.names
+    if audience in work.born:
+        return
+    added = sorted(set(said.members).difference(before))
+    removed = sorted(set(before).difference(said.members))
+    work.reset(audience, added, removed)
+    if said.names != names:
+        more, less = set(said.names).difference(names), set(names).difference(said.names)
+        tightens = bool((less and audience.allows) or (more and audience.denies))
+        for other in audience.mentioned_by:
+            work.reline(other, tightens=tightens)
+
+
+def needed_sets(work: Work) -> dict[str, SetChange]:
+    """Set versions that some document mentions now and none did before."""
+    sets: dict[str, SetChange] = {}
+    for audience in work.weighed.union(work.resets):
+        now = audience.digest if audience.width else None
+        former = audience.needed
+        if now == former:
+            continue
+        audience.needed = now
+        if former is not None:
+            work.retired.add(version_name(audience.set_id, former))
+        if now is not None:
+            added, removed = work.resets.get(audience, ([], [])) if former else ([], [])
+            sets[audience.set_id] = SetChange(now, former, tuple(added), tuple(removed))
+    return sets
