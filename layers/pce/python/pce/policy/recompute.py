@@ -11,6 +11,7 @@ from typing import Literal
 from pce.policy.addresses import Interval, interval, member, subtract
 from pce.policy.estate import Estate, Workload
 from pce.policy.kinds import Kind, Kinds
+from pce.policy.repeats import without_repeats
 from pce.policy.resolve import Report, ResolvedRule, active_rules, resolve_rules
 from pce.policy.selectors import AddressSelector, Selector, WorkloadSelector
 from ven_protocol.policy import PolicyDocument, Rule, policy_digest
@@ -251,12 +252,3 @@ def _peers(
         if any(number in sets[selector.set_id].classes for selector in own.hosts):
             peers.update((selector.set_id, selector) for selector in others.peers)
     return peers
-
-
-def without_repeats(lines: Iterable[Rule]) -> list[Rule]:
-    """Sorted by id; of rules that say the same only the first."""
-    unique: dict[tuple[object, ...], Rule] = {}
-    for line in sorted(lines, key=lambda line: line.id):
-        says = (line.direction, line.action, *line.peers, *line.services, line.stateless)
-        unique.setdefault(says, line)
-    return list(unique.values())
