@@ -3,6 +3,7 @@
 import gzip
 import threading
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,9 @@ from tests.fakes.pce import FakePce, fake_pce, wait_until
 from tests.fleet.simulator import document, name_of
 from ven.activation import become_ven
 from ven.configuration import Server
+from ven.core.dns import Answer
 from ven.core.kernel import Decision
+from ven.edge import answers
 from ven.edge.files import DataDirectory
 from ven.edge.host import host_facts
 from ven.edge.http import MAX_REPLY_BYTES
@@ -22,6 +25,8 @@ from ven_protocol.messages import Intervals
 from ven_protocol.policy import (
     PolicyDocument,
     PolicyReply,
+    Rule,
+    Service,
     policy_delta,
     policy_digest,
 )
@@ -157,3 +162,56 @@ def test_custom_rules_that_are_not_enforced_are_never_silent(
         assert wait_until("the status", lambda: data.status().health)[0].startswith(CODE)
         pce.set_policy(HELD, bolt=True)
         wait_until("healthy", lambda: not pce.heartbeats()[-1].health)
+
+
+OUT = Rule(
+    id="r2", direction="out", action="allow", peers=["named"], services=[Service(proto=6, port=443)]
+)
+BY_NAME = msgspec.structs.replace(
+    HELD,
+    sets=HELD.sets | {"named": []},
+    names={"named": ["www.example.com", "*.example.org"]},
+    rules=[*HELD.rules, OUT],
+)
+
+
+def packed(address: str) -> bytes:
+    return ip_address(address).packed
+
+
+def test_names_are_resolved_and_observed_here(
+    pce: FakePce, data: DataDirectory, kernel: SlowKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full name by the host's resolver, others by the answers that name servers give; both are
+    in force, only for the set that names them, and again when the VEN starts without DNS."""
+
+    def resolve(name: str) -> tuple[bytes, ...]:
+        assert name == "www.example.com"
+        return (packed("192.0.2.1"),)
+
+    def unreachable(name: str) -> tuple[bytes, ...]:
+        raise answers.ResolutionFailed(name)
+
+    def reaches(peer: str) -> bool:
+        return kernel.connect(HOST, peer, 6, 443).decision == Decision.ALLOWED
+
+    monkeypatch.setattr(answers, "resolve", resolve)
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+        etag = pce.set_policy(BY_NAME, bolt=True)
+        wait_until("policy by name", lambda: pce.applied()[-1].etag == etag)
+        wait_until("the resolved one", lambda: reaches("192.0.2.1"))
+        kernel.answer(Answer("evil.example.net", ((packed("192.0.2.3"), 300),)))
+        kernel.answer(Answer("cdn.example.org", ((packed("192.0.2.2"), 300),)))
+        wait_until("the observed one", lambda: reaches("192.0.2.2"))
+        assert not reaches("192.0.2.3")
+        assert kernel.connect("192.0.2.1", HOST, 6, 443).decision == Decision.BLOCKED
+        wait_until("both on disk", lambda: len(data.remembered_names()) == 2)
+    monkeypatch.setattr(answers, "resolve", unreachable)
+    kernel.learned = {}
+    with running(data, kernel):
+        assert reaches("192.0.2.1")
+        assert reaches("192.0.2.2")
+        etag = pce.set_policy(HELD)
+        wait_until("names gone", lambda: pce.applied()[-1].etag == etag)
+        assert not reaches("192.0.2.1")

@@ -56,6 +56,7 @@ from ven.edge.http import (
 )
 from ven.edge.readers import StreamReader
 from ven.enforcement import Enforcement
+from ven.name_resolution import NameResolution
 from ven_protocol.flows import FlowBatch
 from ven_protocol.messages import (
     Action,
@@ -141,6 +142,9 @@ class Agent:
             on_batch=lambda batch: self._feed(coordination.BatchStored(batch)),
             on_error=self._fail,
         )
+        self._names = NameResolution(
+            data, kernel, self._enforcement, workers, self._clock, self._fail
+        )
         self._interfaces: list[Interface] = []
         self._services: tuple[list[OpenPort], list[Process]] = ([], [])
         self._readers: list[StreamReader[Any]] = []
@@ -171,6 +175,8 @@ class Agent:
                 ),
                 StreamReader(self._kernel.foreign_changes(), self._foreign_change, self._fail),
             ]
+            if self.state.policy.document is not None:
+                self._names.restore(self.state.policy.document)
             self._spawn(self._observe_interfaces())
             self._feed(coordination.Started())
             return await self._ended
@@ -343,13 +349,16 @@ class Agent:
 
     async def _apply_policy(self, etag: str, document: PolicyDocument) -> None:
         try:
-            rules = await self._work(self._enforcement.apply, document)
+            learned = self._names.wanted_by(document)
+            rules = await self._work(self._enforcement.apply, document, learned)
         except KernelRefused as error:
             _log.error("the kernel refused policy %s: %s", etag, error)
+            self._names.refill()
             self._feed(policy_state.Refused(str(error)))
         else:
             _log.info("policy %s is in the kernel: %s, %d rules", etag, document.mode, rules)
             self._take_policy(document)
+            self._names.adopt(document)
             self._feed(policy_state.Applied(rules))
 
     def _take_policy(self, document: PolicyDocument) -> None:
@@ -489,6 +498,7 @@ class Agent:
             # Onto the disk; the next process posts it.
             await self._flows.close_window()
         self._flows.stop()
+        self._names.close()
         while self._readers:
             self._readers.pop().close()
         await self._bolts.close()

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Sequence
 
 from ven.core.kernel import Kernel, KernelRefused
+from ven.core.names import Learned, NameBook
+from ven.core.timing import Dice
 from ven.edge.files import DataDirectory, KeptPolicy
 from ven_protocol.policy import PolicyDocument
 
@@ -25,7 +27,10 @@ def load_last_known_good(data: DataDirectory, kernel: Kernel) -> KeptPolicy | No
     kept = data.policy()
     if kept is None:
         return None
+    known = NameBook(Dice(0), kept.document.names)
+    known.remember(data.remembered_names(), now=0)
     try:
+        kernel.learn(known.learned())
         kernel.apply(kept.document)
     except KernelRefused as error:
         _log.error("the kernel refused the last-known-good policy %s: %s", kept.etag, error)
@@ -43,10 +48,18 @@ class Enforcement:
         self._lock = threading.Lock()
         self._addresses = data.pce_addresses()
 
-    def apply(self, document: PolicyDocument) -> int:
-        """As :meth:`ven.core.kernel.Kernel.apply`."""
+    def apply(self, document: PolicyDocument, learned: Learned | None = None) -> int:
+        """As :meth:`ven.core.kernel.Kernel.apply`. ``learned``: what the kernel must know of names
+        before, so that the sets of the new policy are filled when its rules begin."""
         with self._lock:
+            if learned is not None:
+                self._kernel.learn(learned)
             return self._kernel.apply(document)
+
+    def learn(self, learned: Learned) -> None:
+        """As :meth:`ven.core.kernel.Kernel.learn`."""
+        with self._lock:
+            self._kernel.learn(learned)
 
     def intact(self) -> bool:
         """As :meth:`ven.core.kernel.Kernel.intact`."""

@@ -6,12 +6,13 @@ Addresses are packed bytes in network order (4 or 16 of them), because a busy ho
 of these objects a second and only few are ever printed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
+from ven.core.dns import Answer
 from ven_protocol.messages import Interface, OpenPort, Process
 from ven_protocol.policy import PolicyDocument
 
@@ -126,6 +127,11 @@ class Kernel(Protocol):
         nothing when it cannot. Up to a second for 100,000 addresses.
         """
 
+    def learn(self, learned: Mapping[str, frozenset[bytes]]) -> None:
+        """Set id -> addresses of the domain names in that set, from now on and in every later
+        :meth:`apply`; of sets without names in the document nothing comes of it. Raises
+        :class:`KernelRefused`; the next call tries again. Milliseconds."""
+
     def protect(self, addresses: Iterable[tuple[str, int]]) -> None:
         """Address and TCP port of the PCE: reachable whatever the policy says. Takes effect with
         the next :meth:`apply` or at once; milliseconds."""
@@ -153,6 +159,9 @@ class Kernel(Protocol):
         """Start reading refused connection attempts. When there are very many they come in
         groups, and what was grouped last comes with the next draining, so drain once before a
         flow report too."""
+
+    def answers(self) -> Stream[Answer]:
+        """Start reading what this host's name servers answer; only while the policy has names."""
 
     def foreign_changes(self) -> Stream[ForeignChange]:
         """Start reading changes to our table that are not our own."""

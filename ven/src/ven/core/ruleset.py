@@ -19,11 +19,12 @@ from ipaddress import ip_address
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ven.core.address_sets import AddressSet, BadPolicy, address_sets, name_sets
 from ven.core.kernel import Decision
 from ven.core.mark import DENY_RULE, NO_RULE, OURS, OVERRIDE_DENY, verdict_bits
-from ven.core.services import ANSWER, QUESTION, Place, service_matches
+from ven.core.services import ANSWER, QUESTION, Place, answers_are_told, service_matches
 from ven.core.table import DIRECTIONS, NFLOG_GROUP, Direction, Family, policy_chains
 from ven_protocol.policy import PolicyDocument, Rule
 
@@ -136,6 +137,19 @@ def _families(document: PolicyDocument) -> tuple[Family, ...]:
     if document.mode == "full" and document.firewall.ipv6 == "blocked_in_full":
         return (4,)  # nothing allows IPv6, so full enforcement's default drops it
     return (4, 6)
+
+
+def with_learned(
+    ruleset: Ruleset, names: Iterable[str], learned: Mapping[str, Iterable[bytes]]
+) -> Ruleset:
+    """The same ruleset with other addresses of domain names. ``names``: ids of the sets that have
+    names; those that ``learned`` lacks are emptied."""
+    sets = dict(ruleset.sets)
+    for set_id in names:
+        for name, contents in name_sets(set_id, learned.get(set_id, ()), (4, 6)):
+            if name in sets:
+                sets[name] = contents
+    return replace(ruleset, sets=sets)
 
 
 def changed_sets(held: Held | None, desired: Ruleset) -> dict[str, AddressSet]:
@@ -253,7 +267,14 @@ def _peer(direction: Direction, family: Family) -> str:
 
 
 def _is_stateless(rule: Rule) -> bool:
-    return rule.stateless and rule.action == "allow"
+    """Where answers look like questions, the rule is enforced with connections: without them it
+    would let the peers in on everything."""
+    told = all(map(answers_are_told, rule.services))
+    return rule.stateless and rule.action == "allow" and told
+
+
+_BEGINS = "tcp flags & (fin | syn | rst | ack) == syn return"
+"""The first packet of a TCP connection answers nothing, whatever port it comes from."""
 
 
 def _stateless_chains(
@@ -279,7 +300,8 @@ def _stateless_chains(
                 for rule in rules
                 if _is_stateless(rule)
             ]
-            yield chain, [line for found in (*denied, *allowed) for line in found]
+            lines = [line for found in (*denied, *allowed) for line in found]
+            yield chain, [_BEGINS, *lines] if place is ANSWER else lines
 
 
 def _packet_lines(

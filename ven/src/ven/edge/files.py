@@ -8,6 +8,7 @@
     sequence              number of the newest flow batch
     flows/<number>.batch  flow batches that the PCE has not taken yet
     actions.json          ids of actions carried out
+    names.json            addresses of domain names in the policy, for a start without DNS
     addresses.json        where the PCE was found last, for a start without DNS
     suspended             present while the VEN is suspended
     status.json           what ``ven status`` shows; for people, may be old
@@ -99,7 +100,7 @@ class DataDirectory:
         """Remove identity, policy and flows: the VEN is no longer paired. Logs stay."""
         names = (
             "identity.json", "policy.json", "policy.previous.json", "actions.json",
-            "addresses.json", "suspended", "status.json", "ca.pem",
+            "names.json", "addresses.json", "suspended", "status.json", "ca.pem",
         )  # fmt: skip
         for name in names:
             (self.path / name).unlink(missing_ok=True)
@@ -176,6 +177,14 @@ class DataDirectory:
     def save_pce_addresses(self, addresses: tuple[tuple[str, int], ...]) -> None:
         """Remember where the PCE is."""
         self._write("addresses.json", msgspec.json.encode(addresses))
+
+    def remembered_names(self) -> dict[str, list[str]]:
+        """Domain names, and the addresses that they meant last."""
+        return self._read("names.json", dict[str, list[str]]) or {}
+
+    def save_remembered_names(self, names: dict[str, list[str]]) -> None:
+        """Remember what names mean; may be lost in a crash of the host."""
+        self._write("names.json", msgspec.json.encode(names), durable=False)
 
     @property
     def suspended(self) -> bool:

@@ -4,14 +4,17 @@ NFLOG, rtnetlink and sock_diag."""
 import contextlib
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 
 from ven.core.address_sets import BadPolicy
+from ven.core.dns import Answer
 from ven.core.kernel import Connection, Drained, Drop, ForeignChange, KernelRefused, Stream
-from ven.core.ruleset import Endpoint, Ruleset, compile_ruleset
-from ven.core.table import NFLOG_GROUP
+from ven.core.ruleset import Endpoint, Ruleset, compile_ruleset, with_learned
+from ven.core.table import DNS_PORT, NFLOG_GROUP, answers_group
 from ven.edge import conntrack, processes
+from ven.edge.answers import AnswerLog
 from ven.edge.interfaces import InterfaceEvents, read_interfaces
 from ven.edge.nflog import DropLog
 from ven.edge.nftables import Firewall
@@ -30,7 +33,6 @@ _RESOLVER_FILES = (
     # Behind a stub on the loopback address, this is where the real ones are.
     Path("/run/systemd/resolve/resolv.conf"),
 )
-_DNS_PORT = 53
 
 
 class LinuxKernel:
@@ -41,7 +43,10 @@ class LinuxKernel:
         self._firewall = Firewall(state_dir)
         self._nflog_group = nflog_group
         self._document: PolicyDocument | None = None
+        self._ruleset: Ruleset | None = None
         self._pce: tuple[Endpoint, ...] = ()
+        self._resolvers: tuple[str, ...] = ()
+        self._learned: Mapping[str, frozenset[bytes]] = {}
 
     def close(self) -> None:
         """Give descriptors back; the firewall stays."""
@@ -53,10 +58,22 @@ class LinuxKernel:
         Raises :class:`KernelRefused`. 1 ms when few members changed; else 20 ms and 3 ms per 1,000
         addresses.
         """
-        ruleset = self._compile(document)
-        self._firewall.apply(ruleset)
-        self._document = document
+        ruleset = self._load(document)
         return ruleset.rules if ruleset else 0
+
+    def learn(self, learned: Mapping[str, frozenset[bytes]]) -> None:
+        """Addresses of the domain names in sets, by set id. Raises :class:`KernelRefused`. 1 ms,
+        and 10 ms per 100,000 addresses of the policy."""
+        self._learned = learned
+        document, ruleset = self._document, self._ruleset
+        if document is None or ruleset is None or not document.names:
+            return
+        if self._resolvers != tuple(_resolvers()):
+            self._load(document)
+            return
+        ruleset = with_learned(ruleset, document.names, learned)
+        self._firewall.apply(ruleset)
+        self._ruleset = ruleset
 
     def protect(self, addresses: Iterable[tuple[str, int]]) -> None:
         """The PCE's addresses and TCP ports, reachable from here whatever the policy says, and the
@@ -65,19 +82,37 @@ class LinuxKernel:
             Endpoint(address, socket.IPPROTO_TCP, port) for address, port in addresses
         )
         if self._document is not None:
-            self._firewall.apply(self._compile(self._document))
+            self._load(self._document)
 
-    def _compile(self, document: PolicyDocument) -> Ruleset | None:
-        lifelines = (*self._pce, *_resolvers()) if self._pce else ()
+    def _load(self, document: PolicyDocument) -> Ruleset | None:
+        resolvers = tuple(_resolvers())
+        ruleset = self._compile(document, resolvers)
+        self._firewall.apply(ruleset)
+        self._document, self._ruleset, self._resolvers = document, ruleset, resolvers
+        return ruleset
+
+    def _compile(self, document: PolicyDocument, resolvers: tuple[str, ...]) -> Ruleset | None:
+        # Without its name servers the PCE is not found again.
+        asked = (
+            Endpoint(address, proto, DNS_PORT)
+            for address in resolvers
+            for proto in (socket.IPPROTO_UDP, socket.IPPROTO_TCP)
+        )
         try:
-            return compile_ruleset(document, lifelines, nflog_group=self._nflog_group)
+            return compile_ruleset(
+                document,
+                (*self._pce, *asked) if self._pce or document.names else (),
+                learned=self._learned,
+                resolvers=resolvers,
+                nflog_group=self._nflog_group,
+            )
         except BadPolicy as error:
             raise KernelRefused(str(error)) from None
 
     def remove(self) -> None:
         """Take away the table and put the settings back; does nothing when nothing is there."""
         self._firewall.remove()
-        self._document = None
+        self._document = self._ruleset = None
 
     def intact(self) -> bool:
         """Whether the kernel still holds the policy: 10 microseconds while nobody touched
@@ -103,6 +138,10 @@ class LinuxKernel:
     def drops(self) -> Stream[Drop]:
         """Refused connection attempts from now on: every one, in groups when there are many."""
         return Drops(self._firewall, self._nflog_group)
+
+    def answers(self) -> Stream[Answer]:
+        """What this host's name servers answer from now on, while the policy has names."""
+        return AnswerLog(answers_group(self._nflog_group))
 
     def foreign_changes(self) -> Stream[ForeignChange]:
         """Commits of others to our table, from now on."""
@@ -153,12 +192,19 @@ class Drops:
         self._log.close()
 
 
-def _resolvers() -> Iterator[Endpoint]:
-    """The name servers of this host, without which the PCE is not found again."""
+def _resolvers() -> Iterator[str]:
+    """Addresses of this host's name servers."""
     for path in _RESOLVER_FILES:
         with contextlib.suppress(OSError):
             for line in path.read_text().splitlines():
                 words = line.split()
-                if len(words) > 1 and words[0] == "nameserver" and "%" not in words[1]:
-                    yield Endpoint(words[1], socket.IPPROTO_UDP, _DNS_PORT)
-                    yield Endpoint(words[1], socket.IPPROTO_TCP, _DNS_PORT)
+                if len(words) > 1 and words[0] == "nameserver" and _is_address(words[1]):
+                    yield words[1]
+
+
+def _is_address(text: str) -> bool:
+    # One with a zone ("%eth0") is link-local, which neither a set nor a rule can hold.
+    try:
+        return bool(ip_address(text).packed) and "%" not in text
+    except ValueError:
+        return False

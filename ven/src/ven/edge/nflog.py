@@ -26,7 +26,8 @@ from ven.edge.netlink import (
 )
 
 _SUBSYS = 4
-_PACKET = _SUBSYS << 8
+PACKET = _SUBSYS << 8
+"""Kind of a message that holds a logged packet."""
 _CONFIG = _SUBSYS << 8 | 1
 _COMMAND, _MODE, _TIMEOUT, _THRESHOLD, _FLAGS = 1, 2, 4, 5, 6
 _BIND = 1
@@ -41,32 +42,46 @@ BUFFER_BYTES = 1 << 20
 """Some 2,000 packets: five bursts of the logging rate."""
 
 
+def open_group(group: int, packet_bytes: int, flush_centiseconds: int, batch: int) -> NetlinkSocket:
+    """A socket that gets the packets logged to ``group``, ``packet_bytes`` of each, ``batch`` at a
+    time or when the first has waited for so long. Raises OSError with EBUSY when another program
+    reads it."""
+    netlink = NetlinkSocket(NETLINK_NETFILTER, receive_bytes=BUFFER_BYTES)
+    header = netfilter_header(resource=group)
+    settings = (
+        attribute(_MODE, struct.pack(">IBx", packet_bytes, _COPY_PACKET)),
+        attribute(_TIMEOUT, struct.pack(">I", flush_centiseconds)),
+        attribute(_THRESHOLD, struct.pack(">I", batch)),
+        attribute(_FLAGS, struct.pack(">H", _FLAG_SEQUENCE)),
+    )
+    try:
+        bind = attribute(_COMMAND, struct.pack("B", _BIND))
+        netlink.request(_CONFIG, NLM_F_REQUEST, header + bind)
+        netlink.request(_CONFIG, NLM_F_REQUEST, header + b"".join(settings))
+    except NetlinkError as error:
+        netlink.close()
+        raise OSError(error.errno, f"NFLOG group {group}: {error.strerror}") from None
+    return netlink
+
+
+def logged_packet(body: bytes) -> bytes:
+    """The packet in a logged message, from its IP header on, as far as it was copied."""
+    for kind, payload in attributes(body, NETFILTER_HEADER_BYTES):
+        if kind == _PAYLOAD:
+            return payload
+    return b""
+
+
 class DropLog:
     """Refused packets of this network namespace, from now on, up to the logging rate; what is
     above it is counted (``Firewall.drain_drops``)."""
 
     def __init__(self, group: int = NFLOG_GROUP) -> None:
         """Raises OSError with EBUSY when another program reads ``group``."""
-        self._netlink = NetlinkSocket(NETLINK_NETFILTER, receive_bytes=BUFFER_BYTES)
+        self._netlink = open_group(group, SNAP_BYTES, FLUSH_CENTISECONDS, LOG_BATCH)
         self._expected: int | None = None
         self.lost = 0
         """Packets that the kernel logged and could not deliver."""
-        try:
-            self._configure(group, attribute(_COMMAND, struct.pack("B", _BIND)))
-            self._configure(
-                group,
-                attribute(_MODE, struct.pack(">IBx", SNAP_BYTES, _COPY_PACKET)),
-                attribute(_TIMEOUT, struct.pack(">I", FLUSH_CENTISECONDS)),
-                attribute(_THRESHOLD, struct.pack(">I", LOG_BATCH)),
-                attribute(_FLAGS, struct.pack(">H", _FLAG_SEQUENCE)),
-            )
-        except NetlinkError as error:
-            self._netlink.close()
-            raise OSError(error.errno, f"NFLOG group {group}: {error.strerror}") from None
-
-    def _configure(self, group: int, *settings: bytes) -> None:
-        body = netfilter_header(resource=group) + b"".join(settings)
-        self._netlink.request(_CONFIG, NLM_F_REQUEST, body)
 
     def fileno(self) -> int:
         """Descriptor to wait on."""
@@ -78,7 +93,7 @@ class DropLog:
         return self._netlink.drain(self._decode, limit)
 
     def _decode(self, message: Message) -> Drop | None:
-        if message.kind != _PACKET:
+        if message.kind != PACKET:
             return None
         self._follow(message.body)
         return decode_drop(message.body)
@@ -162,21 +177,28 @@ def _is_icmp(ends: PacketEnds) -> bool:
     return ends.proto in (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6)
 
 
+def transport(packet: bytes) -> tuple[int, int, bytes, bytes] | None:
+    """Of an IP packet: protocol, where its header begins, source and destination; None when the
+    packet is too short to tell."""
+    if len(packet) >= 20 and packet[0] >> 4 == 4:
+        return packet[9], (packet[0] & 0xF) * 4, packet[12:16], packet[16:20]
+    if len(packet) < 40 or packet[0] >> 4 != 6:
+        return None
+    proto, start = packet[6], 40
+    while proto in _EXTENSIONS:
+        if len(packet) < start + 8:
+            return None
+        length = 8 if proto == 44 else 8 + packet[start + 1] * 8
+        proto, start = packet[start], start + length
+    return proto, start, packet[8:24], packet[24:40]
+
+
 def packet_ends(packet: bytes) -> PacketEnds | None:
     """Of the beginning of an IP packet; None when it is too short to tell."""
-    if len(packet) >= 20 and packet[0] >> 4 == 4:
-        proto, start = packet[9], (packet[0] & 0xF) * 4
-        src, dst = packet[12:16], packet[16:20]
-    elif len(packet) >= 40 and packet[0] >> 4 == 6:
-        proto, start = packet[6], 40
-        src, dst = packet[8:24], packet[24:40]
-        while proto in _EXTENSIONS:
-            if len(packet) < start + 8:
-                return None
-            length = 8 if proto == 44 else 8 + packet[start + 1] * 8
-            proto, start = packet[start], start + length
-    else:
+    found = transport(packet)
+    if found is None:
         return None
+    proto, start, src, dst = found
     if proto in PORT_PROTOCOLS:
         if len(packet) < start + 4:
             return None

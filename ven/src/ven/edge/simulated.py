@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
@@ -18,6 +18,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
+from ven.core.dns import Answer
 from ven.core.kernel import (
     Connection,
     Decision,
@@ -33,6 +34,9 @@ from ven_protocol.policy import PolicyDocument, RuleAction, Service
 _Item = TypeVar("_Item")
 
 _TIERS: tuple[RuleAction, ...] = ("override_deny", "allow", "deny")
+_IGMP, _UDP = 2, 17
+_DHCP_PORTS: tuple[dict[str, int], ...] = ({"in": 68, "out": 67}, {"in": 546, "out": 547})
+"""Of clients and servers; DHCP and DHCPv6."""
 _QUALIFIER = {"override_deny": 2, "allow": 0, "deny": 1}
 
 
@@ -42,6 +46,8 @@ class Judgement(Struct, frozen=True):
     decision: Decision
     qualifier: int = 0
     """Why it is (potentially) blocked: 0 no rule, 1 deny rule, 2 override deny."""
+    tracked: bool = True
+    """False when a stateless rule allows it: no connection is seen."""
 
 
 def judge(
@@ -50,25 +56,51 @@ def judge(
     peer: str,
     proto: int,
     port: int = 0,
+    learned: Mapping[str, frozenset[bytes]] | None = None,
 ) -> Judgement:
-    """What a host that holds ``document`` does with a connection from or to ``peer``."""
+    """What a host that holds ``document``, and has ``learned`` these addresses of the names in its
+    sets, does with a connection from or to ``peer``."""
     if document.mode == "idle":
         return Judgement(Decision.UNKNOWN)
+    if ":" in peer and document.firewall.ipv6 == "allowed":
+        return Judgement(Decision.ALLOWED)
+    if _always_passes(document, direction, peer, proto, port):
+        return Judgement(Decision.ALLOWED)
     if document.mode == "full" and document.firewall.ipv6 == "blocked_in_full" and ":" in peer:
         return Judgement(Decision.BLOCKED)
-    found = {
-        rule.action
+    named = {name: (learned or {}).get(name, frozenset()) for name in document.names}
+    packed = ip_address(peer).packed
+    found = [
+        rule
         for rule in document.rules
         if rule.direction == direction
         and any(_serves(service, proto, port) for service in rule.services)
-        and any(_holds(member, peer) for name in rule.peers for member in document.sets[name])
-    }
-    tier = next((tier for tier in _TIERS if tier in found), None)
+        and any(
+            packed in named.get(name, ())
+            or any(_holds(member, peer) for member in document.sets[name])
+            for name in rule.peers
+        )
+    ]
+    tier = next((tier for tier in _TIERS if any(rule.action == tier for rule in found)), None)
     if tier == "allow":
-        return Judgement(Decision.ALLOWED)
+        stateless = any(rule.stateless for rule in found if rule.action == "allow")
+        return Judgement(Decision.ALLOWED, tracked=not stateless)
     blocks = document.mode == "full" or (document.mode == "selective" and tier is not None)
     decision = Decision.BLOCKED if blocks else Decision.POTENTIALLY_BLOCKED
     return Judgement(decision, _QUALIFIER[tier] if tier else 0)
+
+
+def _always_passes(
+    document: PolicyDocument, direction: Literal["in", "out"], peer: str, proto: int, port: int
+) -> bool:
+    """What the firewall settings let pass beside the rules. (Of ICMP nothing is known here.)"""
+    settings = document.firewall
+    if proto == _IGMP:
+        return settings.allow_igmp
+    return settings.allow_dhcp_client and (proto, port) == (
+        _UDP,
+        _DHCP_PORTS[":" in peer][direction],
+    )
 
 
 def _serves(service: Service, proto: int, port: int) -> bool:
@@ -132,6 +164,8 @@ class SimulatedKernel:
         self._next_id = 1
         self.applied: list[PolicyDocument] = []
         """Every document that was applied, oldest first."""
+        self.learned: Mapping[str, frozenset[bytes]] = {}
+        """Addresses of domain names, by set id."""
         self.protected: tuple[tuple[str, int], ...] = ()
         self.removed = False
         self.refuse = ""
@@ -145,11 +179,20 @@ class SimulatedKernel:
             raise KernelRefused(self.refuse)
         self.applied.append(document)
         self.removed = self.tampered = False
+        self._judge_again()
+        return len(document.rules)
+
+    def learn(self, learned: Mapping[str, frozenset[bytes]]) -> None:
+        if self.refuse:
+            raise KernelRefused(self.refuse)
+        self.learned = learned
+        self._judge_again()
+
+    def _judge_again(self) -> None:
+        """As the real one: a connection that is no longer allowed ends with its next packet."""
         for id, connection in list(self._live.items()):
-            # As the real one: a connection that is no longer allowed ends with its next packet.
             if self._judge(connection).decision == Decision.BLOCKED:
                 self.end(id)
-        return len(document.rules)
 
     def protect(self, addresses: Iterable[tuple[str, int]]) -> None:
         self.protected = tuple(addresses)
@@ -177,6 +220,9 @@ class SimulatedKernel:
 
     def close(self) -> None:
         pass
+
+    def answers(self) -> Stream[Answer]:
+        return self._stream("answers")
 
     def foreign_changes(self) -> Stream[ForeignChange]:
         return self._stream("foreign_changes")
@@ -217,7 +263,7 @@ class SimulatedKernel:
             judgement = (
                 Judgement(Decision.UNKNOWN)
                 if held is None
-                else judge(held, direction, peer, proto, port)
+                else judge(held, direction, peer, proto, port, self.learned)
             )
         now = self._clock()
         if judgement.decision == Decision.BLOCKED:
@@ -230,6 +276,8 @@ class SimulatedKernel:
                 qualifier=judgement.qualifier,
             )
             self._tell("drops", drop)
+            return judgement
+        if not judgement.tracked:
             return judgement
         connection = Connection(
             phase="new",
@@ -264,6 +312,10 @@ class SimulatedKernel:
         self._interfaces = _interfaces_of(addresses)
         self._tell("interface_changes", None)
 
+    def answer(self, answer: Answer) -> None:
+        """A name server answers somebody on this host."""
+        self._tell("answers", answer)
+
     def tamper(self, process_name: str) -> None:
         """Somebody else changes the VEN's table."""
         self.tampered = True
@@ -273,7 +325,14 @@ class SimulatedKernel:
         src, dst = str(ip_address(connection.src)), str(ip_address(connection.dst))
         direction: Literal["in", "out"] = "out" if self._owns(src) else "in"
         peer = dst if direction == "out" else src
-        return judge(self.applied[-1], direction, peer, connection.proto, connection.dst_port)
+        return judge(
+            self.applied[-1],
+            direction,
+            peer,
+            connection.proto,
+            connection.dst_port,
+            self.learned,
+        )
 
     def _owns(self, address: str) -> bool:
         return any(interface.address == address for interface in self._interfaces)
