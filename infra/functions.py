@@ -256,7 +256,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "flows": ("Query",),
             "objects": ("GetItem", "BatchGetItem", "Query", "PutItem"),
         },
-        bucket={"traffic_results": ("PutObject",)},
+        bucket={"traffic_results": ("GetObject", "PutObject")},
         settings=("PCE_URL",),
     ),
     FunctionSpec(

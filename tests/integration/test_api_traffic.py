@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingErro
 from functions.traffic_query.handler import handler as worker
 from pce.flows import answer as flow_answer
 from pce.runtime.wiring import Wiring
-from pce.usecases import run_traffic_query
+from pce.usecases import decide_drafts, run_traffic_query
 from pce.usecases.ingest_flows import ingest_flows
 from tests.fakes.api import Api
 from tests.fakes.pairing import PairedVen, pair
@@ -172,12 +172,65 @@ def test_there_is_no_result_before_there_is_one(api: Api) -> None:
     assert api.get(f"{api.org}/traffic_flows/async_queries") == []
 
 
+def test_records_say_what_the_draft_would_decide(api: Api, ven: PairedVen) -> None:
+    """``update_rules``: queued, then completed; each record has the decision and the rules of each
+    kind, in JSON and, where it is asked for, in CSV. A repeat follows the draft."""
+    done = run(api, ask(api))
+    update = f"{done['href']}/update_rules"
+    assert done["rules"] is None and all("rules" not in r for r in records(api, done))
+    api.put(ven.workload_href, {"enforcement_mode": "full"})
+    rule_set = api.post(f"{api.draft}/rule_sets", {"name": "all", "scopes": [[]]})["href"]
+    any_ip = {"href": f"{api.draft}/ip_lists/1"}
+    rule = {
+        "providers": [{"actors": "ams"}],
+        "consumers": [{"ip_list": any_ip}],
+        "ingress_services": [{"proto": 6, "port": 443}],
+    }
+    allow = api.post(f"{rule_set}/sec_rules", {**rule, "enabled": True})["href"]
+    query = {"label_based_rules": "false", "offset": "0", "limit": "250000"}
+    assert api.call("PUT", update, {}, query=query).status == 202
+    assert api.get(done["href"])["rules"] == "queued"
+    assert run(api, done)["rules"] == "completed"
+    by_port = {r["service"]["port"]: r for r in records(api, done)}
+    assert by_port[443]["draft_policy_decision"] == "allowed"
+    assert by_port[443]["rules"] == [{"href": allow}]
+    assert by_port[22]["draft_policy_decision"] == "blocked_no_rule"
+    assert by_port[22]["rules"] == by_port[22]["deny_rules"] == []
+    deny = api.post(f"{rule_set}/deny_rules", {**rule, "override": True})["href"]
+    assert api.call("PUT", update, {}).status == 202
+    run(api, done)
+    by_port = {r["service"]["port"]: r for r in records(api, done)}
+    assert by_port[443]["draft_policy_decision"] == "blocked_by_override_deny"
+    assert by_port[443]["override_deny_rules"] == [{"href": deny}]
+    for wanted, titled in (("true", True), ("false", False)):
+        query = {"include_draft_policy_in_csv": wanted}
+        text = api.call("GET", f"{done['href']}/download", query=query).raw.decode()
+        assert ("Draft Policy Decision" in text) is titled
+    for bad in ({"limit": "-1"}, {"offset": "x"}, {"label_based_rules": "maybe"}):
+        answer = api.call("PUT", update, {}, query=bad)
+        assert (answer.status, answer.json[0]["field"]) == (406, next(iter(bad)))
+
+
+def test_too_many_connections_for_draft_decisions(
+    api: Api, ven: PairedVen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``rules`` is then ``failed``, with a message; the result stays as it was."""
+    done = run(api, ask(api))
+    monkeypatch.setattr(decide_drafts, "MAX_CONNECTIONS", 1)
+    api.call("PUT", f"{done['href']}/update_rules", {})
+    after = run(api, done)
+    assert (after["status"], after["rules"]) == ("completed", "failed")
+    assert "more than 1 different connections" in after["message"]
+    assert all("rules" not in r for r in records(api, done))
+
+
 def test_a_cancelled_query_is_not_run(api: Api) -> None:
     """PUT asks for cancellation; the worker leaves it alone."""
     asked = ask(api)
     api.put(asked["href"], {"status": "cancel_requested"})
     assert run(api, asked)["status"] == "cancelled"
-    assert api.call("PUT", f"{asked['href']}/update_rules", {}).status == 404
+    answer = api.call("PUT", f"{asked['href']}/update_rules", {})
+    assert (answer.status, answer.tokens) == (406, ["traffic_query_not_completed"])
 
 
 def test_a_repeated_message_changes_nothing(api: Api, ven: PairedVen) -> None:

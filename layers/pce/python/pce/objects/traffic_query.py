@@ -55,3 +55,16 @@ def completed(
 def shown(query: Mapping[str, Any]) -> dict[str, Any]:
     """What clients see of a stored query."""
     return {name: value for name, value in query.items() if name != "kept_until"}
+
+
+def drafts_asked(query: Mapping[str, Any], now: int) -> dict[str, Any]:
+    """The query whose draft decisions wait for the worker."""
+    return {**query, "rules": "queued", "updated_at": rfc3339(now)}
+
+
+def drafts_decided(
+    query: Mapping[str, Any], now: int, failure: str | None = None
+) -> dict[str, Any]:
+    """The query whose records carry draft decisions; or why they do not."""
+    state = {"rules": "completed"} if failure is None else {"rules": "failed", "message": failure}
+    return {**query, **state, "updated_at": rfc3339(now)}

@@ -54,16 +54,15 @@ def explain(index: RuleIndex, source: End, destination: End, traffic: Traffic) -
     named: list[Match] = []
     if any(ip_list.fqdns for ip_list in index.estate.ip_lists.values()):
         named = list(index.matches(_named(source), _named(destination), traffic))
-    kinds = Kinds.of_estate(index.estate, lambda where, what: None)
     at_source = _read(
-        kinds,
+        index.kinds,
         source,
         destination,
         [match for match in found if match.at_source],
         [match for match in named if match.at_source],
     )
     at_destination = _read(
-        kinds,
+        index.kinds,
         destination,
         source,
         [match for match in found if match.at_destination],

@@ -15,6 +15,7 @@ from functools import cached_property
 from pce.policy.addresses import Interval, member_interval
 from pce.policy.ends import End
 from pce.policy.estate import Actor, Estate, Rule, Scope, Workload
+from pce.policy.kinds import Kinds
 from pce.policy.recompute import Direction, members_said, names_said
 from pce.policy.resolve import Join, active_rules, resolve_rule
 from pce.policy.selectors import AddressSelector, Selector, Side, label_conditions
@@ -69,6 +70,7 @@ class RuleIndex:
         self._joins: dict[int, tuple[tuple[Scope, Join], ...]] = {}
         self._services: dict[str | Service, tuple[Service, ...]] = {}
         self._spans: dict[AddressSelector, list[Interval]] = {}
+        self._lists: dict[object, list[Key]] = {}
         uses = Counter(entry for _, scopes in self._rules for scope in scopes for entry in scope)
         for number, (rule, scopes) in enumerate(self._rules):
             if rule.unenforceable:
@@ -215,12 +217,16 @@ class RuleIndex:
             for label in workload.labels.values():
                 keys.add(("label", label))
                 keys.update(("label_group", group) for group in self._groups.get(label, ()))
-        keys.update(
-            ("ip_list", id)
-            for id in self.estate.ip_lists
-            if self._knows(AddressSelector("ip_list", id), end)
-        )
-        return keys
+        asked = end.spans, end.by_any_name
+        if asked not in self._lists:
+            selectors = (AddressSelector("ip_list", id) for id in self.estate.ip_lists)
+            self._lists[asked] = [("ip_list", s.id) for s in selectors if self._knows(s, end)]
+        return keys.union(self._lists[asked])
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """The estate's settings, resolved."""
+        return Kinds.of_estate(self.estate, _ignore)
 
     @cached_property
     def _groups(self) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 from pce.errors import NotFound, Problem
 from pce.identifiers import tail
 from pce.objects.collection import Collection
-from pce.objects.filters import contains, matching
+from pce.objects.filters import boolean, contains, matching
 from pce.objects.label_group import LABEL_GROUPS, members
 from pce.objects.product import PRODUCT_VERSION, health, networks
 from pce.objects.rule import KINDS
@@ -383,6 +383,12 @@ def cancel_traffic_query(call: Call) -> Reply:
     return no_content()
 
 
+def update_traffic_rules(call: Call) -> Reply:
+    """PUT traffic_flows/async_queries/{id}/update_rules: draft decisions; 202, they come later."""
+    query_traffic.update_rules(call.caller, call.id, call.query, call.stores)
+    return json_reply(202)
+
+
 def delete_traffic_query(call: Call) -> Reply:
     """DELETE traffic_flows/async_queries/{id}."""
     query_traffic.delete_query(call.caller, call.id, call.stores)
@@ -395,7 +401,10 @@ def download_traffic(call: Call) -> Reply:
     if "application/json" in call.request.headers.get("accept", ""):
         body = query_traffic.read_result(call.caller, call.id, "json", call.stores)
         return gzipped(body, call, "application/json")
-    body = query_traffic.read_result(call.caller, call.id, "csv", call.stores)
+    name = "include_draft_policy_in_csv"
+    draft = boolean(call.query.get(name, ""), name)
+    form: query_traffic.ResultForm = "draft.csv" if draft else "csv"
+    body = query_traffic.read_result(call.caller, call.id, form, call.stores)
     return gzipped(body, call, "text/csv")
 
 

@@ -206,6 +206,7 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", f"{_QUERIES}/{{id}}", to.get_traffic_query),
     ("PUT", f"{_QUERIES}/{{id}}", to.cancel_traffic_query),
     ("DELETE", f"{_QUERIES}/{{id}}", to.delete_traffic_query),
+    ("PUT", f"{_QUERIES}/{{id}}/update_rules", to.update_traffic_rules),
     ("GET", f"{_QUERIES}/{{id}}/download", to.download_traffic),
     # Settings
     ("GET", f"{_O}/settings", to.get_settings(ORG_SETTINGS)),

@@ -36,7 +36,7 @@ def explain_policy(
         asked_end(query, "dst", "dst_address"),
         stores,
     )
-    contents = [read_policy(caller, version, stores) for version in versions]
+    contents = [read_policy(caller.org_id, version, stores) for version in versions]
     return {
         "source": _shown_end(found.source, contents[0]),
         "destination": _shown_end(found.destination, contents[0]),

@@ -36,7 +36,7 @@ def allowing_rules(
     traffic = asked_traffic(query, "protocol")
     asked = [only_end(query, "src"), only_end(query, "dst")]
     found = find_ends(caller, asked[0], asked[1], stores)
-    content = read_policy(caller, version, stores)
+    content = read_policy(caller.org_id, version, stores)
     estate = content.estate(found.workloads)
     source, destination = (
         _end(estate, one, end.address)
@@ -65,7 +65,7 @@ def rule_coverage(
     :func:`read_policy`, a batch read per 100 workloads, some milliseconds an edge and service.
     """
     edges, hrefs = coverage_edges(body)
-    content = read_policy(caller, version, stores)
+    content = read_policy(caller.org_id, version, stores)
     actors = {actor for edge in edges for actor in (edge.source, edge.destination)}
     index, ends = _ends(caller, content, actors, hrefs, stores)
     tiers: dict[str, tuple[RuleAction, ...]] = {"": ("allow",)}
@@ -97,7 +97,7 @@ def search_rules(caller: Caller, version: str, body: Any, stores: Stores) -> lis
     ``resolve_actors`` every rule is resolved, 4 seconds for 20,000.
     """
     wanted = rule_search(body)
-    content = read_policy(caller, version, stores)
+    content = read_policy(caller.org_id, version, stores)
     actors = {*wanted.providers, *wanted.consumers, *wanted.either}
     index, ends = _ends(caller, content, actors, wanted.hrefs, stores)
     found = search(

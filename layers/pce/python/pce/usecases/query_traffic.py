@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pce.errors import Invalid, NotFound, Problem
 from pce.flows.query import validate_query
 from pce.flows.selection import Selection
-from pce.objects.traffic_query import FINAL, new_query, shown
+from pce.objects.filters import MalformedParameter, boolean, whole_number
+from pce.objects.traffic_query import FINAL, drafts_asked, new_query, shown
 from pce.store.change import Change, Delete, Put
 from pce.store.objects import Stored
 from pce.timestamps import rfc3339
@@ -18,7 +19,8 @@ from pce.usecases.write_object import until_settled
 
 QUERIES = "traffic_queries"
 
-ResultForm = Literal["json", "csv"]
+ResultForm = Literal["json", "csv", "draft.csv"]
+"""``draft.csv`` has a column more, and exists once draft decisions were made."""
 
 
 def start_query(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
@@ -62,6 +64,31 @@ def cancel_query(caller: Caller, id: str, stores: Stores) -> None:
     until_settled(attempt)
 
 
+def update_rules(caller: Caller, id: str, query: Mapping[str, str], stores: Stores) -> None:
+    """Have the records of a completed query say what the draft policy would decide.
+
+    The query's ``rules`` is ``queued`` until its worker is done. All records are decided, whatever
+    ``offset`` and ``limit`` say. Raises :class:`Invalid` for a parameter that makes no sense or a
+    query that is not completed.
+    """
+    boolean(query.get("label_based_rules", ""), "label_based_rules")
+    for name in ("offset", "limit"):
+        if query.get(name) and whole_number(query[name], name) < 0:
+            raise MalformedParameter(name, query[name], "0 or more")
+
+    def attempt() -> None:
+        stored = _find(caller, id, stores)
+        if stored.document["status"] != "completed":
+            message = f"the query {id} is {stored.document['status']}; wait until it is completed"
+            raise Invalid(Problem("traffic_query_not_completed", message))
+        asked = drafts_asked(stored.document, caller.now_s)
+        put = Put(QUERIES, id, asked, stored.rev, ttl=asked["kept_until"])
+        stores.objects.commit(Change(caller.org_id, puts=(put,)))
+
+    until_settled(attempt)
+    stores.queues.run_traffic_query(caller.org_id, id)
+
+
 def delete_query(caller: Caller, id: str, stores: Stores) -> None:
     """Delete a query; its result, which nobody can reach then, expires by itself."""
 
@@ -74,9 +101,14 @@ def delete_query(caller: Caller, id: str, stores: Stores) -> None:
 
 
 def read_result(caller: Caller, id: str, form: ResultForm, stores: Stores) -> bytes:
-    """The gzip bytes of a query's result. Raises :class:`NotFound` until it is completed."""
+    """The gzip bytes of a query's result, without draft decisions while there are none.
+
+    Raises :class:`NotFound` until it is completed.
+    """
     stored = _find(caller, id, stores)
     body = None
+    if form == "draft.csv" and stored.document["rules"] != "completed":
+        form = "csv"
     if stored.document["status"] == "completed":
         body = stores.archive.get(result_key(caller.org_id, id, form))
     if body is None:

@@ -1,21 +1,21 @@
 """Read the whole of one policy version, to compute with it."""
 
 from pce.errors import NotFound, Problem
+from pce.identifiers import OrgId
 from pce.objects.catalogue import PROVISIONED
 from pce.objects.hrefs import ACTIVE, DRAFT
 from pce.objects.policy_content import PolicyContent
-from pce.usecases.caller import Caller
 from pce.usecases.stores import Stores
 
 
-def read_policy(caller: Caller, version: str, stores: Stores) -> PolicyContent:
+def read_policy(org_id: OrgId, version: str, stores: Stores) -> PolicyContent:
     """A policy version: ``draft`` (as if everything pending were provisioned), ``active`` or a
     number. Labels and service bindings are those of now, whatever the version.
 
     Raises :class:`NotFound` for a number that is none. Cost: all labels and service bindings; all
     drafts, or of a provisioned version what is not in memory.
     """
-    versions, org_id = stores.policy_versions, caller.org_id
+    versions = stores.policy_versions
     head = versions.head(org_id)
     number: int | None
     if version == DRAFT:

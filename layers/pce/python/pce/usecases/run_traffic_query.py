@@ -13,10 +13,11 @@ from pce.flows.answer import Flow, run_query
 from pce.flows.query import validate_query
 from pce.flows.records import WorkloadFacts, csv_text, record
 from pce.identifiers import OrgId
-from pce.objects.traffic_query import completed
+from pce.objects.traffic_query import completed, drafts_decided
 from pce.store.change import Change, Put
 from pce.store.objects import Stored
 from pce.timestamps import rfc3339
+from pce.usecases.decide_drafts import decide_drafts
 from pce.usecases.flow_resolver import FlowResolver
 from pce.usecases.query_traffic import QUERIES, result_key
 from pce.usecases.stores import Stores
@@ -25,21 +26,27 @@ from pce.usecases.stores import Stores
 def run_traffic_query(
     org_id: OrgId, query_id: str, stores: Stores, clock: Callable[[], float]
 ) -> None:
-    """Bring a query to an end. Safe to repeat: a query that is done or deleted is left alone.
+    """Bring a query to an end, or the draft decisions that it waits for. Safe to repeat: a query
+    that is done or deleted is left alone.
 
     A query that cannot be answered becomes ``failed``, so that clients stop polling; what is
     unexpected is raised after that, and a repeat may still complete it.
     """
     stored = stores.objects.get(org_id, QUERIES, query_id)
-    if stored is None or stored.document["status"] in ("completed", "cancelled"):
+    if stored is None or stored.document["status"] == "cancelled":
         return
+    run, failed = _answered, _failed
+    if stored.document["status"] == "completed":
+        if stored.document["rules"] != "queued":
+            return
+        run, failed = decide_drafts, _undecided
     try:
-        document = _answered(org_id, query_id, stored.document, stores, clock)
+        document = run(org_id, query_id, stored.document, stores, clock)
     except PceError as error:
-        _finish(org_id, stored, _failed(stored.document, str(error), clock), stores)
+        _finish(org_id, stored, failed(stored.document, str(error), clock), stores)
     except Exception as error:
         message = f"our fault: {type(error).__name__}"
-        _finish(org_id, stored, _failed(stored.document, message, clock), stores)
+        _finish(org_id, stored, failed(stored.document, message, clock), stores)
         raise
     else:
         _finish(org_id, stored, document, stores)
@@ -91,6 +98,10 @@ def _facts(org_id: OrgId, flows: Iterable[Flow], stores: Stores) -> WorkloadFact
 
 def _failed(document: Mapping[str, Any], why: str, clock: Callable[[], float]) -> dict[str, Any]:
     return {**document, "status": "failed", "message": why, "updated_at": rfc3339(clock())}
+
+
+def _undecided(document: Mapping[str, Any], why: str, clock: Callable[[], float]) -> dict[str, Any]:
+    return drafts_decided(document, int(clock()), why)
 
 
 def _finish(org_id: OrgId, stored: Stored, document: Mapping[str, Any], stores: Stores) -> None:

@@ -7,7 +7,6 @@ import msgspec
 
 from pce.errors import Invalid, Problem
 from pce.objects.policy_content import PolicyContent
-from pce.policy.kinds import Kinds
 from pce.policy.rule_index import Held, RuleIndex
 from pce.usecases.caller import Caller
 from pce.usecases.find_ends import find_workload
@@ -27,10 +26,11 @@ def policy_view(caller: Caller, version: str, href: str, stores: Stores) -> dict
         message = "the query parameter workload is required: the href of a workload"
         raise Invalid(Problem("invalid_query_parameter", message, "workload"))
     workload = find_workload(caller, href, stores)
-    content = read_policy(caller, version, stores)
+    content = read_policy(caller.org_id, version, stores)
     estate = content.estate([workload])
     [facts] = estate.workloads
-    kind = Kinds.of_estate(estate, lambda where, what: None).of(facts)
+    index = RuleIndex(estate)
+    kind = index.kinds.of(facts)
     return {
         "workload": content.brief_workload(workload),
         "pversion": version,
@@ -38,7 +38,7 @@ def policy_view(caller: Caller, version: str, href: str, stores: Stores) -> dict
         "enforcement_mode": kind.mode,
         "visibility_level": kind.visibility,
         "firewall": msgspec.to_builtins(kind.firewall),
-        "rules": _shown(content, RuleIndex(estate).held_by(facts)),
+        "rules": _shown(content, index.held_by(facts)),
         "not_enforced": [{"href": content.href(id)} for id in kind.not_enforced],
     }
 
