@@ -204,9 +204,8 @@ def _refuse_lost(
 def _write(
     caller: Caller, resets: Sequence[_Reset], event_type: str, status: int, stores: Stores
 ) -> None:
-    for batch in _batches(resets):
-        had = {name for reset in batch for name in reset.had}
-        has = {name for reset in batch for name in reset.has}
+    for batch in list(_batches(resets)):  # all of them, so that a refusal comes first
+        had, has = _names(batch)
         edits = [reset.edit() for reset in batch]
         edits[0] = replace(
             edits[0], claims=tuple(sorted(has - had)), releases=tuple(sorted(had - has))
@@ -218,12 +217,21 @@ def _write(
             raise Invalid(not_unique(collection) for collection in kinds.values()) from error
 
 
+def _names(resets: Sequence[_Reset]) -> tuple[set[str], set[str]]:
+    """The names that drafts hold together, before and after."""
+    return (
+        {name for reset in resets for name in reset.had},
+        {name for reset in resets for name in reset.has},
+    )
+
+
 def _batches(resets: Sequence[_Reset]) -> Iterable[list[_Reset]]:
     """Resets that are written together: those that pass names to each other never apart."""
     batch: list[_Reset] = []
     size = 0
     for group in _groups(resets):
-        weight = sum(1 + len(set(reset.had) ^ set(reset.has)) for reset in group)
+        had, has = _names(group)
+        weight = len(group) + len(had ^ has)
         if weight > ITEMS_TOGETHER:
             message = f"{len(group)} objects exchange their names; take some of them back first"
             raise TooLarge(Problem("change_too_large", message))
