@@ -265,9 +265,10 @@ class Engine:
         work.resized.add(host_class)
 
     def _changed_lists(self, stale: Stale, work: Work) -> dict[AddressSelector, Said]:
-        """What lists say: of new audiences, and of those that say something else than before."""
+        """What lists say: those of new audiences, and those that changed."""
         lists = self._rulebook.lists
-        selectors = set(lists.replace(self._facts.estate, stale.lists))
+        lists.read_again(self._facts.estate, stale.lists)
+        selectors = set(stale.lists)
         for audience in work.born:
             if isinstance(audience.selector, AddressSelector):
                 selectors.add(audience.selector)

@@ -43,16 +43,11 @@ class Lists:
             if not self._users[selector]:
                 del self._users[selector], self.said[selector]
 
-    def replace(self, estate: Estate, changed: Iterable[AddressSelector]) -> list[AddressSelector]:
-        """Read the changed ones again that are in use; returns those that say something else."""
-        differ: list[AddressSelector] = []
+    def read_again(self, estate: Estate, changed: Iterable[AddressSelector]) -> None:
+        """Read those of the changed lists again that are in use."""
         for selector in changed:
-            before = self.said.get(selector)
-            if before is not None:
+            if selector in self.said:
                 self._read(estate, selector)
-                if self.said[selector] != before:
-                    differ.append(selector)
-        return differ
 
     def problems(self) -> Iterable[PolicyProblem]:
         """Of all lists in use."""

@@ -44,7 +44,7 @@ def add_vens(audience: Audience, vens: int, work: Work) -> None:
 def fill_sets(index: Index, changed: dict[AddressSelector, Said], work: Work) -> None:
     """Bring the members and digests of sets up to date.
 
-    ``changed``: what lists say, of new ones and of those that say something else than before.
+    ``changed``: what lists say that are new or that changed.
     Cost: the members that may have come or gone, and all members of new sets.
     """
     hashes: dict[str, int] = {}

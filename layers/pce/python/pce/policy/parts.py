@@ -71,8 +71,10 @@ class WideHead(Part, frozen=True, kw_only=True):
     """One more with every change."""
     parts: dict[str, WidePart] = {}
     """Set id, or :func:`block_id`, to the current version. Every set that a block mentions is
-    here. A part that is wide no longer stays for one more generation: until that is complete, VENs
-    are still to hold class parts that use it."""
+    here."""
+    leaving: list[str] = []
+    """Part ids, sorted, of those that are wide no longer. They stay for this generation: until it
+    is complete, VENs are still to hold class parts that use them."""
 
 
 class Target(NamedTuple):

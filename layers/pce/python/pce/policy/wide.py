@@ -18,14 +18,12 @@ class WideParts:
         self._from = wide_from
         self._parts: dict[str, Audience] = {}
         """Part id to the audience whose set or block it is."""
-        self._leaving: set[str] = set()
-        """Wide no longer, but in the head: they stay in it for one generation."""
 
     def introduce(self, audience: Audience) -> None:
         """A new audience whose parts are in the head goes on as wide, with its slots."""
         for part_id in (audience.set_id, audience.block_id):
             part = self.head.parts.get(part_id)
-            if part is not None:
+            if part is not None and part_id not in self.head.leaving:
                 self._set_slot(audience, part_id, part.slot)
 
     def audience_of(self, part_id: str) -> Audience:
@@ -62,8 +60,8 @@ class WideParts:
             for part_id, digest in digests.items()
             if part_id not in before or before[part_id].digest != digest
         }
-        leaving = before.keys() - digests.keys()
-        if not changed and leaving <= self._leaving:
+        leaving = before.keys() - digests.keys() - set(self.head.leaving)
+        if not changed and not leaving:
             return None, 0, 0
         work.blocks.update((id, digests[id]) for id in changed if self._is_block(id))
         touched = changed | {
@@ -76,10 +74,9 @@ class WideParts:
         for part_id, digest in digests.items():
             since = generation if part_id in touched else before[part_id].generation
             parts[part_id] = WidePart(self._slot(part_id), since, digest)
-        for part_id in leaving - self._leaving:
+        for part_id in leaving:
             parts[part_id] = WidePart(before[part_id].slot, generation, before[part_id].digest)
-        self._leaving = leaving - self._leaving
-        self.head = WideHead(generation=generation, parts=parts)
+        self.head = WideHead(generation=generation, parts=parts, leaving=sorted(leaving))
         slots = tightened = 0
         # Of what became wide just now every VEN has a new target anyway.
         for part_id in touched & before.keys():
