@@ -110,6 +110,7 @@ def _rule(random: Random, number: int) -> Rule:
         consumers=_actors(random),
         services=tuple(random.choices(SERVICES, k=random.choice((1, 2, 2)))),
         enabled=random.random() < 0.9,
+        stateless=random.random() < 0.1,
     )
 
 

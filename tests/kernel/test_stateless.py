@@ -134,3 +134,45 @@ def test_a_policy_without_stateless_rules_leaves_no_chain_of_theirs(
     db.apply(with_web(network, allow(["web"], HTTP)))
     assert "raw_in" not in db.nft("list", "table", "inet", "ven")
     assert db.firewall.verify()
+
+
+@FAMILIES
+def test_the_port_that_answers_opens_nothing(
+    network: Network, db: ProtectedHost, family: int
+) -> None:
+    """A peer that may be asked on port 80 begins no connection from port 80."""
+    web = network["web"]
+    db.apply(with_web(network, stateless(["web"], HTTP, direction="out")))
+    with closing(db.host.listen(81, family)), closing(web.listen(80, family)) as server:
+        assert db.host.reaches(web, 80, family)
+        server.close()
+        with web.entered():
+            client = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6)
+        with closing(client):
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            client.bind((web.address(family), 80))
+            client.settimeout(0.4)
+            with pytest.raises(TimeoutError):
+                client.connect((db.host.address(family), 81))
+        assert db.drop(proto=6, dst_port=81).direction == "I"
+
+
+@FAMILIES
+@pytest.mark.parametrize("proto", [-1, 1, 17])
+def test_services_whose_answers_look_like_questions_have_connections(
+    network: Network, db: ProtectedHost, family: int, proto: int
+) -> None:
+    """A stateless rule about everything, or a whole protocol without ports, lets nobody the other
+    way: it is enforced as if it were not stateless."""
+    web = network["web"]
+    services = [Service(proto=58 if proto == 1 and family == 6 else proto)]
+    db.apply(with_web(network, stateless(["web"], *services, direction="out")))
+    if proto != 17:
+        assert db.host.pings(web, family)
+    assert not web.pings(db.host, family)
+    with (
+        closing(db.host.listen(53, family, socket.SOCK_DGRAM)),
+        closing(web.listen(5300, family, socket.SOCK_DGRAM)) as client,
+    ):
+        client.sendto(b"question", (db.host.address(family), 53))
+        assert db.drop(proto=17, dst_port=53).direction == "I"

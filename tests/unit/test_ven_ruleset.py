@@ -428,10 +428,13 @@ def test_the_chains_of_a_table_are_known_by_name() -> None:
     stateless rules left there."""
     plain, stateless = (
         chain_names(whole(compiled({"s": ["10.0.0.1"]}, [made])))
-        for made in (rule("r", "allow", ["s"], [ANY]), stateless_rule("r", ["s"], [ANY]))
+        for made in (rule("r", "allow", ["s"], [HTTPS]), stateless_rule("r", ["s"], [HTTPS]))
     )
     assert {"in", "out", "judge_in", "judge_out", "fresh", "stamp", "count"} <= plain
     assert stateless - plain == {"raw_in", "raw_out", "asked_in", "answered_in"}
+
+
+BEGINS = "tcp flags & (fin | syn | rst | ack) == syn return"
 
 
 def stateless_rule(
@@ -450,15 +453,16 @@ def test_a_stateless_rule_matches_packets_and_the_answers_from_the_services_port
         f"ip saddr @a4_s meta l4proto 6 th dport {{ 443 }} {allow}"
     ]
     assert chain(inbound, "answered_in") == [
-        f"ip daddr @a4_s meta l4proto 6 th sport {{ 443 }} {allow}"
+        BEGINS,
+        f"ip daddr @a4_s meta l4proto 6 th sport {{ 443 }} {allow}",
     ]
     assert chain(inbound, "raw_in")[1:] == ["iif lo accept", "jump asked_in"]
     assert chain(inbound, "raw_out")[1:] == ["oif lo accept", "jump answered_in"]
     assert len(chain(inbound, "judge_in")) == 1
-    assert (inbound.rules, inbound.uses) == (2, {"a4_s": {("in", "allow")}})
+    assert (inbound.rules, inbound.uses) == (3, {"a4_s": {("in", "allow")}})
     outbound = compiled(sets, [stateless_rule("r", ["s"], [HTTPS], "out")])
     assert chain(outbound, "asked_out")[0].startswith("ip daddr @a4_s meta l4proto 6 th dport")
-    assert chain(outbound, "answered_out")[0].startswith("ip saddr @a4_s meta l4proto 6 th sport")
+    assert chain(outbound, "answered_out")[1].startswith("ip saddr @a4_s meta l4proto 6 th sport")
 
 
 def test_an_override_deny_stands_above_a_stateless_rule() -> None:
@@ -467,14 +471,24 @@ def test_an_override_deny_stands_above_a_stateless_rule() -> None:
     rules = [
         rule("d", "override_deny", ["t"], [HTTPS]),
         rule("o", "override_deny", ["t"], [ANY], "out"),
-        stateless_rule("r", ["s"], [ANY]),
+        stateless_rule("r", ["s"], [HTTPS]),
     ]
     ruleset = compiled(sets, rules)
     assert chain(ruleset, "asked_in") == [
         'ip saddr @r4_t meta l4proto 6 th dport { 443 } return comment "d"',
-        'ip saddr @a4_s notrack accept comment "r"',
+        'ip saddr @a4_s meta l4proto 6 th dport { 443 } notrack accept comment "r"',
     ]
     assert "@r4_t" not in "".join(chain(compiled(sets, rules[1:]), "answered_in"))
+
+
+@pytest.mark.parametrize("service", [ANY, Service(proto=6), Service(proto=17), Service(proto=1)])
+def test_where_answers_look_like_questions_a_stateless_rule_has_connections(
+    service: Service,
+) -> None:
+    """Its answers would let the peers in on everything."""
+    sets = {"s": ["10.0.0.1"]}
+    stateful = compiled(sets, [rule("r", "allow", ["s"], [HTTPS, service])])
+    assert compiled(sets, [stateless_rule("r", ["s"], [HTTPS, service])]) == stateful
 
 
 @pytest.mark.parametrize(
@@ -493,7 +507,7 @@ def test_an_icmp_answer_has_another_type(
     for name, ranges in (("asked_in", asked), ("answered_in", answered)):
         side = "saddr" if name == "asked_in" else "daddr"
         start = f"ip {side} @a4_s meta l4proto 1 @th,0,16 "
-        found = [line for line in chain(ruleset, name) if line]
+        found = [line for line in chain(ruleset, name) if line != BEGINS]
         assert found == [f'{start}{text} notrack accept comment "r"' for text in ranges]
 
 

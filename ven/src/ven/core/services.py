@@ -85,6 +85,12 @@ def _answered(asked: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
             yield answer << 8 | first & 0xFF, answer << 8 | last & 0xFF
 
 
+def answers_are_told(service: Service) -> bool:
+    """Can a packet that answers the service be told from one that asks, by itself? By the port it
+    comes from, or the ICMP type."""
+    return service.port is not None or service.icmp_type is not None
+
+
 def merged(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Overlapping and touching ranges joined, because the kernel refuses overlaps."""
     current: tuple[int, int] | None = None
