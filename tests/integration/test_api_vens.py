@@ -60,7 +60,7 @@ def test_a_paired_machine_is_a_workload_and_a_ven(api: Api, stores: Wiring) -> N
 def test_sync_state_follows_the_reported_policy(api: Api, stores: Wiring) -> None:
     """``applied`` when the VEN holds what it should, else ``syncing``; it can be asked for."""
     ven = pair(api, stores)
-    stores.presence.set_target(org(api), ven.id, "e" * 32, 1)
+    stores.presence.set_target(org(api), ven.id, "e" * 32, 0, 1, now=1)
     heartbeat(ven, stores, NOW + 60)
     status = "agent.status.security_policy_sync_state"
     assert _at(api.get(ven.workload_href), status) == "syncing"

@@ -11,7 +11,7 @@ import pytest
 
 from pce.runtime.wiring import Wiring
 from pce.usecases.create_org import create_org
-from tests.fakes.installation import installed
+from tests.fakes.installation import Requests, installed
 
 HANDLER = Path(__file__).parents[2] / "functions/policy_compile/handler.py"
 
@@ -60,10 +60,10 @@ def test_a_failing_org_holds_up_no_other_and_is_tried_again_soon(stores: Wiring)
     """Only the failing org's messages come back, the first after 5 seconds, then 10, 20, ..."""
     module, real = worker(), worker().compile_policy
 
-    def fail_for_one(org_id: int, *arguments: object) -> object:
+    def fail_for_one(org_id: int, *arguments: object, **named: object) -> object:
         if org_id == 1:
             raise TimeoutError("the store is away")
-        return real(org_id, *arguments)
+        return real(org_id, *arguments, **named)
 
     event = {"Records": [message(1, 1, received=2), message(2, 2)]}
     with (
@@ -74,6 +74,24 @@ def test_a_failing_org_holds_up_no_other_and_is_tried_again_soon(stores: Wiring)
     again.assert_called_once_with("r1", 2)
     assert stores.objects.change_log(1)  # type: ignore[arg-type]
     assert not stores.objects.change_log(2)  # type: ignore[arg-type]
+
+
+def test_a_message_that_comes_again_is_compiled_afresh(stores: Wiring) -> None:
+    """Who had it before may have written half of what it was about to, unknown to this worker."""
+    module = worker()
+    module.handler({"Records": [message(1, 1)]}, None)
+    with mock.patch.object(module, "compile_policy", wraps=module.compile_policy) as compiled:
+        module.handler({"Records": [message(2, 1), message(3, 1, received=2)]}, None)
+    assert [call.kwargs["afresh"] for call in compiled.call_args_list] == [False, True]
+
+
+def test_a_wake_up_without_changes_reads_the_log_alone(stores: Wiring) -> None:
+    """Wake-ups that come after another has done their work cost one query each."""
+    module = worker()
+    module.handler({"Records": [message(1, 1)]}, None)
+    with Requests(stores) as requests:
+        module.handler({"Records": [message(2, 1)]}, None)
+    assert requests.counts == {"Query": 1}
 
 
 def test_waits_grow_and_are_bounded(stores: Wiring) -> None:

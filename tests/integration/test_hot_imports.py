@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from pce.identifiers import OrgId
+from pce.policy.parts import ClassPart, narrow_name
 from pce.presence.heartbeat import facts_hash
 from pce.store.change import Change, PresenceChange
 from pce.store.presence import token_hash
@@ -25,11 +26,9 @@ from tests.fakes.local_host import ROOT
 from ven_protocol.flows import FlowSummary, encode_batch
 from ven_protocol.messages import Heartbeat, HostFacts
 from ven_protocol.paths import AgentToken
-from ven_protocol.policy import PolicyDocument
 
 ORG = OrgId(1)
 HEARTBEAT = Heartbeat(host=HostFacts(hostname="web-1", version="1.0.0"), uptime_seconds=5)
-ETAG = "e" * 32
 
 #: AWS's and other people's frameworks: each is more than everything that these functions need.
 HEAVY = ("boto3", "botocore", "pynamodb", "aws_lambda_powertools", "urllib3", "requests", "asyncio")
@@ -59,9 +58,9 @@ def token() -> Iterator[AgentToken]:
         created = PresenceChange(token.ven_id, create_at=100, token_hash=token_hash(token.secret))
         stores.objects.commit(Change(ORG, presence=(created,)))
         stores.presence.set_facts_hash(ORG, token.ven_id, facts_hash(HEARTBEAT))
-        document = PolicyDocument(mode="full", visibility="flow_off", sets={}, rules=[])
-        stores.policies.put_document(ORG, ETAG, document)
-        stores.presence.set_target(ORG, token.ven_id, ETAG, 1)
+        part = ClassPart(mode="full", visibility="flow_off")
+        stores.policies.put_parts(ORG, {narrow_name(part): part}, 1)
+        stores.presence.set_target(ORG, token.ven_id, narrow_name(part), 0, 1, now=100)
         yield token
 
 

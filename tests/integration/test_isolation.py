@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from pce.runtime.wiring import Wiring
-from pce.store.change import Change, Put
+from pce.store.change import Change, PolicyChange, Put
 from pce.store.objects import Stored
 from pce.usecases.compile_policy import compile_policy
 from tests.fakes.installation import installed
+from tests.fakes.policies import wanted_document
 from tests.integration.test_ven_life import Pce
 from ven_protocol.paths import AgentToken
 
@@ -34,19 +35,14 @@ def pce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pce]:
     with installed() as stores:
         pce = Pce(stores)
         documents = {"rule_sets": [ANY_TO_ANY]}
-        monkeypatch.setattr(
-            stores.policy_versions, "active_documents", lambda org_id: (2, documents)
-        )
+        monkeypatch.setattr(stores.policy_versions, "documents", lambda *asked: documents)
         yield pce
 
 
 def addresses_in_policy_of(stores: Wiring, pce: Pce, token: AgentToken) -> set[str]:
     """Compile what is due, and read the document that the VEN should hold."""
     compile_policy(pce.org_id, stores, lambda: pce.now)
-    row = stores.presence.get(pce.org_id, token.ven_id)
-    assert row is not None
-    document = stores.policies.document(pce.org_id, row.target_etag)
-    assert document is not None
+    document = wanted_document(stores, stores.presence.get(pce.org_id, token.ven_id))
     return {member for members in document.sets.values() for member in members}
 
 
@@ -63,7 +59,7 @@ def test_an_offline_workload_leaves_its_peers_policy_and_comes_back(pce: Pce) ->
     assert addresses_in_policy_of(pce.stores, pce, peer) == {"10.0.0.1", "10.0.0.2"}
     after = pce.stores.presence.get(pce.org_id, peer.ven_id)
     assert before is not None and during is not None and after is not None
-    assert before.target_etag == after.target_etag != during.target_etag
+    assert before.target == after.target != during.target
 
 
 def test_an_edit_that_is_no_policy_leaves_etags_alone(pce: Pce) -> None:
@@ -75,6 +71,7 @@ def test_an_edit_that_is_no_policy_leaves_etags_alone(pce: Pce) -> None:
     assert stored is not None
     document = {**stored.document, "description": "another"}
     put = Put("workloads", stored.id, document, stored.rev)
-    pce.stores.objects.commit(Change(pce.org_id, puts=(put,)))
+    edited = PolicyChange("workload", (stored.document["href"],))
+    pce.stores.objects.commit(Change(pce.org_id, puts=(put,), policy_changes=(edited,)))
     addresses_in_policy_of(pce.stores, pce, token)
     assert pce.stores.presence.get(pce.org_id, token.ven_id) == before

@@ -2,16 +2,18 @@
 
 import random
 import time
+from dataclasses import replace
 from unittest import mock
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from pynamodb.exceptions import TransactWriteError
 
 from pce.identifiers import OrgId
 from pce.runtime.wiring import Wiring
 from pce.store.change import Change, PresenceChange
-from pce.store.tables import EventItem
+from pce.store.dynamodb import DynamoDBError
+from pce.store.objects import ObjectStore
+from pce.store.policies import _part_key
 from pce.usecases import compile_policy as compiling
 from pce.usecases.change_ven_state import deactivate
 from pce.usecases.compile_policy import compile_policy
@@ -50,12 +52,9 @@ def test_a_refusal_that_is_no_race_is_not_called_one(api: Api, stores: Wiring) -
     """A missing table or right must be seen: callers answer a conflict by trying again, and the
     sweep takes it for a heartbeat that was faster."""
     change = Change(OrgId(1), events=({"href": "/orgs/1/events/x", "timestamp": "2026-01-01T"},))
-    with (
-        mock.patch.object(EventItem.Meta, "table_name", "nowhere"),
-        mock.patch.object(EventItem, "_connection", None),
-        pytest.raises(TransactWriteError),
-    ):
-        stores.objects.commit(change)
+    tables = replace(stores.environment.tables, events="nowhere")
+    with pytest.raises(DynamoDBError, match="ResourceNotFound"):
+        ObjectStore(stores.dynamodb, tables).commit(change)
 
 
 def test_a_change_too_large_for_its_event_is_made_all_the_same(api: Api, stores: Wiring) -> None:
@@ -122,8 +121,8 @@ def test_a_compile_that_dies_leaves_no_target_to_expire(api: Api, stores: Wiring
     after = stores.presence.get(org_id, ven.id)
     assert before is not None
     assert after is not None
-    assert before.target_etag == after.target_etag
-    item = stores.policies._get(f"{org_id}#documents", after.target_etag)
+    assert before.target == after.target
+    item = stores.policies._get(_part_key(org_id, after.target, 0))
     assert item is not None
     assert "ttl" not in item
 

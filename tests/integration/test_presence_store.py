@@ -127,21 +127,37 @@ def test_a_heartbeat_that_races_a_transition_wins(stores: Wiring, token: AgentTo
 
 def test_an_older_compile_never_replaces_a_newer_target(stores: Wiring, token: AgentToken) -> None:
     """Two compiles at once leave the newer one's target, whatever the order of their writes."""
-    assert stores.presence.set_target(ORG, token.ven_id, "new", 7) == ""
-    assert stores.presence.set_target(ORG, token.ven_id, "old", 6) is None
+    before = stores.presence.set_target(ORG, token.ven_id, "new", 0b101, 7, now=200)
+    assert before is not None and before.target == ""
+    assert stores.presence.set_target(ORG, token.ven_id, "old", 0, 6, now=201) is None
     row = stores.presence.get(ORG, token.ven_id)
-    assert row is not None and row.target_etag == "new"
+    assert row is not None and (row.target, row.wide_slots) == ("new", 0b101)
+    stores.presence.set_target(ORG, token.ven_id, "newer", 0, 8, now=202)
+    row = stores.presence.get(ORG, token.ven_id)
+    assert row is not None and (row.target, row.wide_slots) == ("newer", 0)
+
+
+@pytest.mark.parametrize(
+    "etag", ["", "a" * 32, "0" * 32 + ".0", "f" * 32 + ".1000000", "a" * 32 + ".007", "F" * 32, "ü"]
+)
+def test_an_applied_etag_is_kept_as_it_was_said(
+    stores: Wiring, token: AgentToken, etag: str
+) -> None:
+    """Ours take half their length; a VEN may say anything."""
+    stores.presence.sign_of_life(token, 200, applied_etag=etag)
+    row = stores.presence.get(ORG, token.ven_id)
+    assert row is not None and row.applied_etag == etag
 
 
 def test_a_row_stays_within_200_bytes(stores: Wiring, token: AgentToken) -> None:
     """What a sweep of 100,000 VENs costs rests on the size of one item."""
     record_heartbeat(
         token,
-        Heartbeat(host=HEARTBEAT.host, uptime_seconds=2**31, applied_etag="a" * 32),
+        Heartbeat(host=HEARTBEAT.host, uptime_seconds=2**31, applied_etag="a" * 32 + ".1000000"),
         stores,
         now=1_800_000_000,
     )
-    stores.presence.set_target(ORG, token.ven_id, "b" * 32, 10**6)
+    stores.presence.set_target(ORG, token.ven_id, "b" * 32, 2**31, 10**6, now=1_800_000_000)
     stores.presence.sign_of_life(token, 1_800_000_000, attributes={"ci": {"S": "Lk2jdc5eIAMCJ0w="}})
     (item,) = fake_aws().client("dynamodb").scan(TableName="presence")["Items"]
     size = 0

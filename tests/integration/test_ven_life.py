@@ -21,6 +21,7 @@ from pce.usecases.create_org import create_org
 from pce.usecases.record_heartbeat import record_heartbeat
 from pce.usecases.sweep_presence import sweep_presence
 from tests.fakes.installation import installed
+from tests.fakes.policies import wanted_document
 from ven_protocol.messages import Activate, Deactivate, Goodbye, Heartbeat, HostFacts, Interface
 from ven_protocol.paths import AgentToken
 
@@ -265,10 +266,11 @@ def test_a_killed_compile_is_done_again(pce: Pce) -> None:
     token = pce.pair(1)
     policies, presence = pce.stores.policies, pce.stores.presence
     for owner, name in (
-        (policies, "put_document"),
-        (pce.stores.directory, "save"),
+        (policies, "put_parts"),
         (presence, "set_target"),
-        (pce.stores.queues, "send_bolts"),
+        (policies, "is_latest_compile"),
+        (pce.stores.directory, "save"),
+        (policies, "record_compiled"),
         (pce.stores.objects, "drain_change_log"),
     ):
 
@@ -282,8 +284,7 @@ def test_a_killed_compile_is_done_again(pce: Pce) -> None:
         assert pce.reasons(), f"the log was emptied before {name}"
     pce.compile()
     assert not pce.reasons()
-    row = presence.get(pce.org_id, token.ven_id)
-    assert row is not None and policies.document(pce.org_id, row.target_etag) is not None
+    assert wanted_document(pce.stores, presence.get(pce.org_id, token.ven_id)).mode == "visibility_only"
 
 
 def test_a_lost_wake_up_is_repaired_by_the_sweep(pce: Pce) -> None:

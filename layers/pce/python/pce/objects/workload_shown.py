@@ -44,7 +44,7 @@ class Host:
     def sync_state(self) -> str:
         """``applied`` when the VEN reported the policy that it should hold."""
         row = self.presence
-        held = row is not None and row.target_etag and row.applied_etag == row.target_etag
+        held = row is not None and row.target and row.applied_etag.partition(".")[0] == row.target
         return "applied" if held and row is not None and row.goodbye_at is None else "syncing"
 
     @property

@@ -19,7 +19,6 @@ class SignOfLife:
     """It was out of its peers' policy: they must be computed again."""
     facts_changed: bool
     """Its host facts differ from the stored ones: write them."""
-    etag: str
     actions: tuple[Action, ...]
 
 
@@ -40,7 +39,6 @@ def sign_of_life(before: Presence, new_facts_hash: bytes | None) -> SignOfLife:
         came_back=bool(before.flags),
         was_offline=was_offline,
         facts_changed=new_facts_hash is not None and new_facts_hash != before.facts_hash,
-        etag=before.target_etag,
         actions=pending_actions(before.actions),
     )
 

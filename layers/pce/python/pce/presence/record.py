@@ -18,6 +18,9 @@ STATUS_LETTER_OF = {status: letter for letter, status in STATUS_LETTERS.items()}
 TYPE_LETTER_OF = {ven_type: letter for letter, ven_type in TYPE_LETTERS.items()}
 _FLAG_LETTER_OF = {flag: letter for letter, flag in FLAG_LETTERS.items()}
 
+BOLT_PATIENCE_S = 60
+"""A bolt that nothing has followed for so long was lost, or its VEN spreads its fetch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Presence:
@@ -34,15 +37,28 @@ class Presence:
     """When it said goodbye, until it is heard again or the goodbye timer runs out."""
     ven_type: VenType = "server"
     uptime_s: int = 0
-    target_etag: str = ""
-    """Policy that the VEN should hold; empty while none was computed."""
+    target: str = ""
+    """Narrow name of the policy that the VEN should hold; empty while none was computed."""
+    wide_slots: int = 0
+    """Wide parts that belong to it: bit n is the part in slot n of the org's wide head."""
     applied_etag: str = ""
     facts_hash: bytes = b""
     """Hash of the host facts in the last heartbeat: a difference means something to store."""
     connection_id: str = ""
     """Bolt connection, or empty."""
+    bolt_at: int | None = None
+    """When a bolt was queued for it that neither a fetch nor a heartbeat has followed yet."""
     actions: str = ""
     """Pending actions, ``type`` or ``type:argument``, separated by commas."""
+
+    def awaits_bolt(self, now: int) -> bool:
+        """Whether a bolt is under way that makes another needless: its fetch brings what is newest
+        by then."""
+        return self.bolt_at is not None and now - self.bolt_at < BOLT_PATIENCE_S
+
+    def wants_bolt(self, now: int) -> bool:
+        """Whether a bolt would reach it, and tell it something."""
+        return bool(self.connection_id) and not self.awaits_bolt(now)
 
 
 def flags_text(flags: frozenset[Flag]) -> str:

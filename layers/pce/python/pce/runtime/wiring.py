@@ -14,6 +14,7 @@ from ven_protocol.messages import Settings
 
 if TYPE_CHECKING:
     from pce.identifiers import OrgId
+    from pce.store.address_sets import AddressSets
     from pce.store.archive import Archive
     from pce.store.bolt_plans import BoltPlans
     from pce.store.bolts import BoltSender
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pce.store.policy_versions import PolicyVersions
     from pce.store.presence import PresenceStore
     from pce.store.queues import Queues
+    from pce.usecases.warm_engines import WarmEngines
 
 
 class Wiring:
@@ -91,9 +93,21 @@ class Wiring:
         """Computed policies."""
         from pce.store.policies import PolicyStore
 
-        environment = self.environment
-        archive = self.archive if environment.bucket else None
-        return PolicyStore(environment.tables.policy, self.dynamodb, archive)
+        return PolicyStore(self.environment.tables.policy, self.dynamodb)
+
+    @cached_property
+    def address_sets(self) -> "AddressSets":
+        """Versions of address sets."""
+        from pce.store.address_sets import AddressSets
+
+        return AddressSets(self.policies)
+
+    @cached_property
+    def engines(self) -> "WarmEngines":
+        """Policy engines that this process keeps."""
+        from pce.usecases.warm_engines import WarmEngines
+
+        return WarmEngines()
 
     @cached_property
     def policy_versions(self) -> "PolicyVersions":

@@ -1,7 +1,7 @@
-"""Large and immutable things in S3: support reports, traffic results, big policies, directories.
+"""Large and immutable things in S3: support reports, traffic results, directories.
 
 Key prefixes, each with its own life time in ``infra``: ``support_reports/``, ``traffic_results/``,
-``policies/``, ``directories/``. Reading, which hot functions do, is one request of our own; what
+``directories/``. Reading, which hot functions do, is one request of our own; what
 only the others do goes through botocore, which is loaded then.
 """
 

@@ -32,5 +32,9 @@ def pack_json(document: Any) -> bytes:
 
 def unpack_json(body: bytes) -> Any:
     """The document in :func:`pack_json`'s bytes."""
-    plain = _ZSTD.decompressor.decompress(body, max_output_size=MAX_DOCUMENT_BYTES)
-    return msgspec.json.decode(plain)
+    return msgspec.json.decode(inflated(body))
+
+
+def inflated(body: bytes) -> bytes:
+    """The JSON in :func:`pack_json`'s bytes, canonical as it was packed."""
+    return _ZSTD.decompressor.decompress(body, max_output_size=MAX_DOCUMENT_BYTES)

@@ -7,20 +7,23 @@ It goes through ``store/dynamodb.py``: pynamodb would double the cold start of t
 Attributes (short, since every byte is read by every sweep): ``p`` ``v`` key, ``hb`` last
 heartbeat, ``up`` uptime, ``st`` status letter, ``fl`` flag letters, ``gb`` goodbye time, ``ty``
 type letter, ``th`` token hash, ``tn`` hash of a refreshed token that was not used yet, ``te``
-target etag, ``ae`` applied etag, ``cs`` number of the compile that set the target, ``fh`` hash of
-host facts, ``ci`` bolt connection, ``ac`` pending actions.
+target: the narrow name of its policy, ``ws`` wide parts that belong to it (a bit a slot, the lowest
+first), ``cs`` number of the compile that set both, ``ae`` applied etag, ``fh`` hash of host facts,
+``ci`` bolt connection, ``bo`` when a bolt was queued that no request has followed yet, ``ac``
+pending actions.
 """
 
 import hashlib
 import hmac
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pce.errors import Problem, Unauthenticated
 from pce.identifiers import OrgId
+from pce.policy.parts import split_etag
 from pce.presence.record import STATUS_LETTERS, TYPE_LETTERS, Presence, flags_of
-from pce.store.dynamodb import ConditionFailed, DynamoDB, Item
+from pce.store.dynamodb import ConditionFailed, DynamoDB, Item, Value
 from pce.store.presence_key import presence_key, presence_partitions
 from ven_protocol.paths import AgentToken
 
@@ -58,7 +61,7 @@ class PresenceStore:
         """
         values: dict[str, Any] = {"hb": {"N": str(now)}}
         if applied_etag is not None:
-            values["ae"] = {"S": applied_etag}
+            values["ae"] = _etag_value(applied_etag)
         if uptime_s is not None:
             values["up"] = {"N": str(uptime_s)}
         values.update(attributes or {})
@@ -92,6 +95,13 @@ class PresenceStore:
         item = self._get(org_id, ven_id)
         return None if item is None else _presence(item)
 
+    def get_many(self, org_id: OrgId, ven_ids: Iterable[str]) -> dict[str, Presence]:
+        """Rows by VEN id as text, read strongly; those that do not exist are left out. One request
+        per 100."""
+        keys = [_key(org_id, uuid.UUID(ven_id)) for ven_id in ven_ids]
+        items = self._dynamodb.get_all(self._table, keys, strongly=True)
+        return {str(row.ven_id): row for row in map(_presence, items)}
+
     def all_of(self, org_id: OrgId) -> list[Presence]:
         """All VENs of an org, read strongly; 16 queries side by side would not be cheaper."""
         return [
@@ -102,6 +112,23 @@ class PresenceStore:
                 TableName=self._table,
                 KeyConditionExpression="p = :p",
                 ExpressionAttributeValues={":p": {"S": partition}},
+                ConsistentRead=True,
+            )
+            for item in page
+        ]
+
+    def bolt_rows(self, partition: str) -> list[Presence]:
+        """VENs of one partition (of ``presence_partitions``) that have a bolt connection and wide
+        parts, with what a wave needs, read strongly."""
+        return [
+            _presence(item)
+            for page in self._dynamodb.pages(
+                "Query",
+                TableName=self._table,
+                KeyConditionExpression="p = :p",
+                ExpressionAttributeValues={":p": {"S": partition}},
+                FilterExpression="attribute_exists(ci) AND attribute_exists(ws)",
+                ProjectionExpression="p, v, hb, ci, te, ws, bo",
                 ConsistentRead=True,
             )
             for item in page
@@ -119,19 +146,38 @@ class PresenceStore:
             yield from map(_presence, page)
 
     def set_target(
-        self, org_id: OrgId, ven_id: uuid.UUID, etag: str, compile_number: int
-    ) -> str | None:
-        """Name the policy that a VEN should hold, unless a later compile has; returns its bolt
-        connection ("" when it has none), or None when nothing was written."""
+        self,
+        org_id: OrgId,
+        ven_id: uuid.UUID,
+        target: str,
+        wide_slots: int,
+        compile_number: int,
+        now: int,
+    ) -> Presence | None:
+        """Name the policy that a VEN should hold, unless a later compile has; returns the row as it
+        was before, or None when nothing was written.
+
+        Notes that a bolt is queued at ``now``, unless one is under way. One write; another where
+        the bolt before went unanswered for long.
+        """
+        values: dict[str, Any] = {"te": _etag_value(target), "cs": {"N": str(compile_number)}}
+        if wide_slots:
+            values["ws"] = {"B": _bits(wide_slots)}
         old = self._update(
             org_id,
             ven_id,
-            {"te": {"S": etag}, "cs": {"N": str(compile_number)}},
-            (),
+            values,
+            () if wide_slots else ("ws",),
             condition="attribute_exists(th) AND (attribute_not_exists(cs) OR cs < :n)",
             condition_values={":n": {"N": str(compile_number)}},
+            first={"bo": {"N": str(now)}},
         )
-        return None if old is None else old["ci"].S if "ci" in old else ""
+        before = None if old is None else _presence(old)
+        if before and before.bolt_at is not None and not before.awaits_bolt(now):
+            lost = {":bo": {"N": str(before.bolt_at)}}
+            again = {"bo": {"N": str(now)}}
+            self._update(org_id, ven_id, again, (), condition="bo = :bo", condition_values=lost)
+        return before
 
     def drop_connection(
         self, org_id: OrgId, ven_id: uuid.UUID, connection_id: str, heard_before: int
@@ -186,14 +232,19 @@ class PresenceStore:
         remove: tuple[str, ...],
         condition: str,
         condition_values: Mapping[str, Any] | None = None,
+        first: Mapping[str, Any] | None = None,
     ) -> Item | None:
-        """One conditional UpdateItem; the item before it, or None when the condition failed."""
-        expression = ""
-        if values:
-            expression = "SET " + ", ".join(f"{name} = :_{name}" for name in values)
+        """One conditional UpdateItem; the item before it, or None when the condition failed.
+
+        ``first``: attributes to set where there are none yet.
+        """
+        first = first or {}
+        sets = [f"{name} = :_{name}" for name in values]
+        sets += [f"{name} = if_not_exists({name}, :_{name})" for name in first]
+        expression = "SET " + ", ".join(sets) if sets else ""
         if remove:
             expression += " REMOVE " + ", ".join(remove)
-        bound = {f":_{name}": value for name, value in values.items()}
+        bound = {f":_{name}": value for name, value in {**values, **first}.items()}
         bound.update(condition_values or {})
         parameters: dict[str, Any] = {"ExpressionAttributeValues": bound} if bound else {}
         try:
@@ -216,6 +267,29 @@ def _key(org_id: int, ven_id: uuid.UUID) -> dict[str, Any]:
     return {"p": {"S": key.partition}, "v": {"B": key.sort}}
 
 
+def _etag_value(etag: str) -> dict[str, Any]:
+    """An etag of ours in half its length, as bytes; what a VEN says instead as text."""
+    named = split_etag(etag)
+    if named is None:
+        return {"S": etag}
+    packed, generation = bytes.fromhex(named[0]), named[1]
+    if generation is not None:
+        packed += generation.to_bytes(max(1, (generation.bit_length() + 7) // 8), "big")
+    value = {"B": packed}
+    return value if _etag_in(Value(**value)) == etag else {"S": etag}
+
+
+def _etag_in(value: Value) -> str:
+    if not value.B:
+        return value.S
+    name, generation = value.B[:16].hex(), value.B[16:]
+    return f"{name}.{int.from_bytes(generation, 'big')}" if generation else name
+
+
+def _bits(slots: int) -> bytes:
+    return slots.to_bytes((slots.bit_length() + 7) // 8, "little")
+
+
 def _presence(item: Item) -> Presence:
     def text(name: str) -> str:
         return item[name].S if name in item else ""
@@ -232,9 +306,11 @@ def _presence(item: Item) -> Presence:
         goodbye_at=number("gb") or None,
         ven_type=TYPE_LETTERS.get(text("ty"), "server"),
         uptime_s=number("up"),
-        target_etag=text("te"),
-        applied_etag=text("ae"),
+        target=_etag_in(item["te"]) if "te" in item else "",
+        wide_slots=int.from_bytes(item["ws"].B, "little") if "ws" in item else 0,
+        applied_etag=_etag_in(item["ae"]) if "ae" in item else "",
         facts_hash=item["fh"].B if "fh" in item else b"",
         connection_id=text("ci"),
+        bolt_at=number("bo") or None,
         actions=text("ac"),
     )

@@ -1,99 +1,254 @@
-"""Compute an org's policy from its present state and tell every VEN whose policy became another.
+"""Bring an org's stored policy up to date with its facts, and tell every VEN whose policy changed.
 
-The change log says only that there is work; the work is always "recompute from what is stored".
-So it may run twice, late, or be killed after any single write:
+The change log says what to look at, never what happened: the objects that it names are read as they
+are now. So a compile may run twice, late, side by side with another, or be killed after any single
+write. In this order:
 
-1. read the change log, then the state; compute
-2. write the documents (named by their content), then the address directory
-3. name each VEN's new target, unless a later compile has done so
-4. queue a bolt for every VEN that has a connection and another policy than before
-5. only now let documents expire that no VEN has as target any more: were it done before step 3,
-   a compile that died in between, followed by a change back, would leave a document to expire that
-   VENs are still to hold
-6. last, delete the change-log entries of step 1
+1. take a number, read the change log, read the objects that it names; the engine says what differs
+2. put sets, blocks and class parts (named by their content; nobody names them yet)
+3. replace the wide head, unless another compile has
+4. name each VEN's new target, unless a later compile has
+5. queue bolts
+6. is this still the latest compile? If not, what it did may be older than what the later one read:
+   it fails, and is repeated from scratch
+7. let expire what nobody needs any more, bring the address directory up to date
+8. leave word of what was looked at, drain the change log
 
-A change that is committed after step 1 stays in the log, and its own wake-up runs this again.
+A warm engine (``warm_engines``) knows what is stored, as long as every compile since its last has
+left word. A fresh one reads the whole org, and compares what it computes with every presence row.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pce.errors import Conflict, Problem, Unavailable
 from pce.identifiers import OrgId
-from pce.policy.estate_from_documents import estate_from_documents
-from pce.policy.recompute import recompute
-from pce.presence.record import Presence
-from pce.store.presence import PresenceStore
-from pce.store.queues import BoltBatch, BoltOrder
+from pce.policy.engine import Engine
+from pce.policy.parts import WideHead, etag_of
+from pce.store.objects import ChangeLogEntry
+from pce.usecases.announce_policy import NewTarget, WideChange, announce_policy
+from pce.usecases.read_estate import Read, read_changes, read_estate
+from pce.usecases.store_policy import (
+    Difference,
+    StoredPolicy,
+    of_effect,
+    of_rows,
+    of_store,
+    side_by_side,
+    store_policy,
+)
 from pce.usecases.stores import Stores
+from pce.usecases.warm_engines import WarmEngine
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What one compile did, for its log line and metric."""
+    """What one compile did, for its log line and metrics."""
 
     org_id: OrgId
-    changes: int
-    lag_s: float
+    changes: int = 0
+    reasons: tuple[str, ...] = ()
+    """Of the changes, sorted, without repeats."""
+    lag_s: float = 0.0
     """Age of the oldest change when its effects were all written."""
-    workloads: int
-    retargeted: int
-    bolts: int
-    problems: int
+    fresh: bool = False
+    """Everything was read anew."""
+    workloads: int = 0
+    """When everything was read last."""
+    classes_affected: int = 0
+    classes_changed: int = 0
+    set_delta_members: int = 0
+    """Addresses that came and went, over all sets."""
+    bytes: int = 0
+    """Of the parts written, compressed."""
+    retargeted: int = 0
+    bolts: int = 0
+    problems: int = 0
 
 
-def compile_policy(org_id: OrgId, stores: Stores, clock: Callable[[], float]) -> Compiled:
-    """Bring an org's computed policy up to date. Cost: reads the whole org; writes one item per
-    distinct policy that is new and one per VEN whose target changes."""
-    objects, presence, policies = stores.objects, stores.presence, stores.policies
-    log = objects.change_log(org_id)
-    number = policies.begin_compile(org_id)
-    workloads = [stored.document for stored in objects.all_of(org_id, "workloads")]
-    workloads = [workload for workload in workloads if not workload.get("deleted")]
-    labels = [stored.document for stored in objects.all_of(org_id, "labels")]
-    _, documents = stores.policy_versions.active_documents(org_id)
-    recomputed = recompute(estate_from_documents(workloads, labels, documents))
+class Overtaken(Conflict):
+    """Another compile of the org began meanwhile; what this one did has to be compared with it."""
 
-    etags = recomputed.etags()
-    rows = presence.all_of(org_id)
-    targeted = {row.target_etag for row in rows if row.target_etag}
-    wanted = {etags[id]: document for id, document in recomputed.documents.items()}
-    for etag in sorted(wanted.keys() - targeted):
-        policies.put_document(org_id, etag, wanted[etag])
-    stores.directory.save(org_id, workloads, labels)
-    orders = list(_retarget(org_id, presence, rows, etags, number))
-    bolts = [order for order in orders if order.connection_id]
-    if bolts:
-        batch = BoltBatch(org_id, bolts, log[-1].reason if log else "")
-        stores.queues.send_bolts([(batch, 0)])
-    for etag in sorted(targeted - wanted.keys()):
-        policies.retire_document(org_id, etag, int(clock()))
-    objects.drain_change_log(org_id, (entry.id for entry in log))
+    def __init__(self, org_id: OrgId, number: int) -> None:
+        message = f"compile {number} of org {org_id} was overtaken by another; it is repeated"
+        super().__init__(Problem("compile_overtaken", message))
+
+
+class OutOfTime(Unavailable):
+    """There were more presence rows to write than time; the repetition writes the others."""
+
+    def __init__(self, org_id: OrgId, left: int) -> None:
+        message = f"org {org_id}: {left} presence rows are left for the next attempt"
+        super().__init__(Problem("compile_out_of_time", message))
+
+
+def compile_policy(
+    org_id: OrgId,
+    stores: Stores,
+    clock: Callable[[], float],
+    *,
+    afresh: bool = False,
+    until: float = math.inf,
+) -> Compiled:
+    """Bring an org's stored policy up to date.
+
+    ``afresh``: an earlier compile of the org may not have ended, so nothing in memory counts. Does
+    nothing when the change log is empty, unless afresh. ``until``: it begins no write of a presence
+    row later than that (by ``clock``). Raises :class:`Overtaken`, :class:`OutOfTime`; whatever it
+    raises, the change log still holds what is to be done.
+
+    Cost: what the change touches. Of a fresh engine: reads the whole org, and writes only what
+    differs from what is stored.
+    """
+    log = stores.objects.change_log(org_id)
+    warm = stores.engines.take(org_id)
+    if not log and not afresh:
+        if warm is not None:
+            stores.engines.put(org_id, warm)
+        return Compiled(org_id)
+    number = stores.policies.begin_compile(org_id)
+    hrefs = {href for entry in log for href in entry.hrefs} if all(e.hrefs for e in log) else None
+    step = None
+    if warm is not None and hrefs is not None and not afresh:
+        step = _step(org_id, warm, number, hrefs, stores)
+    if step is None:
+        hrefs, step = None, _fresh_step(org_id, stores)
+    reached, announced, stored = _write(org_id, step, number, log, stores, clock, until)
+    if not stores.policies.is_latest_compile(org_id, number):
+        raise Overtaken(org_id, number)
+    now = int(clock())
+    stored.retire(org_id, number, now, stores)
+    _update_directory(org_id, step.read, hrefs is None, stores)
+    stores.policies.record_compiled(org_id, number, hrefs, now)
+    stores.objects.drain_change_log(org_id, (entry.id for entry in log))
+    stores.engines.put(org_id, WarmEngine(step.engine, step.read.known, number, step.workloads))
+    statistics = step.difference.effect.statistics
     return Compiled(
         org_id=org_id,
         changes=len(log),
+        reasons=tuple(sorted({entry.reason for entry in log})),
         lag_s=clock() - log[0].epoch_ms / 1000 if log else 0.0,
-        workloads=len(workloads),
-        retargeted=len(orders),
-        bolts=len(bolts),
-        problems=len(recomputed.problems),
+        fresh=hrefs is None,
+        workloads=step.workloads,
+        classes_affected=statistics.classes_affected,
+        classes_changed=statistics.classes_changed,
+        set_delta_members=statistics.members_added + statistics.members_removed,
+        bytes=stored.bytes,
+        retargeted=reached,
+        bolts=announced,
+        problems=len(step.engine.problems()),
     )
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What was read, and what follows from it."""
+
+    read: Read
+    engine: Engine
+    before: WideHead
+    """The stored wide head."""
+    difference: Difference
+    workloads: int
+
+
+def _fresh_step(org_id: OrgId, stores: Stores) -> _Step:
+    read = read_estate(org_id, stores)
+    before = stores.policies.wide_head(org_id)
+    engine = Engine(before)
+    effect = engine.apply(read.change)
+    difference = of_store(org_id, engine, before, effect, stores)
+    return _Step(read, engine, before, difference, len(read.change.workloads))
+
+
+def _step(
+    org_id: OrgId, warm: WarmEngine, number: int, hrefs: set[str], stores: Stores
+) -> _Step | None:
+    """What follows for a warm engine; None when it must be made anew: a compile since its last
+    looked at everything, replaced the wide head, or has not ended."""
+    missed = stores.policies.compiled_between(org_id, warm.compiled, number)
+    if missed is None:
+        return None
+    alone = number == warm.compiled + 1
+    before = warm.engine.head
+    if not alone and stores.policies.wide_head(org_id) != before:
+        return None
+    read = read_changes(org_id, hrefs | missed, warm.known, stores)
+    if read is None:
+        return None
+    effect = warm.engine.apply(read.change)
+    difference = of_effect(effect) if alone else of_rows(org_id, effect, stores)
+    return _Step(read, warm.engine, before, difference, warm.workloads)
+
+
+def _write(
+    org_id: OrgId,
+    step: _Step,
+    number: int,
+    log: Sequence[ChangeLogEntry],
+    stores: Stores,
+    clock: Callable[[], float],
+    until: float,
+) -> tuple[int, int, StoredPolicy]:
+    """Steps 2 to 5; the numbers of VENs and of bolts, and what was stored."""
+    now = clock()
+    stored = store_policy(org_id, step.engine, step.difference, number, stores)
+    head = step.difference.effect.wide
+    if head and not stores.policies.replace_wide_head(org_id, step.before, head, int(now)):
+        raise Overtaken(org_id, number)
+    reached = _retarget(org_id, step, number, stores, clock, until)
+    reason = log[-1].reason if log else ""
+    waves = _waves(step.difference)
+    announced = announce_policy(org_id, reached, waves, reason, stores, clock())
+    if clock() >= until:
+        raise OutOfTime(org_id, len(step.difference.targets) - len(reached))
+    return len(reached), announced.queued, stored
 
 
 def _retarget(
     org_id: OrgId,
-    presence: PresenceStore,
-    rows: Iterable[Presence],
-    etags: Mapping[str, str],
+    step: _Step,
     number: int,
-) -> Iterable[BoltOrder]:
-    for row in rows:
-        etag = etags.get(str(row.ven_id))
-        if etag is None or etag == row.target_etag:
-            continue
-        connection_id = presence.set_target(org_id, row.ven_id, etag, number)
-        if connection_id is not None:
-            yield BoltOrder(
-                ven_id=str(row.ven_id),
-                connection_id=connection_id,
-                etag=etag,
-            )
+    stores: Stores,
+    clock: Callable[[], float],
+    until: float,
+) -> list[NewTarget]:
+    """Name the new targets, those that tighten first; those that were written."""
+    difference, head = step.difference, step.engine.head
+
+    def write(id: str) -> NewTarget | None:
+        now = clock()
+        if now >= until:
+            return None
+        target = difference.targets[id]
+        before = stores.presence.set_target(
+            org_id, uuid.UUID(id), target.name, target.slots, number, int(now)
+        )
+        if before is None:
+            return None
+        etag = etag_of(target.name, target.slots, head)
+        return NewTarget(before, etag, id in difference.tightened)
+
+    order = sorted(difference.targets, key=lambda id: id not in difference.tightened)
+    return [target for target in side_by_side(write, order) if target]
+
+
+def _waves(difference: Difference) -> list[WideChange]:
+    effect = difference.effect
+    if effect.wide is None:
+        return []
+    generation, tightened = effect.wide.generation, difference.tightened_slots
+    return [
+        WideChange(generation, tightened, tightens=True),
+        WideChange(generation, effect.changed_slots & ~tightened, tightens=False),
+    ]
+
+
+def _update_directory(org_id: OrgId, read: Read, everything: bool, stores: Stores) -> None:
+    if everything:
+        hosts = [document for document in read.workloads.values() if document]
+        stores.directory.save(org_id, hosts, [d for d in read.labels.values() if d])
+    else:
+        stores.directory.update(org_id, read.workloads, read.labels)

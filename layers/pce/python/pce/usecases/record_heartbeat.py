@@ -2,6 +2,7 @@
 
 from pce.presence.heartbeat import facts_hash, sign_of_life, without_done
 from pce.timestamps import rfc3339
+from pce.usecases.current_etag import current_etag
 from pce.usecases.record_return import record_return_and_facts
 from pce.usecases.stores import Stores
 from ven_protocol.messages import Heartbeat, HeartbeatReply, settings_digest
@@ -13,8 +14,9 @@ def record_heartbeat(
 ) -> HeartbeatReply:
     """Record a heartbeat and say what the VEN should hold and do.
 
-    One conditional write and no read, unless the VEN came back, its host facts changed or an
-    action was done. Raises :class:`Unauthenticated` for a token that is not valid.
+    One conditional write; for a VEN with wide parts at most one cached read; more only when the VEN
+    came back, its host facts changed or an action was done. Raises :class:`Unauthenticated` for a
+    token that is not valid.
     """
     facts = facts_hash(heartbeat)
     before = stores.presence.sign_of_life(
@@ -22,6 +24,7 @@ def record_heartbeat(
         now,
         applied_etag=heartbeat.applied_etag,
         uptime_s=heartbeat.uptime_seconds,
+        remove=("bo",),  # the reply says what a bolt would
     )
     meaning = sign_of_life(before, facts)
     if meaning.came_back or meaning.facts_changed:
@@ -38,7 +41,7 @@ def record_heartbeat(
     settings = stores.ven_settings
     known = heartbeat.settings_digest in ("", settings_digest(settings))
     return HeartbeatReply(
-        etag=before.target_etag,
+        etag=current_etag(before, heartbeat.applied_etag, stores),
         server_time=rfc3339(now),
         next_heartbeat_s=settings.intervals.heartbeat_s,
         actions=list(actions),

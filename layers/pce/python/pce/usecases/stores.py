@@ -14,6 +14,7 @@ from pce.timestamps import rfc3339
 from ven_protocol.messages import Settings
 
 if TYPE_CHECKING:
+    from pce.store.address_sets import AddressSets
     from pce.store.archive import Archive
     from pce.store.bolt_plans import BoltPlans
     from pce.store.bolts import BoltSender
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pce.store.policy_versions import PolicyVersions
     from pce.store.presence import PresenceStore
     from pce.store.queues import Queues
+    from pce.usecases.warm_engines import WarmEngines
 
 
 class Stores(Protocol):
@@ -45,6 +47,14 @@ class Stores(Protocol):
     @property
     def policies(self) -> "PolicyStore":
         """Computed policies."""
+
+    @property
+    def address_sets(self) -> "AddressSets":
+        """Versions of the address sets that computed policies use."""
+
+    @property
+    def engines(self) -> "WarmEngines":
+        """Policy engines that this process keeps from one compile to the next."""
 
     @property
     def policy_versions(self) -> "PolicyVersions":

@@ -54,7 +54,7 @@ def sweep_presence(stores: Stores, now: int, sweep_interval_s: int) -> Swept:
         for brake in decision.brakes:
             if brake.org_id not in before.get("braked", ()):
                 _report_brake(stores, brake, now)
-    woken = _wake_forgotten(stores, orgs.all())
+    woken = _wake_forgotten(stores, orgs.all(), now)
     # Last, since there may be more to write than one sweep has time for: the next one goes on, and
     # must not take the time of this one for an outage.
     lost = sum(not _write(stores, transition, now) for transition in decision.transitions)
@@ -212,15 +212,13 @@ def _report_brake(stores: Stores, brake: Brake, now: int) -> None:
     stores.objects.commit(Change(brake.org_id, events=(event,)))
 
 
-def _wake_forgotten(stores: Stores, orgs: Mapping[OrgId, _OrgSettings]) -> int:
+def _wake_forgotten(stores: Stores, orgs: Mapping[OrgId, _OrgSettings], now: int) -> int:
     """Wake the compiler for orgs whose change log is not empty: a wake-up may have been lost."""
     woken = 0
     for org_id in orgs:
         log = stores.objects.change_log(org_id)
         if log:
             # An id of its own: SQS drops repeats of one id for five minutes.
-            stores.queues.wake_compiler(
-                org_id, f"{log[-1].id}-{stores.policies.begin_compile(org_id)}"
-            )
+            stores.queues.wake_compiler(org_id, f"{log[-1].id}-{now}")
             woken += 1
     return woken

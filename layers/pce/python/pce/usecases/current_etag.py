@@ -1,0 +1,26 @@
+"""Which policy a VEN should hold, by name: what every heartbeat is told."""
+
+from pce.policy.parts import etag_of, split_etag
+from pce.presence.record import Presence
+from pce.usecases.stores import Stores
+
+HEAD_AGE_S = 2
+"""A heartbeat may be answered with a wide head as old as this: a lost bolt's repair is late by 2 s
+in 300."""
+
+
+def current_etag(row: Presence, held_etag: str, stores: Stores) -> str:
+    """The etag of what a VEN should hold; "" before the first compile.
+
+    No read without wide parts. With them at most one, and mostly none: the org's wide head is
+    remembered for ``HEAD_AGE_S``, unless the row or the VEN knows of a later one.
+    """
+    if not row.wide_slots:
+        return row.target
+    head = stores.policies.wide_head(row.org_id, HEAD_AGE_S)
+    known = sum({1 << part.slot for part in head.parts.values()})
+    held = split_etag(held_etag)
+    is_old = held is not None and held[1] is not None and held[1] > head.generation
+    if is_old or row.wide_slots & ~known:
+        head = stores.policies.wide_head(row.org_id)
+    return etag_of(row.target, row.wide_slots, head)
