@@ -28,7 +28,8 @@ TABLES = {
     "presence": ("p", "v", "B"),
     **dict.fromkeys(("objects", "events", "flows", "policy"), ("pk", "sk", "S")),
 }
-SERVICES = ("dynamodb", "s3", "sqs", "apigatewaymanagementapi")
+SERVICES = ("dynamodb", "s3", "sqs", "firehose", "apigatewaymanagementapi")
+ARCHIVE_STREAMS = {"PCE_SUMMARIES_STREAM": "summaries", "PCE_AUDITABLE_STREAM": "auditable"}
 
 
 class FakeAws:
@@ -108,8 +109,18 @@ def installed(**environment: str) -> Iterator[Wiring]:
             "PCE_COMPILE_QUEUE_URL": sqs.create_queue(QueueName="compile.fifo", Attributes=fifo),
             "PCE_BOLTS_QUEUE_URL": sqs.create_queue(QueueName="bolts"),
             "PCE_TRAFFIC_QUEUE_URL": sqs.create_queue(QueueName="traffic_queries"),
+            "PCE_STREAMS_QUEUE_URL": sqs.create_queue(QueueName="streams.fifo", Attributes=fifo),
         }
         os.environ.update({name: queue["QueueUrl"] for name, queue in urls.items()})
+        for stream in ARCHIVE_STREAMS.values():
+            aws.client("firehose").create_delivery_stream(
+                DeliveryStreamName=stream,
+                ExtendedS3DestinationConfiguration={
+                    "RoleARN": "arn:aws:iam::123456789012:role/archive",
+                    "BucketARN": "arn:aws:s3:::archive",
+                    "Prefix": f"streamed/{stream}/",
+                },
+            )
         _forget()
         try:
             yield wiring()
@@ -142,6 +153,7 @@ def _environment(aws_url: str, more: dict[str, str]) -> dict[str, str]:
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
         "PCE_BUCKET": "archive",
+        **ARCHIVE_STREAMS,
         "PCE_URL": "https://pce.test",
         "PCE_BOLTS_URL": "wss://pce.test/bolts",
         "PCE_BOLTS_MANAGEMENT_URL": aws_url,

@@ -20,7 +20,7 @@ def streamed(**parts):
         encode_batch(1, T, T + 583, HEARTBEAT, [FlowSummary(**{**usual, **parts})])
     )
     stored = unpack(pack(batch, WEB_1.id, {WEB: WEB_1}))
-    [document] = summary_json(stored, OrgId(1), "pce.example.com")
+    [document] = summary_json(stored, OrgId(1), "pce.example.com", "Corporate")
     return document
 
 
@@ -42,6 +42,7 @@ def test_a_counted_flow():
         "state": "C",
         "pd": 0,
         "class": "U",
+        "network": "Corporate",
         "fqdn": "shop.example.com",
         "pn": "nginx",
         "un": "root",
@@ -56,6 +57,7 @@ def test_a_counted_flow():
         "ddms": 5,
         "tdms": 5,
         "pce_fqdn": "pce.example.com",
+        "org_id": 1,
     }  # fmt: skip
 
 

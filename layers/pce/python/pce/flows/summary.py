@@ -15,8 +15,11 @@ from pce.timestamps import rfc3339
 SCHEMA_VERSION = 4
 
 
-def summary_json(stored: StoredBatch, org_id: OrgId, pce_fqdn: str) -> list[dict[str, Any]]:
+def summary_json(
+    stored: StoredBatch, org_id: OrgId, pce_fqdn: str, network: str
+) -> list[dict[str, Any]]:
     """The documents of a batch, in stored order; ``pd`` says under which prefix each belongs.
+    ``network`` is the name of the network that the hosts are in.
 
     Flows of idle hosts are among them (``state`` S): which sinks want those is not known here.
     Cost: about 10 microseconds a summary.
@@ -43,6 +46,7 @@ def summary_json(stored: StoredBatch, org_id: OrgId, pce_fqdn: str) -> list[dict
             "pd": flow.pd,
             "pd_qualifier": flow.pd_qualifier,
             "class": flow.transmission,
+            "network": network,
             "fqdn": flow.fqdn,
             "pn": pn,
             "un": un,
@@ -56,6 +60,7 @@ def summary_json(stored: StoredBatch, org_id: OrgId, pce_fqdn: str) -> list[dict
             "ddms": flow.ddms,
             "tdms": flow.tdms,
             "pce_fqdn": pce_fqdn,
+            "org_id": org_id,
         }
         documents.append({name: value for name, value in document.items() if value is not None})
     return documents

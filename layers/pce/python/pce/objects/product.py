@@ -43,14 +43,17 @@ def health(fqdn: str, at: str) -> list[dict[str, Any]]:
     ]
 
 
+NETWORK_NAME = "Corporate"
+
+
 def networks(org_id: int) -> list[dict[str, Any]]:
     """The one network that every interface is in."""
     id = uuid.uuid5(uuid.NAMESPACE_OID, f"corporate network of org {org_id}")
     return [
         {
             "href": f"/orgs/{org_id}/networks/{id}",
-            "name": "Corporate",
-            "data_center": "Corporate",
+            "name": NETWORK_NAME,
+            "data_center": NETWORK_NAME,
             "data_center_network_uuid": None,
         }
     ]

@@ -28,6 +28,7 @@ from pce.objects.workload import WORKLOADS
 from pce.runtime import api_endpoints as to
 from pce.runtime import cluster_endpoints as clusters
 from pce.runtime import policy_endpoints as ask
+from pce.runtime import streaming_endpoints as streaming
 from pce.runtime import version_endpoints as versions
 from pce.runtime.api_call import Call, Endpoint, api_path, fitting, no_content, ok
 from pce.runtime.http import Reply, Request, json_reply
@@ -215,6 +216,11 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{_O}/settings/workloads", to.put_settings(WORKLOAD_SETTINGS)),
     ("GET", f"{_O}/settings/events", to.get_settings(EVENT_SETTINGS)),
     ("PUT", f"{_O}/settings/events", to.put_settings(EVENT_SETTINGS)),
+    ("GET", f"{_O}/settings/syslog/destinations", streaming.list_destinations),
+    ("POST", f"{_O}/settings/syslog/destinations", streaming.create),
+    ("GET", f"{_O}/settings/syslog/destinations/{{id}}", streaming.get_destination),
+    ("PUT", f"{_O}/settings/syslog/destinations/{{id}}", streaming.update),
+    ("DELETE", f"{_O}/settings/syslog/destinations/{{id}}", streaming.delete),
     # Events and jobs
     ("GET", f"{_O}/events", to.list_events),
     ("GET", f"{_O}/events/{{id}}", to.get_event),

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pce.store.archive_streams import StreamNames
 from pce.store.endpoint import Credentials, Endpoint
 from pce.store.queues import QueueUrls
 from pce.store.table_names import TableNames
@@ -24,6 +25,7 @@ class Environment:
     tables: TableNames
     queues: QueueUrls
     bucket: str
+    archive_streams: StreamNames
     archive_url: str | None
     """Public endpoint of the bucket, where it is not AWS's own."""
     url: str
@@ -52,8 +54,13 @@ class Environment:
                 compile=env.get("PCE_COMPILE_QUEUE_URL", ""),
                 bolts=env.get("PCE_BOLTS_QUEUE_URL", ""),
                 traffic=env.get("PCE_TRAFFIC_QUEUE_URL", ""),
+                streams=env.get("PCE_STREAMS_QUEUE_URL", ""),
             ),
             bucket=env.get("PCE_BUCKET", ""),
+            archive_streams=StreamNames(
+                summaries=env.get("PCE_SUMMARIES_STREAM", ""),
+                auditable=env.get("PCE_AUDITABLE_STREAM", ""),
+            ),
             archive_url=env.get("PCE_ARCHIVE_URL") or None,
             url=env.get("PCE_URL", ""),
             bolts_url=env.get("PCE_BOLTS_URL", ""),

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from pce.identifiers import OrgId
     from pce.store.address_sets import AddressSets
     from pce.store.archive import Archive
+    from pce.store.archive_streams import ArchiveStreams
+    from pce.store.arrivals import ArrivalStore
     from pce.store.bolt_plans import BoltPlans
     from pce.store.bolts import BoltSender
     from pce.store.directory import DirectoryStore
     from pce.store.dynamodb import DynamoDB
+    from pce.store.event_log import EventLog
     from pce.store.events import EventStore
     from pce.store.flows import FlowStore
+    from pce.store.lanes import LaneStore
     from pce.store.objects import ObjectStore
     from pce.store.policies import PolicyStore
     from pce.store.policy_versions import PolicyVersions
@@ -122,6 +126,34 @@ class Wiring:
         from pce.store.flows import FlowStore
 
         return FlowStore(self.environment.tables.flows, self.dynamodb)
+
+    @cached_property
+    def arrivals(self) -> "ArrivalStore":
+        """Flow batches in the order in which they arrived."""
+        from pce.store.arrivals import ArrivalStore
+
+        return ArrivalStore(self.environment.tables.flows, self.dynamodb)
+
+    @cached_property
+    def event_log(self) -> "EventLog":
+        """Audit events in the order in which they happened."""
+        from pce.store.event_log import EventLog
+
+        return EventLog(self.environment.tables.events, self.dynamodb)
+
+    @cached_property
+    def lanes(self) -> "LaneStore":
+        """How far each destination of the streams has got."""
+        from pce.store.lanes import LaneStore
+
+        return LaneStore(self.environment.tables.flows, self.dynamodb)
+
+    @cached_property
+    def archive_streams(self) -> "ArchiveStreams":
+        """The Firehose streams that fill the archive."""
+        from pce.store.archive_streams import ArchiveStreams
+
+        return ArchiveStreams(self.environment.archive_streams, self.environment.region)
 
     @cached_property
     def directory(self) -> "DirectoryStore":

@@ -38,9 +38,10 @@ class FlowStore:
         partition = _partition(org_id, end, ven_id.bytes[15] % SHARDS)
         self._name(org_id, partition, end)
         for number in reversed(range(len(parts))):
+            _, sort_key = batch_key(org_id, ven_id, seq, end, number)
             item = {
                 "pk": {"S": partition},
-                "sk": {"S": f"{ven_id}#{seq:012d}" + (f"#{number}" if number else "")},
+                "sk": {"S": sort_key},
                 "body": {"B": parts[number]},
                 "ttl": {"N": str(end + RETENTION_S)},
             }
@@ -95,6 +96,12 @@ class FlowStore:
         ):
             for item in page:
                 yield item["body"].B
+
+
+def batch_key(org_id: OrgId, ven_id: uuid.UUID, seq: int, end: int, part: int) -> tuple[str, str]:
+    """Partition and sort key of one part of a batch whose window ends at ``end``."""
+    partition = _partition(org_id, end, ven_id.bytes[15] % SHARDS)
+    return partition, f"{ven_id}#{seq:012d}" + (f"#{part}" if part else "")
 
 
 def _partition(org_id: OrgId, epoch_s: int, shard: int) -> str:

@@ -69,6 +69,7 @@ class QueueUrls:
     compile: str = ""
     bolts: str = ""
     traffic: str = ""
+    streams: str = ""
 
 
 class Queues:
@@ -124,6 +125,25 @@ class Queues:
             reply = self._client.send_message_batch(QueueUrl=self._urls.bolts, Entries=entries)
             if refused := reply.get("Failed"):
                 raise NotSent(f"{len(refused)} messages with bolts: {refused[0].get('Message')}")
+
+    def wake_streamers(self, lanes: Sequence[str], now: int) -> None:
+        """Have each of these lanes (by name) taken forward, once for this second.
+
+        A group per lane, so that its records stay in order. Raises :class:`NotSent`.
+        """
+        for at in range(0, len(lanes), MESSAGES_PER_CALL):
+            entries = [
+                {
+                    "Id": str(number),
+                    "MessageBody": msgspec.json.encode({"lane": lane}).decode(),
+                    "MessageGroupId": lane,
+                    "MessageDeduplicationId": f"{lane}/{now}",
+                }
+                for number, lane in enumerate(lanes[at : at + MESSAGES_PER_CALL])
+            ]
+            reply = self._client.send_message_batch(QueueUrl=self._urls.streams, Entries=entries)
+            if refused := reply.get("Failed"):
+                raise NotSent(f"{len(refused)} wake-ups of streams: {refused[0].get('Message')}")
 
     def run_traffic_query(self, org_id: OrgId, query_id: str) -> None:
         """Queue a traffic query for its worker."""

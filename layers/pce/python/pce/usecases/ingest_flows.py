@@ -2,7 +2,8 @@
 
 The heartbeat comes first because its write is what authenticates. When the process dies before
 the batch is stored, the VEN gets no answer and posts the same batch again; when it dies after, the
-second post meets the first one's item.
+second post meets the first one's item. Its arrival is noted last, for the streams, and noted again
+when it is posted again: a note may have been lost with the first answer.
 """
 
 from pce.flows.admission import admit
@@ -19,8 +20,8 @@ from ven_protocol.paths import AgentToken
 def ingest_flows(token: AgentToken, batch: FlowBatch, stores: Stores, now: int) -> FlowsAccepted:
     """Record the heartbeat, then store the batch under its VEN and sequence number.
 
-    A batch that was stored before is acknowledged and changes nothing. Two writes, and a read of
-    the directory every half minute. Raises :class:`Unauthenticated`, or :class:`Invalid` for a
+    A batch that was stored before is acknowledged and not stored again. Three writes, and a read
+    of the directory every half minute. Raises :class:`Unauthenticated`, or :class:`Invalid` for a
     window that lies too far in the past or the future: a VEN with a wrong clock is alive, but its
     flows cannot be placed.
     """
@@ -32,6 +33,7 @@ def ingest_flows(token: AgentToken, batch: FlowBatch, stores: Stores, now: int) 
         directory = knowing_the_reporter(stores.directory.load(org_id), batch, token.ven_id)
         parts = pack_parts(batch, token.ven_id, directory)
         stored = stores.flows.put(org_id, token.ven_id, batch.seq, batch.end, parts)
+        stores.arrivals.note(org_id, token.ven_id, batch.seq, batch.end, len(parts), now)
     return FlowsAccepted(
         accepted=len(batch) if stored else 0,
         duplicate=bool(len(batch)) and not stored,

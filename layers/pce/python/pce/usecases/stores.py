@@ -16,11 +16,15 @@ from ven_protocol.messages import Settings
 if TYPE_CHECKING:
     from pce.store.address_sets import AddressSets
     from pce.store.archive import Archive
+    from pce.store.archive_streams import ArchiveStreams
+    from pce.store.arrivals import ArrivalStore
     from pce.store.bolt_plans import BoltPlans
     from pce.store.bolts import BoltSender
     from pce.store.directory import DirectoryStore
+    from pce.store.event_log import EventLog
     from pce.store.events import EventStore
     from pce.store.flows import FlowStore
+    from pce.store.lanes import LaneStore
     from pce.store.objects import ObjectStore
     from pce.store.policies import PolicyStore
     from pce.store.policy_versions import PolicyVersions
@@ -63,6 +67,22 @@ class Stores(Protocol):
     @property
     def flows(self) -> "FlowStore":
         """Flow batches."""
+
+    @property
+    def arrivals(self) -> "ArrivalStore":
+        """Flow batches in the order in which they arrived."""
+
+    @property
+    def event_log(self) -> "EventLog":
+        """Audit events in the order in which they happened."""
+
+    @property
+    def lanes(self) -> "LaneStore":
+        """How far each destination of the streams has got."""
+
+    @property
+    def archive_streams(self) -> "ArchiveStreams":
+        """The Firehose streams that fill the archive."""
 
     @property
     def directory(self) -> "DirectoryStore":
