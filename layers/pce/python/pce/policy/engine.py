@@ -101,7 +101,7 @@ class Engine:
 
     def members(self, set_id: str) -> list[str]:
         """The members of a set, sorted as text; KeyError when no line mentions it."""
-        return sorted(members_of(self._index.by_set_id[set_id]))
+        return sorted(members_of(self._index.audiences[set_id]))
 
     def problems(self) -> tuple[PolicyProblem, ...]:
         """What cannot be understood and selects nothing; sorted, without repeats."""
@@ -166,16 +166,9 @@ class Engine:
         for audience in work.born:
             vens = 0
             for host_class in self._index.candidates(audience):
-                # Everybody may just have left it.
-                if host_class.members and self._index.match(
-                    audience, host_class, self._one_of(host_class)
-                ):
+                if self._index.match(audience, host_class):
                     vens += host_class.counted
             add_vens(audience, vens, work)
-
-    def _one_of(self, host_class: HostClass) -> Workload:
-        ids = next(iter(host_class.members.values()))
-        return self._facts.workloads[next(iter(ids))]
 
     def _place_workloads(self, stale: Stale, work: Work) -> None:
         """Put every changed workload where it belongs."""

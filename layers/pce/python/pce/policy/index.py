@@ -52,6 +52,7 @@ class Audience:
         "mentions",
         "names",
         "needed",
+        "requires",
         "selector",
         "set_id",
         "set_slot",
@@ -66,6 +67,8 @@ class Audience:
         self.set_id = selector.set_id
         self.fact_list: tuple[Fact, ...] = ()
         """What it is filed under; empty: it is tried always."""
+        self.requires = tuple(_required(selector))
+        """Facts of which a class must have one, or (True) none."""
         self.classes: set[HostClass] = set()
         self.members: list[str] | None = [] if isinstance(selector, AddressSelector) else None
         """Of an address selector, which says its members itself."""
@@ -142,8 +145,8 @@ class Index:
 
     def __init__(self, uses: Counter[str]) -> None:
         """``uses``: label id to the number of workloads that have it, kept up to date elsewhere."""
-        self.audiences: dict[Selector, Audience] = {}
-        self.by_set_id: dict[str, Audience] = {}
+        self.audiences: dict[str, Audience] = {}
+        """By set id."""
         self.classes: dict[frozenset[Fact], HostClass] = {}
         self.always: dict[Audience, None] = {}
         self.tried = 0
@@ -158,11 +161,12 @@ class Index:
         """A new audience, filed, and the facts that nobody asked about before. It has no classes
         yet; those made from now on find it."""
         audience = Audience(selector)
-        self.audiences[selector] = audience
-        self.by_set_id[audience.set_id] = audience
+        self.audiences[audience.set_id] = audience
         if isinstance(selector, AddressSelector):
             return audience, []
-        fresh = [fact for fact in _facts_asked(selector) if fact not in self._asked]
+        fresh = [
+            fact for _, facts in audience.requires for fact in facts if fact not in self._asked
+        ]
         self._asked.update(fresh)
         audience.fact_list = self._tightest(selector)
         for fact in audience.fact_list:
@@ -173,7 +177,7 @@ class Index:
 
     def remove(self, audience: Audience) -> None:
         """Forget an audience. The facts that it asked about stay asked: classes stay apart."""
-        del self.audiences[audience.selector], self.by_set_id[audience.set_id]
+        del self.audiences[audience.set_id]
         self.always.pop(audience, None)
         for fact in audience.fact_list:
             self._filed[fact].remove(audience)
@@ -184,7 +188,7 @@ class Index:
 
     def candidates(self, audience: Audience) -> Iterable[HostClass]:
         """The classes that a filed audience may select."""
-        if not isinstance(audience.selector, WorkloadSelector):
+        if isinstance(audience.selector, AddressSelector):
             return ()
         if not audience.fact_list:
             return self.classes.values()
@@ -202,19 +206,19 @@ class Index:
             for fact in facts:
                 self._classes_with.setdefault(fact, set()).add(host_class)
                 for audience in self._filed.get(fact, ()):
-                    # One that is filed under two facts of the class is met twice.
-                    self.match(audience, host_class, workload)
+                    self.match(audience, host_class)
             for audience in self.always:
-                self.match(audience, host_class, workload)
+                self.match(audience, host_class)
         return host_class
 
-    def match(self, audience: Audience, host_class: HostClass, workload: Workload) -> bool:
-        """Does the audience select the class, of which this is a workload, and did not yet?"""
+    def match(self, audience: Audience, host_class: HostClass) -> bool:
+        """Does the audience select the class, and did not yet?"""
         self.tried += 1
-        selector = audience.selector
-        if host_class in audience.classes or isinstance(selector, AddressSelector):
-            return False
-        if not selector.matches(workload):
+        own = host_class.facts
+        for negated, facts in audience.requires:
+            if own.isdisjoint(facts) is not negated:
+                return False
+        if host_class in audience.classes:
             return False
         audience.classes.add(host_class)
         host_class.audiences.append(audience)
@@ -294,16 +298,18 @@ class Index:
         return (_CONTAINER_HOST,) if selector.container_host else ()
 
 
-def _facts_asked(selector: WorkloadSelector) -> Iterator[Fact]:
+def _required(selector: Selector) -> Iterator[tuple[bool, frozenset[Fact]]]:
+    """What a selector says of facts: whatever it selects has one of these, or (True) none."""
+    if isinstance(selector, AddressSelector):
+        return
     for condition in selector.conditions:
-        for id in condition.ids:
-            yield condition.key, id
+        yield condition.negated, frozenset((condition.key, id) for id in condition.ids)
     if selector.workload_id is not None:
-        yield "workload", selector.workload_id, ""
+        yield False, frozenset({("workload", selector.workload_id, "")})
     if selector.bound_to is not None:
-        yield "bound", selector.bound_to, ""
+        yield False, frozenset({("bound", selector.bound_to, "")})
     if selector.container_host:
-        yield _CONTAINER_HOST
+        yield False, frozenset({_CONTAINER_HOST})
 
 
 def has_any(workload: Workload, facts: Mapping[Fact, None]) -> bool:

@@ -3,42 +3,40 @@
 from pce.policy.recompute import Direction, line_id
 from pce.policy.resolve import ResolvedRule
 from pce.policy.selectors import Selector, WorkloadSelector
-from ven_protocol.policy import Rule, Service
+from ven_protocol.policy import Rule
 
 _DIRECTIONS: tuple[Direction, ...] = ("in", "out")
 
-RuleLines = dict[tuple[WorkloadSelector, str], tuple[Rule, tuple[Selector, ...]]]
-"""Own selector and line id to the line and its peers. A host that several of the selectors select
-has the peers of all of them."""
+RuleLines = dict[tuple[str, str], tuple[WorkloadSelector, Rule, tuple[Selector, ...]]]
+"""Set id of the own selector, and line id, to the selector, the line and its peers. A host that
+several selectors select has the peers of all of them."""
 
 
 def lines_of(resolved: ResolvedRule) -> RuleLines:
     """The lines of one rule: providers get those towards consumers, and the other way round."""
-    peers_of: dict[tuple[WorkloadSelector, Direction, str], dict[str, Selector]] = {}
-    services: dict[str, tuple[Service, ...]] = {}
-    for join in resolved.joins:
-        services[join.part] = join.services
-        for direction in _DIRECTIONS:
+    lines: RuleLines = {}
+    services = {join.part: list(join.services) for join in resolved.joins}
+    for direction in _DIRECTIONS:
+        for join in resolved.joins:
             own, others = join.providers, join.consumers
             if direction == "out":
                 own, others = others, own
-            if others.peers:
-                found = {peer.set_id: peer for peer in others.peers}
-                for host in own.hosts:
-                    peers_of.setdefault((host, direction, join.part), {}).update(found)
-    lines: RuleLines = {}
-    rule = resolved.rule
-    for (host, direction, part), found in peers_of.items():
-        id = line_id(rule.id, part, direction)
-        line = Rule(
-            id=id,
-            direction=direction,
-            action=rule.action,
-            peers=sorted(found),
-            services=list(services[part]),
-            stateless=rule.stateless,
-        )
-        lines[host, id] = (line, tuple(found.values()))
+            if not others.peers:
+                continue
+            id = line_id(resolved.rule.id, join.part, direction)
+            for host in own.hosts:
+                peers = {peer.set_id: peer for peer in others.peers}
+                if (host.set_id, id) in lines:
+                    peers |= {peer.set_id: peer for peer in lines[host.set_id, id][2]}
+                line = Rule(
+                    id=id,
+                    direction=direction,
+                    action=resolved.rule.action,
+                    peers=sorted(peers),
+                    services=services[join.part],
+                    stateless=resolved.rule.stateless,
+                )
+                lines[host.set_id, id] = (host, line, tuple(peers.values()))
     return lines
 
 

@@ -67,10 +67,13 @@ def fill_sets(index: Index, changed: dict[AddressSelector, Said], work: Work) ->
             audience.total += sum_of(added) - sum_of(removed)
             audience.digest = digest_of_sum(audience.total)
             work.reset(audience, added, removed)
+    again = set(work.born)
     for selector, said in changed.items():
-        if selector in index.audiences:
-            _take_list(index.audiences[selector], said, work)
-    for audience in work.born.union(index.audiences[s] for s in changed if s in index.audiences):
+        mentioned = index.audiences.get(selector.set_id)
+        if mentioned is not None:
+            _take_list(mentioned, said, work)
+            again.add(mentioned)
+    for audience in again:
         audience.total = sum_of(members_of(audience))
         audience.digest = digest_of_sum(audience.total)
 

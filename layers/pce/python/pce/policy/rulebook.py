@@ -34,12 +34,12 @@ class Rulebook:
     def replace(self, rule_id: str, work: Work) -> None:
         """Replace the lines of one rule by those of now, as far as they differ."""
         before = {
-            (audience.selector, line.id): (audience, line)
+            (audience.set_id, line.id): (audience, line)
             for audience, line in self._lines.pop(rule_id, ())
         }
         lines: list[tuple[Audience, Line]] = []
-        for (host, line_id), (rule, peers) in self._lines_now(rule_id).items():
-            known = before.pop((host, line_id), None)
+        for key, (host, rule, peers) in self._lines_now(rule_id).items():
+            known = before.pop(key, None)
             if known is not None and known[1].rule == rule:
                 lines.append(known)
                 continue
@@ -76,7 +76,7 @@ class Rulebook:
         return lines_of(resolved) if resolved else {}
 
     def _audience(self, selector: Selector, work: Work) -> Audience:
-        audience = self._index.audiences.get(selector)
+        audience = self._index.audiences.get(selector.set_id)
         if audience is None:
             audience, fresh = self._index.add(selector)
             work.fresh.update(dict.fromkeys(fresh))

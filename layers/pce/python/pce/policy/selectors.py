@@ -7,11 +7,12 @@ nothing else.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+import msgspec
 
 from pce.policy.estate import Actor, Estate, Scope, Workload
 
@@ -95,7 +96,7 @@ NOBODY = Side((), ())
 
 def _short_hash(value: object) -> str:
     """60 bits of SHA-256: a clash within one org would take about 10^9 selectors."""
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:15]
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:15]
 
 
 def workloads_meant(
@@ -154,6 +155,8 @@ class Conditions:
 
     def both(self, other: "Conditions") -> "Conditions":
         """The workloads that meet these and those."""
+        if not other.wanted and not other.unwanted:
+            return self
         wanted = dict(self.wanted)
         for key, ids in other.wanted.items():
             wanted[key] = wanted[key] & ids if key in wanted else ids
@@ -212,19 +215,24 @@ def label_conditions(estate: Estate, actors: Iterable[Actor], report: Report) ->
 
 def scope_conditions(estate: Estate, scope: Scope, report: Report) -> Conditions | None:
     """What a scope asks for: each of its entries. None when unknown."""
-    conditions = Conditions({}, {})
+    wanted: dict[str, frozenset[str]] = {}
+    unwanted: dict[str, frozenset[str]] = {}
     known = True
     for entry in scope:
         if entry.kind not in ("label", "label_group"):
             report(f"a scope cannot name {entry.kind} {entry.id}")
             known = False
             continue
-        named = label_conditions(estate, (entry,), report)
+        named = _labels_of(estate, entry, report)
         if named is None:
             known = False
+            continue
+        key, ids = named
+        if entry.exclusion:
+            unwanted[key] = unwanted.get(key, frozenset()) | ids
         else:
-            conditions = conditions.both(named)
-    return conditions if known else None
+            wanted[key] = wanted[key] & ids if key in wanted else ids
+    return Conditions(wanted, unwanted) if known else None
 
 
 def _labels_of(estate: Estate, actor: Actor, report: Report) -> tuple[str, frozenset[str]] | None:
