@@ -406,3 +406,42 @@ def test_a_provisioning_reads_the_head_before_the_drafts(api: Api, stores: Wirin
         )
         provisioning.provision(caller, {}, stores)
     assert order[:2] == ["head", "drafts"]
+
+
+def test_firewall_settings_hold_what_clients_send(api: Api) -> None:
+    """Every attribute comes back from draft and active as it was sent; others stay as they are."""
+    label = api.post(f"{api.org}/labels", {"key": "env", "value": "prod"})["href"]
+    scopes: list[list[dict[str, Any]]] = [[{"label": {"href": label}}]]
+    sent = {
+        "ike_authentication_type": "certificate",
+        "static_policy_scopes": scopes,
+        "containers_inherit_host_policy_scopes": scopes,
+        "blocked_connection_reject_scopes": [[]],
+        "loopback_interfaces_in_policy_scopes": scopes,
+        "ip_forwarding_enabled_scopes": scopes,
+        "rule_hit_count_enabled_scopes": scopes,
+        "firewall_coexistence": [
+            {"illumio_primary": True, "scope": [{"href": label}], "workload_mode": "enforced"}
+        ],
+        "allow_ipv6": False,
+        "ipv6_mode": "block_all",
+        "allow_dhcp_client": False,
+        "allow_traceroute": False,
+        "allow_igmp": False,
+        "allow_captive_portal_outbound": True,
+        "log_dropped_multicast": False,
+        "log_dropped_broadcast": True,
+        "network_detection_mode": "manual",
+    }
+    before = api.get(f"{api.draft}/firewall_settings")
+    assert before.keys() >= sent.keys() and not before["firewall_coexistence"]
+    for name, value in sent.items():
+        api.put(f"{api.draft}/firewall_settings", {name: value})
+    assert api.get(f"{api.draft}/firewall_settings").items() >= sent.items()
+    assert api.get(f"{api.active}/firewall_settings")["allow_igmp"] is True
+    api.provision()
+    assert api.get(f"{api.active}/firewall_settings").items() >= sent.items()
+    assert api.get(f"{api.org}/sec_policy/1/firewall_settings")["allow_igmp"] is True
+    usage = api.get(f"{api.org}/labels", usage="true")[0]["usage"]
+    assert usage["static_policy_scopes"] and usage["firewall_coexistence_scope"]
+    assert api.call("DELETE", label).tokens == ["label_in_use"]

@@ -350,6 +350,8 @@ def test_of_two_provisionings_at_once_one_wins(
     with ThreadPoolExecutor(2) as threads:
         answers = list(threads.map(provision, hrefs))
     assert sorted(answer.status for answer in answers) == [201, 409]
+    lost = next(answer for answer in answers if answer.status == 409)
+    assert lost.tokens == ["conflict"] and f"{api.org}/sec_policy/2" in lost.json[0]["message"]
     won = [answer.status == 201 for answer in answers].index(True)
     assert api.get(active(hrefs[won]))["update_type"] is None
     assert api.call("GET", active(hrefs[1 - won])).status == 404

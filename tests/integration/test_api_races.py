@@ -62,6 +62,7 @@ def test_who_always_loses_is_told_so(api: Api, workload: str) -> None:
     with Meanwhile(*busy) as meanwhile:
         answer = api.call("PUT", workload, {"data_center": "mine"})
     assert (answer.status, answer.tokens) == (409, ["conflict"])
+    assert workload in answer.json[0]["message"]
     assert meanwhile.commits == ATTEMPTS
     assert api.get(workload)["data_center"] is None
 

@@ -286,3 +286,85 @@ def test_ip_lists_are_found_by_address(shared_api: Api, address: str, found: boo
         assert made["fqdns"] == []
     hits = {entry["name"] for entry in api.get(path, ip_address=address)}
     assert ("lan" in hits) is found
+
+
+LOG = {"table_name": "mangle", "chain_name": "FORWARD", "parameters": "-p tcp -j LOG"}
+
+
+def test_custom_rules_are_kept_and_shown(api: Api) -> None:
+    """With hrefs of their own, in draft and active; a list that is sent again changes nothing,
+    with hrefs or without, and what is new or changed is pending."""
+    label = {"label": {"href": api.post(f"{api.org}/labels", {"key": "app", "value": "x"})["href"]}}
+    custom = {"ip_version": "4", "statements": [LOG], "actors": [label]}
+    body = {"name": "r", "scopes": [[]], "ip_tables_rules": [custom, {**custom, "enabled": False}]}
+    made = api.post(f"{api.draft}/rule_sets", body)
+    first, second = made["ip_tables_rules"]
+    assert first == {
+        "href": f"{made['href']}/ip_tables_rules/1",
+        "enabled": True,
+        "description": None,
+        "update_type": "create",
+        **custom,
+    }
+    assert second["href"] != first["href"] and second["enabled"] is False
+    api.provision()
+    for again in ([custom, {**custom, "enabled": False}], [first, second]):
+        api.put(made["href"], {"ip_tables_rules": again})
+        assert api.get(made["href"])["update_type"] is None
+    third = {**custom, "ip_version": "6", "actors": AMS}
+    api.put(made["href"], {"ip_tables_rules": [third, {**second, "description": "d"}]})
+    shown = api.get(made["href"])["ip_tables_rules"]
+    assert [rule["update_type"] for rule in shown] == ["create", "update"]
+    assert shown[1]["href"] == second["href"]
+    assert len({rule["href"] for rule in (*shown, first)}) == 3
+    assert len(api.get(active(made["href"]))["ip_tables_rules"]) == 2
+    api.provision()
+    provisioned = api.get(active(made["href"]))["ip_tables_rules"]
+    assert [r["href"] for r in provisioned] == [active(r["href"]) for r in shown]
+    assert api.call("DELETE", label["label"]["href"]).tokens == ["label_in_use"]
+
+
+def test_deny_rules_take_and_lose_the_override(api: Api, rule_set: str) -> None:
+    """It is one object: a toggled rule is a pending update under the same href."""
+    rule = api.post(
+        f"{rule_set}/deny_rules", {"providers": AMS, "consumers": AMS, "ingress_services": SSH}
+    )
+    api.provision()
+    for override in (True, False, True):
+        api.put(rule["href"], {"override": override})
+        shown = api.get(rule["href"])
+        assert (shown["override"], shown["href"]) == (override, rule["href"])
+    assert api.get(rule["href"])["update_type"] == "update"
+    assert api.get(active(rule["href"]))["override"] is False
+    api.provision()
+    assert api.get(active(rule["href"]))["override"] is True
+    for attribute in ("resolve_labels_as", "stateless", "action", "priority"):
+        assert attribute not in shown
+
+
+def test_boundaries_change_and_are_found(api: Api) -> None:
+    """By name, label and service; they are switched off and on like rules."""
+    label = api.post(f"{api.org}/labels", {"key": "app", "value": "x"})["href"]
+    path = f"{api.draft}/enforcement_boundaries"
+    made = api.post(
+        path,
+        {
+            "name": "wall",
+            "providers": [{"label": {"href": label}}],
+            "consumers": [{"ip_list": {"href": f"{api.active}/ip_lists/1"}}],
+            "ingress_services": [{"href": f"{api.draft}/services/1"}],
+        },
+    )
+    api.provision()
+    api.put(made["href"], {"enabled": False, "network_type": "all"})
+    assert api.get(made["href"])["update_type"] == "update"
+    for query in (
+        {"name": "AL"},
+        {"labels": f'[["{label}"]]'},
+        {"service": f"{api.active}/services/1"},
+    ):
+        assert [b["href"] for b in api.get(path, **query)] == [made["href"]]
+    assert api.get(path, labels='[["x"]]') == []
+    assert api.call("PUT", made["href"], {"providers": []}).tokens == [
+        "enforcement_boundary_needs_providers"
+    ]

@@ -320,3 +320,46 @@ def test_interfaces_are_a_collection_of_their_own(api: Api) -> None:
     assert api.call("GET", f"{made['href']}/interfaces/eth9").status == 404
     twice = [{"name": "eth0", "address": "10.0.0.1"}] * 2
     assert api.call("PUT", made["href"], {"interfaces": twice}).status == 406
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        ("enforcement_mode", ("idle", "visibility_only", "selective", "full")),
+        (
+            "visibility_level",
+            (
+                "flow_off",
+                "flow_drops",
+                "flow_summary",
+                "flow_full_detail",
+                "enhanced_data_collection",
+            ),
+        ),
+    ],
+)
+def test_modes_and_visibility_per_workload(
+    api: Api, stores: Wiring, attribute: str, words: tuple[str, ...]
+) -> None:
+    """Each word is taken, singly and in bulk, found by its filter, and told to the compiler with
+    the workload's href; another word is refused and changes nothing."""
+    org_id = OrgId(api.created["org_id"])
+    href = workload(api)["href"]
+    for number, word in enumerate((*words, words[0])):
+        if number % 2:
+            api.put(href, {attribute: word})
+        else:
+            said = api.put(
+                f"{api.org}/workloads/bulk_update", [{"href": href, attribute: word}], 200
+            )
+            assert said == [{"href": href, "status": "updated"}]
+        assert api.get(href)[attribute] == word
+        assert [w["href"] for w in api.get(f"{api.org}/workloads", **{attribute: word})] == [href]
+    entries = stores.objects.change_log(org_id)[-len(words) :]
+    assert all((e.reason, e.hrefs) == ("workload", (href,)) for e in entries)
+    assert api.call("PUT", href, {attribute: "maybe"}).tokens == ["invalid_attribute"]
+    [refused] = api.put(
+        f"{api.org}/workloads/bulk_update", [{"href": href, attribute: "maybe"}], 200
+    )
+    assert refused["status"] == "validation_failure" and "maybe" in refused["message"]
+    assert api.get(href)[attribute] == words[0]

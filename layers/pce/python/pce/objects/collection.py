@@ -8,7 +8,7 @@ the short form in audit events, and what clients see.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pce.errors import Invalid, Problem
@@ -85,7 +85,20 @@ class Collection:
         return document
 
     def changed_document(self, document: Document, body: Any) -> dict[str, Any]:
-        """The document with what a partial update says; raises :class:`Invalid`."""
+        """The document with what a partial update says; raises :class:`Invalid`, whose messages
+        name the document."""
+        try:
+            return self._changed(document, body)
+        except Invalid as error:
+            href = str(document["href"])
+            raise Invalid(
+                problem
+                if href in problem.message
+                else replace(problem, message=f"{href}: {problem.message}")
+                for problem in error.problems
+            ) from error
+
+    def _changed(self, document: Document, body: Any) -> dict[str, Any]:
         said = self.shape.clean(self.translate(body), partial=True)
         problems = [
             Problem(

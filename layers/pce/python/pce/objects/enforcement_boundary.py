@@ -6,7 +6,15 @@ from typing import Any
 from pce.errors import Problem
 from pce.objects.collection import EXTERNAL_DATA, Collection
 from pce.objects.fields import MAX_TEXT, Choice, Flag, ListOf, Shape, Text
-from pce.objects.filters import Filter, MakeFilter, contains, equals, json_list, whole_number
+from pce.objects.filters import (
+    Filter,
+    MakeFilter,
+    contains,
+    draft_form,
+    equals,
+    json_list,
+    whole_number,
+)
 from pce.objects.rule import NETWORK_TYPES, WITH_ADDRESSES, Actor, ServiceEntry
 
 
@@ -18,7 +26,8 @@ def _whole_problems(document: Mapping[str, Any]) -> Iterable[Problem]:
 
 
 def _has_service(text: str) -> Filter:
-    return lambda document: any(s.get("href") == text for s in document["ingress_services"])
+    wanted = draft_form(text)
+    return lambda document: any(s.get("href") == wanted for s in document["ingress_services"])
 
 
 def _has(name: str) -> MakeFilter:

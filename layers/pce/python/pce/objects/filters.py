@@ -59,13 +59,14 @@ def refers_to(path: str) -> MakeFilter:
     """The attribute refers to the object with the given href, in whatever policy version."""
 
     def make(text: str) -> Filter:
-        wanted = _in_draft(text)
-        return lambda document: _in_draft((value_at(document, path) or {}).get("href")) == wanted
+        wanted = draft_form(text)
+        return lambda document: draft_form((value_at(document, path) or {}).get("href")) == wanted
 
     return make
 
 
-def _in_draft(href: str | None) -> str | None:
+def draft_form(href: str | None) -> str | None:
+    """The href in the form in which documents are stored; what is no href stays as it is."""
     parsed = parse_href(href) if href else None
     return parsed.in_version(DRAFT) if parsed else href
 

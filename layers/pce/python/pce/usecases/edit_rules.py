@@ -16,11 +16,11 @@ from pce.objects.collection import Collection
 from pce.objects.policy_version import new_draft
 from pce.objects.rule import KINDS
 from pce.objects.rule_set import RULE_SETS
-from pce.store.change import Change, Put
+from pce.store.change import Put
 from pce.usecases.caller import Caller
 from pce.usecases.check_references import check_references
 from pce.usecases.stores import Stores
-from pce.usecases.write_object import find, refuse_deleted, until_settled
+from pce.usecases.write_object import Edit, commit_edit, find, refuse_deleted, until_settled
 
 MAX_RULES = 5_000
 """Rules of one kind in one rule set: what fits into one item, with room to spare."""
@@ -127,13 +127,11 @@ def _edit(
         if made is None:
             return
         document = {**stored.document, **caller.updated(), KINDS[kind.name]: made.rules}
-        event = caller.journal(stores, made.status).event(
-            f"{kind.kind}.{made.verb}", changes=[made.change]
-        )
         put = Put(
             RULE_SETS.stored_in, stored.id, new_draft(document, str(uuid.uuid4())), stored.rev
         )
-        stores.objects.commit(Change(caller.org_id, puts=(put,), events=(event,)))
+        edit_of_rule_set = Edit(str(document["href"]), made.change, puts=(put,))
+        commit_edit(caller, kind, edit_of_rule_set, made.verb, made.status, stores)
 
     until_settled(attempt)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from pce.errors import Invalid, PceError, Problem
+from pce.errors import Conflict, Invalid, PceError, Problem
 from pce.events.journal import ResourceChange
 from pce.objects.active_policy import active_problems
 from pce.objects.catalogue import COLLECTIONS, PROVISIONED
@@ -96,7 +96,12 @@ def provision(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
             )
         ],
     )
-    stores.objects.commit(PolicyVersions.commit_of(caller.org_id, head, prepared, record, event))
+    try:
+        change = PolicyVersions.commit_of(caller.org_id, head, prepared, record, event)
+        stores.objects.commit(change)
+    except Conflict as error:
+        message = f"{record['href']} was provisioned meanwhile by another request; repeat this one"
+        raise Conflict(Problem("conflict", message)) from error
     _remove_gone(caller, drafts, manifest, stores)
     return record
 

@@ -17,6 +17,9 @@ from pce.usecases.stores import Stores
 ATTEMPTS = 5
 """Two people who edit one object at the same time meet once or twice, not five times."""
 
+MAX_NAMED = 5
+"""Hrefs in the message of a conflict; more would not be read."""
+
 _Result = TypeVar("_Result")
 
 
@@ -37,25 +40,30 @@ def commit_edits(
     caller: Caller, edits: Sequence[Edit], event_type: str, status: int, stores: Stores
 ) -> None:
     """Write edits and one event of them together, or nothing. Raises what
-    ``ObjectStore.commit`` does."""
+    ``ObjectStore.commit`` does; a conflict names the objects."""
     event = caller.journal(stores, status).event(event_type, changes=[e.change for e in edits])
     reasons: dict[str, list[str]] = {}
     for policy_change in (change for edit in edits for change in edit.policy_changes):
         reasons.setdefault(policy_change.reason, []).extend(policy_change.hrefs)
-    stores.objects.commit(
-        Change(
-            caller.org_id,
-            puts=tuple(put for edit in edits for put in edit.puts),
-            deletes=tuple(delete for edit in edits for delete in edit.deletes),
-            claims=tuple(claim for edit in edits for claim in edit.claims),
-            releases=tuple(release for edit in edits for release in edit.releases),
-            events=(event,),
-            policy_changes=tuple(
-                PolicyChange(reason, tuple(dict.fromkeys(hrefs)))
-                for reason, hrefs in reasons.items()
-            ),
-        )
+    change = Change(
+        caller.org_id,
+        puts=tuple(put for edit in edits for put in edit.puts),
+        deletes=tuple(delete for edit in edits for delete in edit.deletes),
+        claims=tuple(claim for edit in edits for claim in edit.claims),
+        releases=tuple(release for edit in edits for release in edit.releases),
+        events=(event,),
+        policy_changes=tuple(
+            PolicyChange(reason, tuple(dict.fromkeys(hrefs))) for reason, hrefs in reasons.items()
+        ),
     )
+    try:
+        stores.objects.commit(change)
+    except ClaimTaken:
+        raise
+    except Conflict as error:
+        named = ", ".join(edit.href for edit in edits[:MAX_NAMED])
+        message = f"{named} changed meanwhile; read again and repeat"
+        raise Conflict(Problem("conflict", message)) from error
 
 
 def commit_edit(
@@ -64,14 +72,6 @@ def commit_edit(
     """Write one edit; raises :class:`Invalid` instead of a conflict when a name is taken."""
     try:
         commit_edits(caller, [edit], f"{collection.kind}.{verb}", status, stores)
-    except ClaimTaken as error:
-        raise Invalid(not_unique(collection)) from error
-
-
-def commit(stores: Stores, collection: Collection, change: Change) -> None:
-    """Commit; raises :class:`Invalid` instead of a conflict when a name is taken."""
-    try:
-        stores.objects.commit(change)
     except ClaimTaken as error:
         raise Invalid(not_unique(collection)) from error
 
