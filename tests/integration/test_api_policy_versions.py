@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from pynamodb.connection import Connection
 
 from pce.identifiers import OrgId
 from pce.runtime.wiring import Wiring
+from pce.store.dynamodb import DynamoDB
 from pce.store.objects import ObjectStore
 from pce.store.policy_versions import PolicyVersions
 from pce.usecases import reset_drafts
@@ -248,7 +248,7 @@ class Killed(BaseException):
 @contextmanager
 def killed_at(number: int, *, before: bool) -> Iterator[list[str]]:
     """The process dies before or after its write ``number`` to the store; yields the writes."""
-    call = Connection._make_api_call
+    call = DynamoDB.call
     writes: list[str] = []
 
     def dying(self: Any, operation: str, *arguments: Any, **more: Any) -> Any:
@@ -263,7 +263,7 @@ def killed_at(number: int, *, before: bool) -> Iterator[list[str]]:
         return answer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Connection, "_make_api_call", dying)
+        patch.setattr(DynamoDB, "call", dying)
         yield writes
 
 

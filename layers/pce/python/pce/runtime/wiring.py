@@ -68,10 +68,10 @@ class Wiring:
     def objects(self) -> "ObjectStore":
         """Objects, change log and audit events."""
         from pce.store.objects import ObjectStore
-        from pce.store.tables import bind_tables
 
-        bind_tables(self.environment.tables, self.environment.region)
-        return ObjectStore(self.environment.region, wake_compiler=self._wake_compiler)
+        return ObjectStore(
+            self.dynamodb, self.environment.tables, wake_compiler=self._wake_compiler
+        )
 
     def _wake_compiler(self, org_id: "OrgId", change_id: str) -> None:
         """What was committed is accepted, whatever becomes of the wake-up: who called must not

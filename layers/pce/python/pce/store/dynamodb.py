@@ -1,13 +1,15 @@
-"""DynamoDB for the functions that every VEN calls: JSON over one kept-alive connection.
+"""DynamoDB as JSON over one kept-alive connection.
 
-What it does not know (transactions, sets, documents) the other functions do with pynamodb.
-Why it exists: ``docs/decisions/0003-dynamodb-client-of-hot-functions.md``.
+It knows no types but text, numbers and bytes, and builds no expressions. Why it exists:
+``docs/decisions/0003-dynamodb-client-of-hot-functions.md``.
 
 A request whose reply was lost is sent again (see ``signed_http.py``), so every write through here
 must bear a repeat. They do: a sign of life, a token's promotion and a deletion set the same values
 again under the same condition; a flow batch, a target etag and a sweep's document are conditional
 and the repeat is refused, which reads as "done before"; a compile number that is skipped is a
-number that nobody uses. Batches put what is named by its content. A VEN repeats what was answered
+number that nobody uses, as is a skipped id; a pairing key's use that counts twice is one use less.
+Batches put what is named by its content, or delete. Transactions carry a token by which DynamoDB
+knows a repeat. A VEN repeats what was answered
 with 5xx anyway, and to the same effect.
 """
 
@@ -61,21 +63,35 @@ class Reply(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class DynamoDBError(Exception):
-    """A request that DynamoDB refused. ``code`` is its name for the reason."""
+    """A request that DynamoDB refused. ``code`` is its name for the reason; ``reasons`` are the
+    codes of a transaction's parts, in order, the word "None" for those that were not at fault."""
 
-    def __init__(self, operation: str, code: str, message: str) -> None:
+    def __init__(
+        self, operation: str, code: str, message: str, reasons: Sequence[str] = ()
+    ) -> None:
         super().__init__(f"DynamoDB {operation}: {code}: {message}")
         self.code = code
+        self.reasons = tuple(reasons)
 
 
 class ConditionFailed(DynamoDBError):
     """A conditional write whose condition does not hold; nothing was written."""
 
 
+class _Reason(msgspec.Struct):
+    Code: str | None = None
+
+
 class _Refusal(msgspec.Struct):
     type: str = msgspec.field(name="__type", default="")
     message: str = ""
     Message: str = ""  # some of its front ends write it like this
+    CancellationReasons: list[_Reason | None] = []
+
+    @property
+    def reasons(self) -> list[str]:
+        """The code of each part of a transaction."""
+        return [(reason and reason.Code) or "None" for reason in self.CancellationReasons]
 
     @property
     def code(self) -> str:
@@ -113,7 +129,8 @@ class DynamoDB:
         kind = (
             ConditionFailed if refusal.code == "ConditionalCheckFailedException" else DynamoDBError
         )
-        raise kind(operation, refusal.code, refusal.message or refusal.Message)
+        message = refusal.message or refusal.Message
+        raise kind(operation, refusal.code, message, refusal.reasons)
 
     def pages(self, operation: str, **parameters: Any) -> Iterator[list[Item]]:
         """The pages of a ``Query`` or ``Scan``, of up to 1 MB each. One request a page."""
@@ -144,6 +161,16 @@ class DynamoDB:
         for at in range(0, len(items), WRITTEN_TOGETHER):
             puts = [{"PutRequest": {"Item": i}} for i in items[at : at + WRITTEN_TOGETHER]]
             for _ in self._batches("BatchWriteItem", {table: puts}):
+                pass
+
+    def delete_all(self, table: str, keys: Sequence[Key]) -> None:
+        """Delete items (no key twice), each by itself and in any order; one request per 25.
+
+        Raises as :meth:`call` does; some may have been deleted then.
+        """
+        for at in range(0, len(keys), WRITTEN_TOGETHER):
+            deletes = [{"DeleteRequest": {"Key": k}} for k in keys[at : at + WRITTEN_TOGETHER]]
+            for _ in self._batches("BatchWriteItem", {table: deletes}):
                 pass
 
     def _batches(self, operation: str, rest: Mapping[str, Any]) -> Iterator[Reply]:

@@ -31,17 +31,17 @@ class VenRecords:
 
     @classmethod
     def read(cls, stores: Stores, org_id: OrgId, ven_id: uuid.UUID) -> "VenRecords":
-        """Both documents, read strongly. Raises :class:`NotFound` when the VEN was unpaired."""
-        workload = stores.objects.get(org_id, "workloads", str(ven_id))
-        ven = stores.objects.get(org_id, "vens", str(ven_id))
-        if workload is None or ven is None or workload.document.get("deleted"):
+        """Both documents, read strongly in one request. Raises :class:`NotFound` when the VEN was
+        unpaired."""
+        found = stores.objects.get_together(org_id, ("workloads", "vens"), str(ven_id))
+        if len(found) < 2 or found[0].document.get("deleted"):
             raise NotFound(
                 Problem(
                     "workload_not_found",
                     f"the workload of VEN {ven_id} was removed; uninstall the VEN or pair it again",
                 )
             )
-        return cls(org_id, ven_id, workload, ven)
+        return cls(org_id, ven_id, *found)
 
     def journal(self, stores: Stores, now: float, action: HttpAction | None = None) -> Journal:
         """A journal in which the VEN acts."""
