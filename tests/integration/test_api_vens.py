@@ -17,6 +17,7 @@ from tests.fakes.api import Api
 from tests.fakes.pairing import PairedVen, pair
 from ven_protocol.messages import (
     Deactivate,
+    HealthCondition,
     Heartbeat,
     HostFacts,
     OpenPort,
@@ -30,11 +31,10 @@ def org(api: Api) -> OrgId:
     return OrgId(api.created["org_id"])
 
 
-def heartbeat(ven: PairedVen, stores: Wiring, now: int, etag: str = "") -> Any:
+def heartbeat(ven: PairedVen, stores: Wiring, now: int, etag: str = "", **more: Any) -> Any:
     facts = HostFacts(hostname="web-1", version="1.2.3-4", os_id="debian-12")
-    return record_heartbeat(
-        ven.token, Heartbeat(host=facts, uptime_seconds=77, applied_etag=etag), stores, now
-    )
+    message = Heartbeat(host=facts, uptime_seconds=77, applied_etag=etag, **more)
+    return record_heartbeat(ven.token, message, stores, now)
 
 
 def test_a_paired_machine_is_a_workload_and_a_ven(api: Api, stores: Wiring) -> None:
@@ -91,6 +91,25 @@ def test_a_warned_ven_has_a_condition(api: Api, stores: Wiring) -> None:
     by_condition = api.get(f"{api.org}/vens", condition="agent.missed_heartbeats")
     assert [v["href"] for v in by_condition] == [ven.href]
     assert api.get(ven.workload_href)["agent"]["status"]["agent_health"]
+
+
+def test_what_a_ven_says_is_wrong_is_a_condition(api: Api, stores: Wiring) -> None:
+    """A damaged policy, told with a heartbeat, is shown with the VEN and its workload, and can be
+    asked for, until a heartbeat comes without it."""
+    ven = pair(api, stores)
+    sick = HealthCondition(code="policy_damaged", severity="error", message="cut short")
+    heartbeat(ven, stores, NOW + 1, health=[sick])
+    [condition] = api.get(ven.href)["conditions"]
+    event = condition["latest_event"]
+    assert (event["notification_type"], event["severity"]) == ("policy_damaged", "error")
+    assert event["info"]["message"] == "cut short"
+    assert [v["href"] for v in api.get(f"{api.org}/vens", condition="policy_damaged")] == [ven.href]
+    workload = api.get(ven.workload_href)
+    assert workload["policy_health"] == "error"
+    assert [h["type"] for h in workload["agent"]["status"]["agent_health"]] == ["policy_damaged"]
+    heartbeat(ven, stores, NOW + 2)
+    assert api.get(ven.href)["conditions"] == []
+    assert api.get(ven.workload_href)["policy_health"] == "active"
 
 
 def test_open_ports_are_shown_with_one_workload(api: Api, stores: Wiring) -> None:

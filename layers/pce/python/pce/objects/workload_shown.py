@@ -54,28 +54,38 @@ class Host:
             return "suspended"
         if self.ven is not None and self.ven.get("security_policy_error"):
             return "error"
-        return "warning" if self.presence and self.presence.flags else "active"
+        severities = {condition["latest_event"]["severity"] for condition in self.conditions()}
+        if "error" in severities:
+            return "error"
+        flagged = self.presence is not None and self.presence.flags
+        return "warning" if flagged or "warning" in severities else "active"
 
     def conditions(self) -> list[dict[str, Any]]:
-        """What is wrong with the VEN; empty when it is healthy."""
+        """What is wrong with the VEN, as far as the PCE sees and the VEN reports; empty when it is
+        healthy."""
         row = self.presence
-        if self.ven is None or row is None or not row.flags & {"warned", "offline"}:
+        if self.ven is None or row is None:
             return []
-        event = {
-            "notification_type": "agent.missed_heartbeats",
-            "severity": "warning",
-            "href": None,
-            "timestamp": rfc3339(row.last_heartbeat),
-            "info": {
-                "agent": {
-                    "href": _agent_href(self.ven),
-                    "name": self.ven.get("name"),
-                    "hostname": self.ven.get("hostname"),
-                }
-            },
+        found = [(c["code"], c["severity"], c.get("message")) for c in self.ven.get("health") or ()]
+        if row.flags & {"warned", "offline"}:
+            found.insert(0, ("agent.missed_heartbeats", "warning", None))
+        return [self._condition(*each, at=rfc3339(row.last_heartbeat)) for each in found]
+
+    def _condition(self, code: str, severity: str, message: str | None, at: str) -> dict[str, Any]:
+        ven = self.ven or {}
+        agent = {
+            "href": _agent_href(ven),
+            "name": ven.get("name"),
+            "hostname": ven.get("hostname"),
         }
-        at = rfc3339(row.last_heartbeat)
-        return [{"first_reported_timestamp": at, "latest_event": event}]
+        event = {
+            "notification_type": code,
+            "severity": severity,
+            "href": None,
+            "timestamp": at,
+            "info": {"agent": agent} | ({"message": message} if message else {}),
+        }
+        return {"first_reported_timestamp": at, "latest_event": event}
 
 
 def shown_workload(host: Host) -> dict[str, Any]:
@@ -136,7 +146,7 @@ def shown_ven(host: Host) -> dict[str, Any]:
     }
 
 
-_PRIVATE_OF_VEN = ("agent_id", "machine_id", "pairing_profile", "managed_since")
+_PRIVATE_OF_VEN = ("agent_id", "health", "machine_id", "pairing_profile", "managed_since")
 
 _ABSENT: dict[str, Any] = {
     **dict.fromkeys(
