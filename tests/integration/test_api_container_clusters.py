@@ -76,11 +76,15 @@ def test_profiles_assign_or_restrict_labels(api: Api, cluster: dict[str, Any]) -
     assert shown["labels"][0] == {"key": "app", "restriction": [{"href": app, "value": "app"}]}
     assert len(api.get(path)) == 2 and api.get(path, managed="true") == [shown]
     assert api.get(path, assign_labels=f'["{env}"]') == [shown]
+    api.delete(app)  # a restriction does not hold it: there is one less to choose
+    assert api.get(made["href"]) == shown
     refused = api.call("DELETE", env)
     assert refused.tokens == ["label_in_use"] and made["href"] in refused.json[0]["message"]
+    loc = api.post(f"{api.org}/labels", {"key": "loc", "value": "x"})["href"]
     for bad, token in (
-        ([{"key": "env", "assignment": {"href": app}}], "label_group_key_mismatch"),
-        ([{"key": "colour", "assignment": {"href": app}}], "unknown_label_key"),
+        ([{"key": "env", "assignment": {"href": loc}}], "label_group_key_mismatch"),
+        ([{"key": "colour", "assignment": {"href": loc}}], "unknown_label_key"),
+        ([{"key": "app", "assignment": {"href": app}}], "invalid_reference"),
         ([{"key": "env"}], "invalid_attribute"),
         ([labels[0], labels[0]], "invalid_attribute"),
     ):

@@ -104,10 +104,19 @@ def _uses(
     for name, kind in _UNVERSIONED:
         for holder in stores.objects.all_of(caller.org_id, name):
             if not holder.document.get("deleted"):
-                yield holder.document["href"], kind, references(holder.document)
+                yield holder.document["href"], kind, references(_using(holder.document, name))
     settings = stores.objects.get(caller.org_id, "settings", "workloads")
     if settings is not None:
         yield caller.path("settings", "workloads"), "permission", references(settings.document)
+
+
+def _using(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The document without what it names and does not use: labels to which a profile restricts
+    may go, there is one less to choose then."""
+    if name != "container_workload_profiles":
+        return document
+    assigned = [{"assignment": entry.get("assignment")} for entry in document["labels"]]
+    return {**document, "labels": assigned}
 
 
 _UNVERSIONED = (
