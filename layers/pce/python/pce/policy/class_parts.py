@@ -1,6 +1,6 @@
 """The class parts that VENs are to hold, by narrow name."""
 
-from pce.policy.content import Content
+from pce.policy.content import NOTHING, Content
 from pce.policy.index import HostClass
 from pce.policy.kinds import Kind
 from pce.policy.parts import ClassPart
@@ -17,18 +17,24 @@ class ClassParts:
     def class_part(self, name: str) -> ClassPart:
         """The class part of this narrow name; KeyError when no VEN is to hold it."""
         host_class, kind = next(iter(self._named[name]))
-        return Content.of_class(host_class, kind).class_part(kind)
+        content = NOTHING if kind.mode == "idle" else Content.of_class(host_class)
+        return content.class_part(kind)
 
     def rename(self, work: Work) -> None:
         """Name the class parts of affected classes anew, and note whose target that changes."""
         for host_class, tightens in work.affected.items():
             for gone in host_class.targets.keys() - host_class.members.keys():
                 self._give_up(host_class.targets.pop(gone).name, host_class, gone, work)
+            content: Content | None = None
             for kind, ids in host_class.members.items():
                 if kind is None:
                     continue
                 work.counts["parts made"] += 1
-                target = Content.of_class(host_class, kind).target(kind)
+                if kind.mode == "idle":
+                    target = NOTHING.target(kind)
+                else:
+                    content = content or Content.of_class(host_class)
+                    target = content.target(kind)
                 former = host_class.targets.get(kind)
                 if former == target:
                     continue

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
 from pce.policy.index import Audience, HostClass, Line
 from pce.policy.kinds import Kind
-from pce.policy.parts import ClassPart, Target, line_digest, name_of
+from pce.policy.parts import ClassPart, Target, content_digest, line_digest, name_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Content:
     """Content of the class parts of one class."""
 
@@ -23,10 +24,8 @@ class Content:
     slots: int
 
     @classmethod
-    def of_class(cls, host_class: HostClass, kind: Kind) -> "Content":
-        """What the VENs of this class and kind have; nothing in mode ``idle``."""
-        if kind.mode == "idle":
-            return _NOTHING
+    def of_class(cls, host_class: HostClass) -> "Content":
+        """What the VENs of this class have in any mode but ``idle``."""
         narrow: list[Audience] = []
         wide: list[Audience] = []
         for audience in host_class.audiences:
@@ -50,32 +49,45 @@ class Content:
             slots=slots,
         )
 
-    def target(self, kind: Kind) -> Target:
-        """Name and slots of the class part. It makes no lines: their digests do."""
-        lines = ((line.id, line.digest) for line in self.lines)
-        sets = ((audience.set_id, audience.digest) for audience in self.sets)
-        return Target(name_of(self._rest(kind), lines, sets), self.slots)
-
-    def class_part(self, kind: Kind) -> ClassPart:
-        """The class part itself."""
-        return msgspec.structs.replace(
-            self._rest(kind),
-            lines=[line.rule for line in self.lines],
-            sets={audience.set_id: audience.digest for audience in self.sets},
+    @cached_property
+    def digest(self) -> str:
+        """It makes no lines: their digests do."""
+        return content_digest(
+            ((line.id, line.digest) for line in self.lines),
+            ((audience.set_id, audience.digest) for audience in self.sets),
+            self._names(),
+            self.blocks,
         )
 
-    def _rest(self, kind: Kind) -> ClassPart:
-        return ClassPart(
-            mode=kind.mode,
-            visibility=kind.visibility,
-            firewall=kind.firewall,
-            names={audience.set_id: audience.names for audience in self.named},
-            not_enforced=list(kind.not_enforced),
+    def target(self, kind: Kind) -> Target:
+        """Name and slots of the class part of this kind."""
+        return Target(name_of(_without_content(kind), self.digest), self.slots)
+
+    def class_part(self, kind: Kind) -> ClassPart:
+        """The class part of this kind."""
+        return msgspec.structs.replace(
+            _without_content(kind),
+            lines=[line.rule for line in self.lines],
+            sets={audience.set_id: audience.digest for audience in self.sets},
+            names=self._names(),
             blocks=list(self.blocks),
         )
 
+    def _names(self) -> dict[str, list[str]]:
+        return {audience.set_id: audience.names for audience in self.named}
 
-_NOTHING = Content((), (), (), (), 0)
+
+def _without_content(kind: Kind) -> ClassPart:
+    return ClassPart(
+        mode=kind.mode,
+        visibility=kind.visibility,
+        firewall=kind.firewall,
+        not_enforced=list(kind.not_enforced),
+    )
+
+
+NOTHING = Content((), (), (), (), 0)
+"""What VENs in mode ``idle`` have."""
 
 
 def _sorted(audiences: Iterable[Audience]) -> tuple[Audience, ...]:

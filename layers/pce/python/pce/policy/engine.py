@@ -220,6 +220,8 @@ class Engine:
 
     def _remember_members(self, old: _Place | None, new: _Place | None, work: Work) -> None:
         """Note of every address that may come or go whether it is a member now."""
+        if len(work.born) == len(self._index.audiences):
+            return  # there was no set before
         stays: set[str] = set()
         if old and new and old.host_class is new.host_class:
             stays = set(old.addresses).intersection(new.addresses)

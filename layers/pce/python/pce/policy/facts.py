@@ -135,10 +135,10 @@ class Facts:
     def _take_workloads(self, change: EstateChange) -> list[str]:
         replaced = _replaced(self.workloads, change.workloads)
         for old, new in replaced.values():
-            if old is not None:
-                self.uses.subtract(old.labels.values())
-            if new is not None:
-                self.uses.update(new.labels.values())
+            for label in old.labels.values() if old is not None else ():
+                self.uses[label] -= 1
+            for label in new.labels.values() if new is not None else ():
+                self.uses[label] += 1
         return list(replaced)
 
     def _replace_rules(

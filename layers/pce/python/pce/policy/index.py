@@ -10,7 +10,7 @@ those that nothing restricts.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from pce.policy.estate import Workload
 from pce.policy.kinds import Kind
@@ -52,7 +52,8 @@ class Audience:
         "mentions",
         "names",
         "needed",
-        "requires",
+        "needs",
+        "others",
         "selector",
         "set_id",
         "set_slot",
@@ -67,8 +68,9 @@ class Audience:
         self.set_id = selector.set_id
         self.fact_list: tuple[Fact, ...] = ()
         """What it is filed under; empty: it is tried always."""
-        self.requires = tuple(_required(selector))
-        """Facts of which a class must have one, or (True) none."""
+        self.needs, self.others = _required(selector)
+        """Facts that a class must have, all of them; and groups of facts of which it must have one
+        or, with True, none."""
         self.classes: set[HostClass] = set()
         self.members: list[str] | None = [] if isinstance(selector, AddressSelector) else None
         """Of an address selector, which says its members itself."""
@@ -164,9 +166,8 @@ class Index:
         self.audiences[audience.set_id] = audience
         if isinstance(selector, AddressSelector):
             return audience, []
-        fresh = [
-            fact for _, facts in audience.requires for fact in facts if fact not in self._asked
-        ]
+        asked = audience.needs.union(*(facts for _, facts in audience.others))
+        fresh = list(asked - self._asked)
         self._asked.update(fresh)
         audience.fact_list = self._tightest(selector)
         for fact in audience.fact_list:
@@ -215,9 +216,10 @@ class Index:
         """Does the audience select the class, and did not yet?"""
         self.tried += 1
         own = host_class.facts
-        for negated, facts in audience.requires:
-            if own.isdisjoint(facts) is not negated:
-                return False
+        if not audience.needs <= own:
+            return False
+        if any(own.isdisjoint(facts) is not negated for negated, facts in audience.others):
+            return False
         if host_class in audience.classes:
             return False
         audience.classes.add(host_class)
@@ -274,12 +276,14 @@ class Index:
 
     def _facts(self, workload: Workload) -> frozenset[Fact]:
         """Those of a workload's facts that some selector asks about."""
-        facts: list[Fact] = [item for item in workload.labels.items() if item in self._asked]
-        others: list[Fact] = [("workload", workload.id, "")]
-        others += [("bound", id, "") for id in workload.bound]
-        if workload.container_host:
-            others.append(_CONTAINER_HOST)
-        facts += [fact for fact in others if fact in self._asked]
+        asked = self._asked
+        facts: set[Fact] = {item for item in workload.labels.items() if item in asked}
+        if ("workload", workload.id, "") in asked:
+            facts.add(("workload", workload.id, ""))
+        if workload.bound:
+            facts.update(asked.intersection(("bound", id, "") for id in workload.bound))
+        if workload.container_host and _CONTAINER_HOST in asked:
+            facts.add(_CONTAINER_HOST)
         return frozenset(facts)
 
     def _tightest(self, selector: WorkloadSelector) -> tuple[Fact, ...]:
@@ -298,18 +302,27 @@ class Index:
         return (_CONTAINER_HOST,) if selector.container_host else ()
 
 
-def _required(selector: Selector) -> Iterator[tuple[bool, frozenset[Fact]]]:
-    """What a selector says of facts: whatever it selects has one of these, or (True) none."""
+def _required(
+    selector: Selector,
+) -> tuple[frozenset[Fact], tuple[tuple[bool, frozenset[Fact]], ...]]:
+    """What a selector asks of facts, see ``Audience.needs`` and ``others``."""
+    needs: set[Fact] = set()
+    others: list[tuple[bool, frozenset[Fact]]] = []
     if isinstance(selector, AddressSelector):
-        return
+        return frozenset(), ()
     for condition in selector.conditions:
-        yield condition.negated, frozenset((condition.key, id) for id in condition.ids)
+        facts = frozenset((condition.key, id) for id in condition.ids)
+        if len(facts) == 1 and not condition.negated:
+            needs |= facts
+        else:
+            others.append((condition.negated, facts))
     if selector.workload_id is not None:
-        yield False, frozenset({("workload", selector.workload_id, "")})
+        needs.add(("workload", selector.workload_id, ""))
     if selector.bound_to is not None:
-        yield False, frozenset({("bound", selector.bound_to, "")})
+        needs.add(("bound", selector.bound_to, ""))
     if selector.container_host:
-        yield False, frozenset({_CONTAINER_HOST})
+        needs.add(_CONTAINER_HOST)
+    return frozenset(needs), tuple(others)
 
 
 def has_any(workload: Workload, facts: Mapping[Fact, None]) -> bool:

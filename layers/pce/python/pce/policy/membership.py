@@ -47,15 +47,10 @@ def fill_sets(index: Index, changed: dict[AddressSelector, Said], work: Work) ->
     ``changed``: what lists say that are new or that changed.
     Cost: the members that may have come or gone, and all members of new sets.
     """
-    hashes: dict[str, int] = {}
+    hash_of = _Hashes().__getitem__
 
     def sum_of(members: Iterable[str]) -> int:
-        total = 0
-        for member in members:
-            if member not in hashes:
-                hashes[member] = member_hash(member)
-            total += hashes[member]
-        return total
+        return sum(map(hash_of, members))
 
     for audience, was_member in work.was_member.items():
         added: list[str] = []
@@ -76,6 +71,14 @@ def fill_sets(index: Index, changed: dict[AddressSelector, Said], work: Work) ->
     for audience in again:
         audience.total = sum_of(members_of(audience))
         audience.digest = digest_of_sum(audience.total)
+
+
+class _Hashes(dict[str, int]):
+    """Each member's hash, once computed."""
+
+    def __missing__(self, member: str) -> int:
+        found = self[member] = member_hash(member)
+        return found
 
 
 def _take_list(audience: Audience, said: Said, work: Work) -> None:

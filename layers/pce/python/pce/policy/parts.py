@@ -105,20 +105,28 @@ def line_digest(line: Rule) -> str:
     return _short(_JSON.encode(says))
 
 
-def name_of(
-    part: ClassPart, lines: Iterable[tuple[str, str]], sets: Iterable[tuple[str, str]]
+def content_digest(
+    lines: Iterable[tuple[str, str]],
+    sets: Iterable[tuple[str, str]],
+    names: Mapping[str, list[str]],
+    blocks: Iterable[str],
 ) -> str:
-    """The narrow name of a class part that has these lines (id, digest) and sets (id, digest) in
-    place of its own, in order. Whoever knows the digests already need not make the lines."""
-    kind = (part.mode, part.visibility, part.firewall)
-    rest = (part.names, part.not_enforced, part.blocks)
-    return _short(_JSON.encode((kind, list(lines), list(sets), rest)))
+    """Digest of what a class part has beside its kind: lines (id, digest) and sets (id, digest) in
+    order, names, blocks. Whoever knows the lines' digests need not make the lines."""
+    return _short(_JSON.encode((list(lines), list(sets), names, list(blocks))))
+
+
+def name_of(part: ClassPart, content: str) -> str:
+    """The narrow name of a class part of this kind and content; the part's own is not looked at."""
+    return _short(
+        _JSON.encode((part.mode, part.visibility, part.firewall, part.not_enforced, content))
+    )
 
 
 def narrow_name(part: ClassPart) -> str:
     """The name of a class part: 128 bits in hex, equal for equal content only."""
     lines = ((line.id, line_digest(line)) for line in part.lines)
-    return name_of(part, lines, sorted(part.sets.items()))
+    return name_of(part, content_digest(lines, sorted(part.sets.items()), part.names, part.blocks))
 
 
 def block_digest(block: Block) -> str:
