@@ -6,6 +6,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 
 from bench.figure import Figure
@@ -30,6 +31,7 @@ def measure() -> list[Figure]:
         with network["host"].entered():
             firewall = Firewall(Path(folder))
             figures += _policies(firewall)
+            figures += _sets(firewall)
             events = ConnectionEvents()
         figures += _events(network, events)
         with network["host"].entered():
@@ -70,17 +72,45 @@ def _policies(firewall: Firewall) -> list[Figure]:
             ("... one prefix more", lambda: firewall.apply(wider)),  # noqa: B023
             ("... verify, undisturbed", quiet),
         ]
-        spent: dict[str, list[float]] = {name: [] for name, _ in steps}
-        for _ in range(REPEATS):
-            for name, step in steps:
-                began = time.perf_counter()
-                step()
-                spent[name].append((time.perf_counter() - began) * 1000)
-        figures += [
-            Figure(f"VEN kernel: {name}", min(times), "ms", None, within=True)
-            for name, times in spent.items()
-        ]
+        figures += _timed(steps)
     return figures
+
+
+def _sets(firewall: Firewall) -> list[Figure]:
+    """One set of addresses (hash) or of prefixes (interval): a member comes, goes, and all are
+    others. Each is one policy into the kernel, epoch included, without its compilation."""
+    figures = []
+    for count in (10_000, 100_000):
+        for kind, made in (("addresses", _addresses), ("prefixes", _spaced_prefixes)):
+            # Twice as many as needed: the second half replaces the first.
+            members = made(2 * count + 1)
+            base = _ruleset(members[:count])
+            more = _ruleset([*members[:count], members[-1]])
+            others = _ruleset(members[count : 2 * count])
+            firewall.apply(base)
+            what = f"{count:,} {kind}"
+            steps: list[tuple[str, Callable[[], None]]] = [
+                (f"add one to {what}", lambda: firewall.apply(more)),  # noqa: B023
+                ("... delete one", lambda: firewall.apply(base)),  # noqa: B023
+                ("... replace all", lambda: firewall.apply(others)),  # noqa: B023
+                ("... replace all, back", lambda: firewall.apply(base)),  # noqa: B023
+            ]
+            figures += _timed(steps)
+    return figures
+
+
+def _timed(steps: list[tuple[str, Callable[[], None]]]) -> list[Figure]:
+    """The best of some rounds, each through all steps."""
+    spent: dict[str, list[float]] = {name: [] for name, _ in steps}
+    for _ in range(REPEATS):
+        for name, step in steps:
+            began = time.perf_counter()
+            step()
+            spent[name].append((time.perf_counter() - began) * 1000)
+    return [
+        Figure(f"VEN kernel: {name}", min(times), "ms", None, within=True)
+        for name, times in spent.items()
+    ]
 
 
 def _events(network: Network, events: ConnectionEvents) -> list[Figure]:
@@ -122,7 +152,14 @@ def _ruleset(members: list[str], port: int = 443) -> Ruleset:
 
 
 def _addresses(count: int) -> list[str]:
-    return [f"10.{n >> 8 & 255}.{n & 255}.1" for n in range(count)]
+    first = int(ip_address("10.0.0.1"))
+    return [str(ip_address(first + 7 * n)) for n in range(count)]
+
+
+def _spaced_prefixes(count: int) -> list[str]:
+    """They do not touch, so they stay as many ranges."""
+    first = int(ip_address("11.0.0.0"))
+    return [f"{ip_address(first + 16 * n)}/29" for n in range(count)]
 
 
 def _prefixes(count: int) -> list[str]:

@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.sync.server import ServerConnection
 
@@ -403,6 +404,9 @@ def test_operators_commands(pce: FakePce, data: DataDirectory, ven: list[str]) -
         assert "already" in say(ven, "start")
         wait_until("policy applied", pce.applied)
         wait_until("status", lambda: "full" in say(ven, "status"))
+        custom = "/orgs/1/sec_policy/active/rule_sets/1/ip_tables_rules/1"
+        pce.set_policy(msgspec.structs.replace(document(2), not_enforced=[custom]), bolt=True)
+        wait_until("what is not enforced", lambda: custom in say(ven, "status"))
         assert "FAILED" not in say(ven, "connectivity-test")
         report = say(ven, "gen-supportreport", "--upload").split()[0]
         assert tarfile.is_tarfile(report)

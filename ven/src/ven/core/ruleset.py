@@ -186,7 +186,8 @@ def member_changes(held: Ruleset, desired: Ruleset) -> MemberChanges | None:
     changes = {
         name: (held.sets[name].members - new.members, new.members - held.sets[name].members)
         for name, new in desired.sets.items()
-        if new.members != held.sets[name].members
+        # Most are the very same object when a name's address was learned.
+        if new is not held.sets[name] and new.members != held.sets[name].members
     }
     return changes if _safe_in_place(changes, desired) else None
 
