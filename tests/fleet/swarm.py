@@ -1,178 +1,60 @@
-"""Many VENs with real sockets against a running PCE, in one process.
+"""Many VENs with real sockets against a running PCE: how soon a change is in all their kernels.
 
-    python -m tests.fleet.swarm --credentials F --vens 200 --seconds 120
+    python -m tests.fleet.swarm --vens 1000 --disturbed
 
-Each is the real agent with a simulated kernel: it activates with the PCE's activation code, holds
-its own TLS connection and bolt channel, and enforces, reports and posts like any other. Halfway
-the policy of all of them is changed through the management API: every bolt must arrive. Exit status
-1 when anything failed: an error logged by a VEN, a missed heartbeat, a VEN without its bolt
-channel or without the policy that the PCE wants it to hold.
+starts a PCE, pairs the VENs, provisions a rule for all of them through the management API and
+prints the time from the reply until it is applied: p50, p99 and the last. ``--disturbed`` does it
+again while a tenth of the bolts are lost, late or repeated, and the PCE is killed and started again
+in the middle. ``--seconds`` lets them live for so long in between, with a little traffic.
+
+Exit status 1 when anything failed: an error logged by a VEN, a missed heartbeat, a VEN without its
+bolt channel or without the policy that the PCE wants it to hold, a bolt or heartbeat too few.
 """
 
 import argparse
 import asyncio
 import json
-import logging
+import os
 import random
 import resource
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_address
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from demo.operator import Credentials, Operator
-from ven.activation import become_ven
-from ven.agent import Agent
-from ven.configuration import Server
-from ven.edge import http
-from ven.edge.files import DataDirectory
-from ven.edge.host import host_facts
-from ven.edge.simulated import SimulatedKernel
-from ven_protocol.messages import HostFacts
+from tests.fakes.local_host import ROOT, LocalHost, free_port
+from tests.fleet.vens import Complaints, Measured, Vens, measure_requests, until
 
-THREADS = 32
-"""Requests at a time; the others wait, as they would for their turn on a network."""
-START_SPREAD_S = 10
-STOP_SPREAD_S = 10
-"""Each waits 4 s for its goodbye to be heard; all at once would be a test of the machine."""
-STOP_LIMIT_S = 60
 DESCRIPTORS_PER_VEN = 10
+PAIRING_LIMIT_S = 120
+CHANGE_LIMIT_S = 60
+KILL_AT_SHARE = 0.1
+"""Of the VENs that have applied the change when the PCE is killed."""
+DISTURB = "SWARM_DISTURB"
+"""Environment variable: the file whose existence makes the fan-out bad."""
 
 
-class Measured(http.PceConnection):
-    """A connection that notes every request: its resource, how long it took, how it ended."""
+@dataclass
+class Report:
+    """What was seen, and what of it is wrong."""
 
-    answers: Counter[str] = Counter()
-    failures: Counter[str] = Counter()
-    waits: dict[str, list[float]] = defaultdict(list)
+    lines: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
-    def request(self, method: str, path: str, *rest: Any, **more: Any) -> http.Response:
-        resource_name = path.split("/", 7)[-1] if path.count("/") > 6 else path.rsplit("/", 1)[-1]
-        began = time.monotonic()
-        try:
-            response = super().request(method, path, *rest, **more)
-        except http.RequestFailed as error:
-            if isinstance(error, http.Refused) and "activation_busy" in error.tokens:
-                raise  # the VEN was asked to come again, and does
-            self.failures[f"{resource_name}: {type(error).__name__}: {error}"[:200]] += 1
-            raise
-        self.waits[resource_name].append(time.monotonic() - began)
-        self.answers[resource_name] += 1
-        return response
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+        print(text, flush=True)
 
 
-class Complaints(logging.Handler):
-    """Everything that a VEN logs as a warning or worse."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.seen: Counter[str] = Counter()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.seen[record.getMessage()[:200]] += 1
-
-
-class Swarm:
-    """The VENs and what is known of them."""
-
-    def __init__(self, credentials: Credentials, size: int, folder: Path) -> None:
-        self.credentials = credentials
-        self.folder = folder
-        self.workers = ThreadPoolExecutor(THREADS, thread_name_prefix="swarm")
-        self.agents: list[Agent] = []
-        self.kernels: list[SimulatedKernel] = []
-        self.crashes: list[BaseException] = []
-        self.bolts = 0
-        self.size = size
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def start(self) -> None:
-        await asyncio.gather(*(self._join(number) for number in range(self.size)))
-
-    async def _join(self, number: int) -> None:
-        await asyncio.sleep(random.uniform(0, START_SPREAD_S))
-        name, address = f"swarm-{number}", ip_address("10.128.0.0") + number
-        data = DataDirectory(self.folder / name)
-        kernel = SimulatedKernel(name, [f"{address}/9"])
-
-        def facts(public_ip: str = "") -> HostFacts:
-            return host_facts(name, public_ip)
-
-        loop = asyncio.get_running_loop()
-        identity = await loop.run_in_executor(
-            self.workers,
-            lambda: become_ven(
-                data,
-                kernel,
-                facts(),
-                Server.parse(self.credentials.server),
-                self.credentials.activation_code,
-                Path(self.credentials.ca_file) if self.credentials.ca_file else None,
-            ),
-        )
-        agent = Agent(data, identity, kernel, None, facts, self.workers)
-        self._count_bolts(agent)
-        self.agents.append(agent)
-        self.kernels.append(kernel)
-        self._tasks.append(loop.create_task(self._live(agent)))
-
-    def _count_bolts(self, agent: Agent) -> None:
-        deliver = agent._bolts._on_bolt
-
-        def counted(bolt: Any) -> None:
-            self.bolts += 1
-            deliver(bolt)
-
-        agent._bolts._on_bolt = counted
-
-    async def _live(self, agent: Agent) -> None:
-        try:
-            await agent.run()
-        except Exception as error:
-            self.crashes.append(error)
-
-    async def traffic(self) -> None:
-        """Each VEN is connected to and from, a little, so that there is something to post."""
-        while True:
-            for kernel in list(self.kernels):
-                own = kernel.interfaces()[0].address
-                peer = str(ip_address("10.128.0.0") + random.randrange(self.size))
-                if peer != own:
-                    kernel.connect(peer, own, 6, random.choice((22, 80, 443)), 500, 5000)
-            await asyncio.sleep(5)
-
-    async def change_policy(self) -> float:
-        """Provision a rule for all workloads; seconds until the last VEN holds what it should."""
-        loop = asyncio.get_running_loop()
-        began = time.monotonic()
-        before = [agent.state.policy.held for agent in self.agents]
-        await loop.run_in_executor(self.workers, allow_all_https, Operator(self.credentials))
-        await until(
-            lambda: all(
-                agent.state.policy.held != old
-                for agent, old in zip(self.agents, before, strict=True)
-            ),
-            60,
-        )
-        return time.monotonic() - began
-
-    async def stop(self) -> None:
-        for agent in self.agents:
-            agent.stop()
-            await asyncio.sleep(STOP_SPREAD_S / self.size)
-        await asyncio.wait(self._tasks, timeout=STOP_LIMIT_S)
-        self.workers.shutdown(wait=False, cancel_futures=True)
-
-
-def allow_all_https(operator: Operator) -> None:
-    """A rule set in which all workloads may connect to all on a random port, provisioned."""
-    mark = f"swarm {time.time():.0f} {random.getrandbits(32):08x}"
+def provision_rule(operator: Operator) -> tuple[int, float]:
+    """Provision that all workloads may connect to all on a new port; the port, and when (monotonic
+    seconds) the reply came."""
+    mark, port = f"swarm {random.getrandbits(64):016x}", random.randrange(1024, 65536)
     everybody = [{"actors": "ams"}]
     rules = operator.create(
         f"{operator.org}/sec_policy/draft/rule_sets", {"name": mark, "scopes": [[]]}
@@ -183,108 +65,185 @@ def allow_all_https(operator: Operator) -> None:
             "enabled": True,
             "providers": everybody,
             "consumers": everybody,
-            "ingress_services": [{"proto": 6, "port": random.randrange(1024, 65536)}],
+            "ingress_services": [{"proto": 6, "port": port}],
             "resolve_labels_as": {"providers": ["workloads"], "consumers": ["workloads"]},
         },
     )
     operator.provision(mark)
+    return port, time.monotonic()
 
 
-async def until(good: Callable[[], bool], timeout_s: float) -> bool:
-    """Wait for a state; False when it does not come in time."""
-    deadline = time.monotonic() + timeout_s
-    while not good():
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(0.05)
-    return True
+def spread_of(times_s: Sequence[float]) -> str:
+    """``p50 0.61 s, p99 1.20 s, last 1.24 s`` of sorted times."""
+    p50, p99 = times_s[len(times_s) // 2], times_s[int(len(times_s) * 0.99)]
+    return f"p50 {p50:.2f} s, p99 {p99:.2f} s, last {times_s[-1]:.2f} s"
 
 
-async def run(credentials: Credentials, size: int, seconds: float, folder: Path) -> list[str]:
-    """Live for so long; what went wrong, one line each."""
-    complaints = Complaints()
-    logging.getLogger("ven").addHandler(complaints)
-    logging.getLogger("ven").propagate = False
-    swarm = Swarm(credentials, size, folder)
-    await swarm.start()
-    began = time.monotonic()
-    traffic = asyncio.create_task(swarm.traffic())
-    problems = []
+def cpu_s(pce: LocalHost) -> dict[str, float]:
+    """Seconds of CPU that each process has used."""
+    found = {"VENs": time.process_time()}
+    pids = {"PCE": pce.process.pid, "its store": pce.store_process()}
+    for name, pid in pids.items():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        found[name] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return found
 
-    def settled() -> bool:
-        states = [agent.state for agent in swarm.agents]
-        return all(s.policy.held and s.bolts.phase == "open" for s in states)
 
-    if not await until(settled, 60):
-        problems.append("not every VEN got a policy and a bolt channel within 60 s")
-    await asyncio.sleep(max(0.0, began + seconds / 2 - time.monotonic()))
-    bolts_before = swarm.bolts
-    changed_s = await swarm.change_policy()
-    bolts = swarm.bolts - bolts_before
-    await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
-    traffic.cancel()
-
-    states = [agent.state for agent in swarm.agents]
-    wanted = Counter(s.policy.held == s.policy.wanted for s in states)
-    modes, phases = (
-        Counter(s.heartbeat.mode for s in states),
-        Counter(s.bolts.phase for s in states),
+async def change_policy(vens: Vens, pce: LocalHost, report: Report) -> None:
+    """Provision a rule for all and wait until all have it."""
+    loop = asyncio.get_running_loop()
+    cpu_before = cpu_s(pce)
+    bolts_before = vens.bolts
+    operator = Operator(vens.credentials)
+    port, replied = await loop.run_in_executor(None, provision_rule, operator)
+    await until(lambda: len(vens.allowed_at(port)) == vens.size, CHANGE_LIMIT_S)
+    applied = [at - replied for at in vens.allowed_at(port)]
+    bolts = vens.bolts - bolts_before
+    report.say(
+        f"a rule for all: {len(applied)} VENs applied it: {spread_of(applied)}; {bolts} bolts"
     )
-    misses = sum(s.heartbeat.misses for s in states)
-    waiting = sum(len(s.outbox.waiting) for s in states)
-    failures = Counter(Measured.failures)  # what is cut off by stopping is no failure
-    await swarm.stop()
+    used = [f"{name} {cpu - cpu_before[name]:.2f} s" for name, cpu in cpu_s(pce).items()]
+    report.say(f"CPU until then: {', '.join(used)}")
+    if len(applied) < vens.size:
+        report.problems.append(f"{vens.size - len(applied)} VENs did not apply the change")
+    if bolts < vens.size:
+        report.problems.append(f"{bolts} bolts arrived for {vens.size} changed policies")
 
-    print(f"{size} VENs, {seconds:g} s; modes {dict(modes)}, bolt channels {dict(phases)}")
-    print(
-        f"policy change: all VENs in {changed_s:.2f} s, {bolts} bolts; batches waiting: {waiting}"
+
+async def change_policy_disturbed(
+    vens: Vens, pce: LocalHost, interval_s: float, report: Report
+) -> None:
+    """The same while bolts are lost, late or repeated and the PCE is killed in the middle."""
+    loop = asyncio.get_running_loop()
+    disturb = Path(os.environ[DISTURB])
+    disturb.touch()
+    port, replied = await loop.run_in_executor(None, provision_rule, Operator(vens.credentials))
+    some = max(1, int(KILL_AT_SHARE * vens.size))
+    await until(lambda: len(vens.allowed_at(port)) >= some, CHANGE_LIMIT_S, every_s=0.005)
+    told = len(vens.allowed_at(port))
+    pce.kill()
+    killed = time.monotonic()
+    await loop.run_in_executor(None, pce.start)
+    back = time.monotonic()
+    report.say(
+        f"killed {killed - replied:.2f} s after the reply, when {told} VENs had applied it;"
+        f" back {back - killed:.2f} s later"
     )
-    print(f"{'request':>16} {'answered':>9} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8}")
+    limit_s = back + interval_s - time.monotonic()
+    if not await until(lambda: len(vens.allowed_at(port)) == vens.size, limit_s):
+        report.problems.append(
+            f"{vens.size - len(vens.allowed_at(port))} VENs had not applied the change one"
+            f" heartbeat interval ({interval_s:g} s) after the PCE was back"
+        )
+    applied = vens.allowed_at(port)
+    report.say(
+        f"disturbed: {len(applied)} VENs applied it: {spread_of([at - replied for at in applied])}"
+        f" after the reply, the last {applied[-1] - back:.2f} s after the PCE was back"
+    )
+    disturb.unlink()
+    if not await until(vens.settled, CHANGE_LIMIT_S):
+        report.problems.append("not every VEN has its bolt channel again")
+
+
+def requests_table() -> Iterator[str]:
+    """How long VENs waited for each resource."""
+    yield f"{'request':>16} {'answered':>9} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8}"
     for name, waits in sorted(Measured.waits.items()):
         ordered = sorted(1000 * wait for wait in waits)
         p50, p99 = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
-        print(f"{name:>16} {len(ordered):>9} {p50:>8.1f} {p99:>8.1f} {ordered[-1]:>8.1f}")
+        yield f"{name:>16} {len(ordered):>9} {p50:>8.1f} {p99:>8.1f} {ordered[-1]:>8.1f}"
 
-    signs = Measured.answers["heartbeat"] + Measured.answers["flows"]
-    expected = size * seconds / swarm.agents[0].state.heartbeat.interval_s
-    if signs < 0.9 * expected:
-        problems.append(f"{signs} signs of life were answered, about {expected:.0f} were due")
-    if modes != {"normal": size} or misses:
-        problems.append(f"modes {dict(modes)}, {misses} heartbeats missed at the end")
-    if phases != {"open": size}:
-        problems.append(f"bolt channels {dict(phases)}")
-    if wanted != {True: size}:
-        problems.append(f"{wanted[False]} VENs do not hold the policy that they should")
-    if bolts < size:
-        problems.append(f"{bolts} bolts arrived for {size} changed policies")
-    problems += [f"{count} x {text}" for text, count in failures.items()]
-    problems += [f"{count} x logged: {text}" for text, count in complaints.seen.items()]
-    problems += [f"a VEN ended: {error!r}" for error in swarm.crashes]
-    return problems
+
+async def run(pce: LocalHost, size: int, seconds: float, disturbed: bool, folder: Path) -> Report:
+    """Pair, live for so long, change; and once more disturbed."""
+    report, complaints = Report(), Complaints()
+    vens = Vens(Credentials.read(pce.state_dir / "credentials.json"), size, folder)
+    began = time.monotonic()
+    await vens.start()
+    if not await until(vens.settled, PAIRING_LIMIT_S):
+        report.problems.append(f"not all have policy and bolt channel in {PAIRING_LIMIT_S} s")
+    report.say(f"{size} VENs paired and settled in {time.monotonic() - began:.1f} s")
+    traffic = asyncio.create_task(vens.traffic())
+    lived = time.monotonic()
+    signs_before = Measured.answers["heartbeat"] + Measured.answers["flows"]
+    await asyncio.sleep(seconds)
+    await change_policy(vens, pce, report)
+    lived_s = time.monotonic() - lived
+    signs = Measured.answers["heartbeat"] + Measured.answers["flows"] - signs_before
+    interval_s = vens.agents[0].state.heartbeat.interval_s
+    if signs < int(0.9 * size * (lived_s / interval_s - 1)):
+        report.problems.append(f"{signs} signs of life were answered in {lived_s:.0f} s")
+    traffic.cancel()
+    await until(vens.settled, CHANGE_LIMIT_S)  # the kernel has it a moment before the agent knows
+    report.problems += complaints_of(vens, complaints)
+    if disturbed:
+        await change_policy_disturbed(vens, pce, interval_s, report)
+    await vens.stop()
+    for line in requests_table():
+        report.say(line)
+    return report
+
+
+def complaints_of(vens: Vens, complaints: Complaints) -> Iterator[str]:
+    """Everything that should not be so while nothing is disturbed."""
+    states = [agent.state for agent in vens.agents]
+    modes = Counter(s.heartbeat.mode for s in states)
+    phases = Counter(s.bolts.phase for s in states)
+    if modes != {"normal": vens.size} or any(s.heartbeat.misses for s in states):
+        yield f"modes {dict(modes)}, {sum(s.heartbeat.misses for s in states)} heartbeats missed"
+    if phases != {"open": vens.size}:
+        yield f"bolt channels {dict(phases)}"
+    if wrong := sum(s.policy.held != s.policy.wanted for s in states):
+        yield f"{wrong} VENs do not hold the policy that they should"
+    yield from (f"{count} x {text}" for text, count in Measured.failures.items())
+    yield from (f"{count} x logged: {text}" for text, count in complaints.seen.items())
+    yield from (f"a VEN ended: {error!r}" for error in vens.crashes)
+
+
+@contextmanager
+def local_pce(folder: Path, port: int, heartbeat_s: int) -> Iterator[LocalHost]:
+    """A PCE whose fan-out can be made bad, and that is otherwise the product's."""
+    functions = folder / "functions"
+    functions.mkdir()
+    for real in (ROOT / "functions").iterdir():
+        (functions / real.name).symlink_to(real)
+    (functions / "bolts_fan_out").unlink()
+    (functions / "bolts_fan_out").symlink_to(ROOT / "tests" / "fleet" / "bad_fan_out")
+    os.environ[DISTURB] = str(folder / "disturb")
+    settings = {"heartbeat_interval_s": heartbeat_s, "flow_interval_s": 2 * heartbeat_s}
+    with LocalHost(folder / "pce", port=port, functions_dir=functions, **settings) as pce:
+        yield pce
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--credentials", type=Path, required=True)
     parser.add_argument("--vens", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--seconds", type=float, default=0, help="to live before the change")
+    parser.add_argument("--heartbeat-interval", type=int, default=60, metavar="S")
+    parser.add_argument("--port", type=int, default=0, help="of the PCE; 0: any")
+    parser.add_argument("--disturbed", action="store_true")
     options = parser.parse_args()
-    credentials = Credentials.read(options.credentials)
-    assert urlsplit(credentials.url).scheme == "https"
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (min(most, 1024 + DESCRIPTORS_PER_VEN * options.vens), most)
-    )
-    for module in ("ven.agent", "ven.activation"):
-        sys.modules[module].PceConnection = Measured  # type: ignore[attr-defined]
-    # Data on a RAM disk where there is one: a fsync of 200 hosts is not what one host can do.
+    wanted = min(most, 1024 + DESCRIPTORS_PER_VEN * options.vens)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    measure_requests()
+    # Data on a RAM disk where there is one: a fsync of 1,000 hosts is not what one host can do.
     shm = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="swarm-", dir=shm) as folder:
-        problems = asyncio.run(run(credentials, options.vens, options.seconds, Path(folder)))
-    for problem in problems:
+    with (
+        tempfile.TemporaryDirectory(prefix="swarm-") as of_pce,
+        tempfile.TemporaryDirectory(prefix="swarm-", dir=shm) as of_vens,
+        local_pce(Path(of_pce), options.port or free_port(), options.heartbeat_interval) as pce,
+    ):
+        report = asyncio.run(
+            run(pce, options.vens, options.seconds, options.disturbed, Path(of_vens))
+        )
+        errors = [line for line in pce.said().splitlines() if '"ERROR"' in line]
+        if errors and not options.disturbed:
+            report.problems.append(f"the PCE logged {len(errors)} errors: {errors[0][:500]}")
+    for problem in report.problems:
         print(f"PROBLEM {problem}", file=sys.stderr)
-    print(json.dumps({"vens": options.vens, "problems": len(problems)}))
-    return 1 if problems else 0
+    print(json.dumps({"vens": options.vens, "problems": len(report.problems)}))
+    return 1 if report.problems else 0
 
 
 if __name__ == "__main__":
