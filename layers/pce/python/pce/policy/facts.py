@@ -157,7 +157,10 @@ class Facts:
                 stale.rules.add(rule_id)
                 self.rules[rule_id] = active
                 for name in _names_in(active):
-                    self._naming.setdefault(name, set()).add(rule_id)
+                    if name in self._naming:
+                        self._naming[name].add(rule_id)
+                    else:
+                        self._naming[name] = {rule_id}
 
     def _with_groups_around(self, changed: Mapping[str, Any]) -> set[str]:
         """Label groups that changed, and those that they are in, at any depth."""
@@ -211,16 +214,19 @@ class Facts:
         checked = set(workloads)
         if any(self.uses[label] for label in labels):
             checked.update(self.workloads)
+        keys = self._label_keys
         for id in checked:
             workload = self.workloads.get(id)
-            self._label_problems.pop(id, None)
+            labels_of = workload.labels if workload is not None else {}
             wrong = [
                 PolicyProblem(f"workload {id}", f"label {label} of key {key} does not exist")
-                for key, label in (workload.labels.items() if workload else ())
-                if self._label_keys.get(label) != key
+                for key, label in labels_of.items()
+                if keys.get(label) != key
             ]
             if wrong:
                 self._label_problems[id] = wrong
+            else:
+                self._label_problems.pop(id, None)
 
 
 def _replaced(facts: dict[str, Any], change: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
