@@ -63,7 +63,8 @@ class Firewall(Message, frozen=True, kw_only=True, omit_defaults=False):
     allow_traceroute: bool = True
     """ICMP time exceeded and destination unreachable may pass, whatever the rules say."""
     allow_igmp: bool = True
-    """This host may join multicast groups (IGMP, MLD), whatever the rules say."""
+    """This host may join multicast groups by IGMP, whatever the rules say. MLD always passes: IPv6
+    needs it to find its neighbours."""
 
 
 class PolicyDocument(Message, frozen=True, kw_only=True, omit_defaults=False):
