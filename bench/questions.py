@@ -21,15 +21,12 @@ SEED = 7
 
 
 def policy_of(rules: int, seed: int = SEED) -> PolicyContent:
-    """Drafts as they are stored: four rules inside each application's scope of two environments,
-    ports shared by many, and a hundred rules for everybody."""
+    """Drafts as they are stored: four rules in each application's scope of two environments, one of
+    them for another application; ports shared by many; a hundred rules for everybody."""
     rng = random.Random(seed)
     apps = rules // 4
-    rule_sets = [
-        _rule_set(str(app), [[_label(f"app{app}"), _label(f"env{env}")] for env in (0, 1)], rng)
-        for app in range(apps - 25)
-    ]
-    rule_sets += [_rule_set(f"all{n}", [[]], rng) for n in range(25)]
+    rule_sets = [_app(app, rng) for app in range(apps - 25)]
+    rule_sets += [_rule_set(f"all{n}", [[]], "role4", rng) for n in range(25)]
     keys = {"app": apps, "env": 5, "role": 5, "loc": 8}
     labels = [
         {"href": f"/orgs/{ORG}/labels/{key}{n}", "key": key, "value": f"{key} {n}"}
@@ -43,7 +40,12 @@ def _label(id: str) -> dict[str, Any]:
     return {"label": {"href": f"/orgs/{ORG}/labels/{id}"}}
 
 
-def _rule_set(id: str, scopes: list[Any], rng: random.Random) -> dict[str, Any]:
+def _app(app: int, rng: random.Random) -> dict[str, Any]:
+    scopes = [[_label(f"app{app}"), _label(f"env{env}")] for env in (0, 1)]
+    return _rule_set(str(app), scopes, f"app{app * 7 // 8}", rng)
+
+
+def _rule_set(id: str, scopes: list[Any], guests: str, rng: random.Random) -> dict[str, Any]:
     href = f"/orgs/{ORG}/sec_policy/draft/rule_sets/{id}"
     return {
         "href": href,
@@ -56,7 +58,7 @@ def _rule_set(id: str, scopes: list[Any], rng: random.Random) -> dict[str, Any]:
                 "enabled": True,
                 "description": f"tier {tier}",
                 "providers": [_label(f"role{tier}")],
-                "consumers": [_label(f"role{tier + 1}")],
+                "consumers": [_label(guests if tier == 3 else f"role{tier + 1}")],
                 "ingress_services": [{"proto": 6, "port": rng.choice((443, 8443, 5432))}],
                 "resolve_labels_as": {"providers": ["workloads"], "consumers": ["workloads"]},
                 "unscoped_consumers": tier == 3,
@@ -68,7 +70,7 @@ def _rule_set(id: str, scopes: list[Any], rng: random.Random) -> dict[str, Any]:
 
 
 def _workload(number: int, rng: random.Random) -> dict[str, Any]:
-    labels = (f"app{rng.randrange(50)}", f"env{number % 2}", f"role{rng.randrange(5)}")
+    labels = (f"app{int(5000 * rng.random() ** 2)}", f"env{number % 2}", f"role{rng.randrange(5)}")
     return {
         "href": f"/orgs/{ORG}/workloads/{uuid.UUID(int=number)}",
         "labels": [_label(label)["label"] for label in labels],

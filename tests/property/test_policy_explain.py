@@ -9,11 +9,13 @@ from pce.policy.ends import end_at, end_of_ip_list, end_of_workload
 from pce.policy.estate import Estate
 from pce.policy.evaluate import evaluate
 from pce.policy.explain import explain
+from pce.policy.impact import Impact
 from pce.policy.recompute import recompute
 from pce.policy.rule_index import RuleIndex
 from pce.policy.selectors import AddressSelector
 from pce.policy.traffic import service_matches
-from tests.property.policy_estates import TRAFFIC, endpoints, estates, seeds
+from tests.property.policy_estates import TRAFFIC, endpoints, estates, random_estate, seeds
+from ven_protocol.policy import policy_digest
 
 
 @settings(max_examples=300, deadline=None)
@@ -117,3 +119,37 @@ def test_the_rules_that_a_workload_holds_are_its_documents(estate: Estate):
             (line.direction, line.action, tuple(line.peers), tuple(line.services), line.stateless)
             for line in documents[workload.id].rules
         }
+
+
+@settings(max_examples=300, deadline=None)
+@given(seeds)
+def test_the_impact_of_a_change_is_what_the_recompute_shows(random):
+    """Exactly the workloads whose documents differ, when policy changes and workloads do not; at
+    least those once it compares no more."""
+    before = random_estate(random)
+    other = random_estate(random)
+    changed = {
+        name: getattr(other, name)
+        for name in (
+            "label_groups",
+            "ip_lists",
+            "services",
+            "rule_sets",
+            "boundaries",
+            "virtual_services",
+        )
+        if random.random() < 0.4
+    }
+    if random.random() < 0.3:
+        changed["rule_sets"] = before.rule_sets[1:]
+    loopback = before.firewall.loopback_scopes
+    if random.random() < 0.2:
+        changed["firewall"] = dataclasses.replace(other.firewall, loopback_scopes=loopback)
+    after = dataclasses.replace(before, **changed)
+    estates = [dataclasses.replace(estate, workloads=()) for estate in (before, after)]
+    old, new = recompute(before).documents, recompute(after).documents
+    expected = {id for id in old if policy_digest(old[id]) != policy_digest(new[id])}
+    exact, rough = Impact(*estates), Impact(*estates, most_compared=0)
+    assert {workload.id for workload in before.workloads if exact.changes(workload)} == expected
+    assert {workload.id for workload in before.workloads if rough.changes(workload)} >= expected
+    assert exact.exact

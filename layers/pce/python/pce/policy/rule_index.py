@@ -142,6 +142,13 @@ class RuleIndex:
         for number, (rule, scopes) in enumerate(self._rules):
             yield number, rule, scopes
 
+    def naming(self, lists: Iterable[AddressSelector]) -> Iterator[Rule]:
+        """Rules that name one of these IP lists; some more than once."""
+        for selector in lists:
+            for filed in (self._providers, self._consumers):
+                for number in filed.get((selector.kind, selector.id), ()):
+                    yield self._rules[number][0]
+
     def services_of(self, named: Iterable[str | Service]) -> list[Service]:
         """The sound services among these, those by reference looked up."""
         return [service for one in named for service in self._sound(one)]

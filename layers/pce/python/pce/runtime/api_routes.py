@@ -113,6 +113,7 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", f"{_ANY_VERSION}/rule_coverage", ask.cover),
     ("POST", f"{_ANY_VERSION}/rule_search", ask.search),
     ("GET", f"{_ANY_VERSION}/policy_view", ask.view),
+    ("POST", f"{_O}/sec_policy/impact", ask.impact),
     # Security policy: objects
     ("GET", f"{_ANY_VERSION}/label_groups", to.list_versioned(LABEL_GROUPS)),
     ("POST", f"{_DRAFT}/label_groups", to.create(LABEL_GROUPS)),

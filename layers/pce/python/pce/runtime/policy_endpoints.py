@@ -4,6 +4,7 @@ from pce.objects.filters import boolean
 from pce.runtime.api_call import Call, ok
 from pce.runtime.http import Reply
 from pce.usecases import find_rules
+from pce.usecases.estimate_impact import estimate_impact
 from pce.usecases.explain_policy import explain_policy
 from pce.usecases.view_policy import policy_view
 
@@ -46,3 +47,8 @@ def view(call: Call) -> Reply:
     """GET sec_policy/{version}/policy_view: the rules as they concern one workload."""
     workload = call.query.get("workload", "")
     return ok(policy_view(call.caller, call.version, workload, call.stores))
+
+
+def impact(call: Call) -> Reply:
+    """POST sec_policy/impact: whose policy a provisioning would change."""
+    return ok(estimate_impact(call.caller, call.body, call.stores))

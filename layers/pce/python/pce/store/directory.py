@@ -131,6 +131,11 @@ class DirectoryStore:
             if entry is not None and not wanted.isdisjoint(entry.addresses)
         }
 
+    def count(self, org_id: OrgId) -> int:
+        """Number of workloads, as of the last compile. One GET, and the base when it is another."""
+        head = self._head(org_id)
+        return len(self._base(org_id, head.base).changed_by(head.changes).existing().workloads)
+
     def _head(self, org_id: OrgId) -> _Head:
         return _decoded(self._archive.get(_head_key(org_id)))
 

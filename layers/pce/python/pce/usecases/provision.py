@@ -4,8 +4,10 @@ Everything is read in an order that makes races harmless: first the head, then t
 that changes later is provisioned next time; another provisioning in between is a conflict.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from pce.errors import Conflict, Invalid, PceError, Problem
@@ -68,22 +70,10 @@ def provision(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
     :class:`Conflict` when another provisioning was faster.
     """
     message = _description(body)
-    subset = subset_hrefs(body.get("change_subset")) if isinstance(body, Mapping) else None
-    versions = stores.policy_versions
-    head = versions.head(caller.org_id)
-    drafts = all_drafts(caller, head, stores)
-    selected = selected_among(caller, pending_among(drafts), subset, head, stores)
-    if not selected:
-        problem = Problem("nothing_to_provision", "none of the named objects has a pending change")
-        raise Invalid(problem)
-    manifest, revisions = _next(head.manifest, selected)
-    problems = active_problems(_all_of(caller, head, manifest, revisions, stores), manifest)
-    if problems:
-        raise Invalid(problems)
-    prepared = versions.prepare(caller.org_id, manifest, revisions)
-    counts: dict[str, int] = {}
-    for found in selected:
-        counts[found.draft.collection] = counts.get(found.draft.collection, 0) + 1
+    planned = plan(caller, body, stores)
+    head, manifest = planned.head, planned.manifest
+    prepared = stores.policy_versions.prepare(caller.org_id, manifest, planned.revisions)
+    counts = dict(Counter(found.draft.collection for found in planned.selected))
     record = version_record(caller.org_id, head.version + 1, message, counts, caller.at, caller.by)
     event = caller.journal(stores, 201).event(
         "sec_policy.create",
@@ -102,8 +92,41 @@ def provision(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
     except Conflict as error:
         message = f"{record['href']} was provisioned meanwhile by another request; repeat this one"
         raise Conflict(Problem("conflict", message)) from error
-    _remove_gone(caller, drafts, manifest, stores)
+    _remove_gone(caller, planned.drafts, manifest, stores)
     return record
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a provisioning would make active."""
+
+    head: Head
+    """What is active now."""
+    drafts: Sequence[StoredDraft]
+    selected: Sequence[StoredDraft]
+    manifest: Manifest
+    """Of the next version."""
+    revisions: Mapping[str, Mapping[str, Any]]
+    """Those that are new in it."""
+    documents: Mapping[str, Sequence[Mapping[str, Any]]]
+    """All of the next version, in draft form, by collection."""
+
+
+def plan(caller: Caller, body: Any, stores: Stores) -> Plan:
+    """Work out a provisioning and refuse it as :func:`provision` does; writes nothing."""
+    subset = subset_hrefs(body.get("change_subset")) if isinstance(body, Mapping) else None
+    head = stores.policy_versions.head(caller.org_id)
+    drafts = all_drafts(caller, head, stores)
+    selected = selected_among(caller, pending_among(drafts), subset, head, stores)
+    if not selected:
+        problem = Problem("nothing_to_provision", "none of the named objects has a pending change")
+        raise Invalid(problem)
+    manifest, revisions = _next(head.manifest, selected)
+    documents = _all_of(caller, head, manifest, revisions, stores)
+    problems = active_problems(documents, manifest)
+    if problems:
+        raise Invalid(problems)
+    return Plan(head, drafts, selected, manifest, revisions, documents)
 
 
 def dependencies(caller: Caller, hrefs: Sequence[str], stores: Stores) -> list[StoredDraft]:

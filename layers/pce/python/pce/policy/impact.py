@@ -1,0 +1,134 @@
+"""Whose documents a change of the rules would change, without computing any document.
+
+The rules that the change touches are compared for the workloads that they select; whoever holds
+others then than now is looked at whole, because a line that says what another says is left out of
+documents. A property test holds this and the full recompute to each other.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+
+from pce.policy.change import difference, everything
+from pce.policy.estate import Estate, Workload
+from pce.policy.facts import Facts
+from pce.policy.recompute import line_id, names_said
+from pce.policy.repeats import without_repeats
+from pce.policy.rule_index import Held, RuleIndex
+from pce.policy.selectors import WorkloadSelector
+from ven_protocol.policy import Rule
+
+_Mentioned = dict[str, tuple[object, ...]]
+
+
+class Impact:
+    """Two estates compared: before and after. They are given without workloads.
+
+    Making it costs some 70 microseconds a rule; asking for a workload one test per touched
+    selector, and about a millisecond for a class of workloads that holds one.
+    """
+
+    def __init__(self, before: Estate, after: Estate, most_compared: int = 5_000) -> None:
+        facts = Facts()
+        facts.replace(everything(before))
+        stale = facts.replace(difference(before, after))
+        self._indexes = RuleIndex(before), RuleIndex(after)
+        self._lists = stale.lists
+        self._rules = stale.rules.union(
+            rule.id for index in self._indexes for rule in index.naming(stale.lists)
+        )
+        self._known: dict[object, bool] = {}
+        self._comparisons_left = most_compared
+        self.exact = True
+        """False when more classes than ``most_compared`` hold touched rules: of the others each
+        counts as changed, though it may only have got what it had from another rule."""
+
+    def changes(self, workload: Workload) -> bool:
+        """Would this workload's own document be another? Never for one without a VEN.
+
+        The addresses of others count as unchanged: only the loopback interfaces that firewall
+        settings take into policy could change them.
+        """
+        if not workload.managed:
+            return False
+        before, after = self._indexes
+        if before.kinds.of(workload) != after.kinds.of(workload):
+            return True
+        if workload.enforcement_mode == "idle":
+            return False
+        alike = (
+            frozenset(workload.labels.items()),
+            workload.bound,
+            workload.container_host,
+            workload.id if workload.id in self._named else None,
+        )
+        if alike not in self._known:
+            self._known[alike] = any(
+                selector.matches(workload) for selector in self._touched
+            ) and self._differs(workload)
+        return self._known[alike]
+
+    def _differs(self, workload: Workload) -> bool:
+        if self._comparisons_left == 0:
+            self.exact = False
+            return True
+        self._comparisons_left -= 1
+        before, after = self._indexes
+        return self._document(before, workload) != self._document(after, workload)
+
+    def _document(self, index: RuleIndex, workload: Workload) -> tuple[list[Rule], _Mentioned]:
+        """What of a workload's document may change: its lines, and lists that do."""
+        lines = _lines(index.held_by(workload))
+        mentioned = {set_id for line in lines for set_id in line.peers}
+        lists: _Mentioned = {
+            selector.set_id: (*index.spans(selector), *names_said(index.estate, selector))
+            for selector in self._lists
+            if selector.set_id in mentioned
+        }
+        return lines, lists
+
+    @cached_property
+    def _touched(self) -> list[WorkloadSelector]:
+        """Selectors of all hosts that the touched rules mean, before or after."""
+        found = {
+            selector
+            for index in self._indexes
+            for number, rule, _ in index.rules()
+            if rule.id in self._rules
+            for _, join in index.joins(number)
+            for side in (join.providers, join.consumers)
+            for selector in side.hosts
+        }
+        # The widest first: they decide soonest.
+        return sorted(found, key=lambda selector: len(selector.conditions))
+
+    @cached_property
+    def _named(self) -> set[str]:
+        """Ids of workloads that a rule names."""
+        return {
+            actor.id
+            for index in self._indexes
+            for _, rule, _ in index.rules()
+            for actor in (*rule.providers, *rule.consumers)
+            if actor.kind == "workload"
+        }
+
+
+def _lines(held: Iterable[Held]) -> list[Rule]:
+    """The lines of a document, but for what it says of its sets."""
+    peers: dict[str, set[str]] = {}
+    of: dict[str, Held] = {}
+    for one in held:
+        id = line_id(one.rule.id, one.join.part, one.direction)
+        peers.setdefault(id, set()).update(selector.set_id for selector in one.peers)
+        of[id] = one
+    return without_repeats(
+        Rule(
+            id=id,
+            direction=one.direction,
+            action=one.rule.action,
+            peers=sorted(peers[id]),
+            services=list(one.join.services),
+            stateless=one.rule.stateless,
+        )
+        for id, one in of.items()
+    )
