@@ -119,6 +119,7 @@ def test_files_that_the_readme_names_exist() -> None:
         "ven/core/": "ven/src/ven/core/",
         "ven/edge/": "ven/src/ven/edge/",
         "ven/agent.py": "ven/src/ven/agent.py",
+        "ven/name_resolution.py": "ven/src/ven/name_resolution.py",
     }
     for path in re.findall(
         r"`((?:pce|ven|tests|infra|functions)/[^`*]+)`", (ROOT / "README.md").read_text()
