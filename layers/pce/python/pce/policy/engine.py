@@ -166,7 +166,7 @@ class Engine:
         for audience in work.born:
             vens = 0
             for host_class in self._index.candidates(audience):
-                if self._index.match(audience, host_class):
+                if self._index.match((audience,), host_class):
                     vens += host_class.counted
             add_vens(audience, vens, work)
 

@@ -10,7 +10,7 @@ those that nothing restricts.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from pce.policy.estate import Workload
 from pce.policy.kinds import Kind
@@ -204,27 +204,27 @@ class Index:
         host_class = self.classes.get(facts)
         if host_class is None:
             host_class = self.classes[facts] = HostClass(facts)
+            self.match(self.always, host_class)
             for fact in facts:
                 self._classes_with.setdefault(fact, set()).add(host_class)
-                for audience in self._filed.get(fact, ()):
-                    self.match(audience, host_class)
-            for audience in self.always:
-                self.match(audience, host_class)
+                self.match(self._filed.get(fact, ()), host_class)
         return host_class
 
-    def match(self, audience: Audience, host_class: HostClass) -> bool:
-        """Does the audience select the class, and did not yet?"""
-        self.tried += 1
-        own = host_class.facts
-        if not audience.needs <= own:
-            return False
-        if any(own.isdisjoint(facts) is not negated for negated, facts in audience.others):
-            return False
-        if host_class in audience.classes:
-            return False
-        audience.classes.add(host_class)
-        host_class.audiences.append(audience)
-        return True
+    def match(self, audiences: Collection[Audience], host_class: HostClass) -> list[Audience]:
+        """Those of the audiences that select the class and did not yet."""
+        self.tried += len(audiences)
+        facts = host_class.facts
+        found = [audience for audience in audiences if audience.needs <= facts]
+        found = [
+            audience
+            for audience in found
+            if host_class not in audience.classes
+            and all(facts.isdisjoint(group) is negated for negated, group in audience.others)
+        ]
+        for audience in found:
+            audience.classes.add(host_class)
+        host_class.audiences += found
+        return found
 
     def drop(self, host_class: HostClass) -> None:
         """Forget a class without workloads."""
