@@ -6,7 +6,7 @@ Keys of the policy table
     ``<org>#wide`` / ``head``         the wide head
     ``<org>#wide`` / generation       a former wide head (12 digits), until its ``ttl``
     ``<org>#compiler`` / ``number``   how many compiles have begun
-    ``<org>#compiler`` / number       what a compile looked at (12 digits), until its ``ttl``
+    ``<org>#compiler`` / number       what it was made for (12 digits), until its ``ttl``
     ``sweep`` / ``clock``             when the sweep ran (see ``pce.presence.sweep``)
 
 A part has a partition of its own: a change may write thousands within a second, and a partition
@@ -231,7 +231,7 @@ class PolicyStore:
     def record_compiled(
         self, org_id: OrgId, number: int, hrefs: Iterable[str] | None, now: int
     ) -> None:
-        """Leave word of what a compile looked at (None: at everything). One write."""
+        """Leave word of what changed (None: not known) when a compile was made. One write."""
         body = pack_json(None if hrefs is None else sorted(set(hrefs)))
         item = {
             **_compiler_key(org_id, _number(number)),
@@ -241,8 +241,8 @@ class PolicyStore:
         self._dynamodb.call("PutItem", TableName=self._table, Item=item)
 
     def compiled_between(self, org_id: OrgId, after: int, before: int) -> set[str] | None:
-        """The hrefs that the compiles between two numbers looked at; None when one of them is not
-        known to have ended, or looked at everything. One request per 100, none for none."""
+        """The hrefs of what changed for the compiles between two numbers; None when one of them is
+        not known to have ended, or to what. One request per 100, none for none."""
         keys = [_compiler_key(org_id, _number(n)) for n in range(after + 1, before)]
         items = self._dynamodb.get_all(self._table, keys, strongly=True) if keys else []
         if len(items) < len(keys):

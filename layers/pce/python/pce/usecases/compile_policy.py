@@ -113,14 +113,17 @@ def compile_policy(
     step = None
     if warm is not None and hrefs is not None and not afresh:
         step = _step(org_id, warm, number, hrefs, stores)
-    if step is None:
-        hrefs, step = None, _fresh_step(org_id, stores)
+    step = step or _fresh_step(org_id, stores)
     reached, announced, stored = _write(org_id, step, number, log, stores, clock, until)
     if not stores.policies.is_latest_compile(org_id, number):
         raise Overtaken(org_id, number)
     now = int(clock())
     stored.retire(org_id, number, now, stores)
-    _update_directory(org_id, step.read, hrefs is None, stores)
+    if step.fresh:
+        hosts = [document for document in step.read.workloads.values() if document]
+        stores.directory.save(org_id, hosts, [d for d in step.read.labels.values() if d])
+    else:
+        stores.directory.update(org_id, step.read.workloads, step.read.labels)
     stores.policies.record_compiled(org_id, number, hrefs, now)
     stores.objects.drain_change_log(org_id, (entry.id for entry in log))
     stores.engines.put(org_id, WarmEngine(step.engine, step.read.known, number, step.workloads))
@@ -130,7 +133,7 @@ def compile_policy(
         changes=len(log),
         reasons=tuple(sorted({entry.reason for entry in log})),
         lag_s=clock() - log[0].epoch_ms / 1000 if log else 0.0,
-        fresh=hrefs is None,
+        fresh=step.fresh,
         workloads=step.workloads,
         classes_affected=statistics.classes_affected,
         classes_changed=statistics.classes_changed,
@@ -152,6 +155,7 @@ class _Step:
     """The stored wide head."""
     difference: Difference
     workloads: int
+    fresh: bool
 
 
 def _fresh_step(org_id: OrgId, stores: Stores) -> _Step:
@@ -160,7 +164,7 @@ def _fresh_step(org_id: OrgId, stores: Stores) -> _Step:
     engine = Engine(before)
     effect = engine.apply(read.change)
     difference = of_store(org_id, engine, before, effect, stores)
-    return _Step(read, engine, before, difference, len(read.change.workloads))
+    return _Step(read, engine, before, difference, len(read.change.workloads), fresh=True)
 
 
 def _step(
@@ -180,7 +184,7 @@ def _step(
         return None
     effect = warm.engine.apply(read.change)
     difference = of_effect(effect) if alone else of_rows(org_id, effect, stores)
-    return _Step(read, warm.engine, before, difference, warm.workloads)
+    return _Step(read, warm.engine, before, difference, warm.workloads, fresh=False)
 
 
 def _write(
@@ -244,11 +248,3 @@ def _waves(difference: Difference) -> list[WideChange]:
         WideChange(generation, tightened, tightens=True),
         WideChange(generation, effect.changed_slots & ~tightened, tightens=False),
     ]
-
-
-def _update_directory(org_id: OrgId, read: Read, everything: bool, stores: Stores) -> None:
-    if everything:
-        hosts = [document for document in read.workloads.values() if document]
-        stores.directory.save(org_id, hosts, [d for d in read.labels.values() if d])
-    else:
-        stores.directory.update(org_id, read.workloads, read.labels)

@@ -1,0 +1,134 @@
+"""A compile that is killed, overtaken or late: whatever happens, the next one sets it right."""
+
+import functools
+from collections.abc import Iterator
+
+import pytest
+
+from pce.policy.engine import Engine
+from pce.policy.parts import version_name
+from pce.usecases import compile_policy as compiling
+from pce.usecases.compile_policy import OutOfTime, Overtaken, compile_policy
+from tests.fakes.installation import installed
+from tests.fakes.interrupted import Killed, before_request, killed_before_request
+from tests.fakes.policy_org import PolicyOrg, another_worker
+
+RULES = [(1, 2, 80), (2, 2, 22), ("ams", 1, 53)]
+
+
+@pytest.fixture
+def org(monkeypatch: pytest.MonkeyPatch) -> Iterator[PolicyOrg]:
+    """Two roles of two VENs each. What concerns all four is wide, the rest is narrow."""
+    monkeypatch.setattr(compiling, "Engine", functools.partial(Engine, wide_from=3))
+    with installed() as stores:
+        org = PolicyOrg(stores)
+        org.label(1, 2)
+        org.add(1, 2, label=1)
+        org.add(3, 4, label=2)
+        org.provision(*RULES)
+        org.compile()
+        assert stores.policies.wide_head(org.org_id).parts
+        yield org
+
+
+def change(org: PolicyOrg, number: int) -> None:
+    """Another change each time: an address, a label, rules, all at once."""
+    org.move(1, f"10.1.0.{number}")
+    org.relabel(2, 1 + number % 2)
+    org.provision(*RULES[number % 2 :], (2, 1, 1000 + number))
+
+
+def test_killed_before_any_request(org: PolicyOrg) -> None:
+    """Whichever request a compile dies at, the next one leaves what an undisturbed one would: every
+    VEN its recomputed document, and an empty change log. By a worker that knows nothing, by one
+    that knows the org as it was before, or by that very process."""
+    warm = another_worker()
+    number = 0
+    while True:
+        change(org, number)
+        try:
+            with killed_before_request(number):
+                org.compile()
+        except Killed:
+            assert org.stores.objects.change_log(org.org_id)
+        else:
+            break
+        org.compile((another_worker(), warm, org.stores)[number % 3])
+        org.assert_converged()
+        number += 1
+    org.assert_converged()
+    assert number > 10, "a compile makes more requests than that"
+
+
+def test_another_compile_in_the_middle(org: PolicyOrg) -> None:
+    """Whenever a second worker compiles a newer state while the first one is under way: nothing
+    older than that is left once the first one's message has been handled, again if need be."""
+    other = another_worker()
+    number = 0
+    overtaken = 0
+    while True:
+        change(org, number)
+        happened = False
+
+        def meanwhile(number: int = number) -> None:
+            nonlocal happened
+            happened = True
+            change(org, 100 + number)
+            org.compile(other)
+
+        try:
+            with before_request(number, meanwhile):
+                org.compile()
+        except Overtaken:
+            overtaken += 1
+            org.compile(afresh=True)
+        org.assert_converged()
+        if not happened:
+            break
+        number += 3  # each would take half a minute
+    assert number > 3 * overtaken > 15, "both ends are quiet; what lies between is overtaken"
+
+
+def test_workers_take_turns(org: PolicyOrg, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was away catches up with what another one did. It reads the whole org again
+    only when that one replaced the wide head."""
+    workers = [org.stores, another_worker()]
+    wide = compiling.Engine
+    monkeypatch.setattr(compiling, "Engine", Engine)
+    org.compile(workers[0], afresh=True)
+    org.move(1, "10.1.0.1")  # what was wide leaves the head with the next change
+    org.compile(workers[0])
+    org.compile(workers[1], afresh=True)
+    for number in range(6):
+        org.move(1 + number % 4, f"10.1.1.{number}")
+        done = org.compile(workers[number % 2])
+        org.assert_converged()
+        assert not done.fresh
+    monkeypatch.setattr(compiling, "Engine", wide)
+    org.compile(workers[0], afresh=True)
+    org.move(1, "10.1.2.1")
+    assert org.compile(workers[1]).fresh
+    org.assert_converged()
+
+
+def test_an_undisturbed_life_leaves_nothing_behind(org: PolicyOrg) -> None:
+    """What is stored and stays is exactly what VENs need."""
+    for number in range(6):
+        change(org, number)
+        org.compile()
+    org.provision()
+    org.compile()
+    org.assert_converged()
+    head = org.stores.policies.wide_head(org.org_id)
+    leaving = {version_name(id, part.digest) for id, part in head.parts.items()}
+    assert org.live_parts() <= org.needed_parts() | leaving
+
+
+def test_what_time_does_not_suffice_for_is_done_next_time(org: PolicyOrg) -> None:
+    """A compile that may not begin another write leaves the change log, and says so."""
+    change(org, 1)
+    with pytest.raises(OutOfTime):
+        compile_policy(org.org_id, org.stores, lambda: 1_000.0, until=1_000.0)
+    assert org.stores.objects.change_log(org.org_id)
+    org.compile()
+    org.assert_converged()
