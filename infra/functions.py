@@ -206,6 +206,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
                 *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"),
             ),
             "events": ("Query", "PutItem"),
+            "policy": ("GetItem", "BatchGetItem"),
         },
         sends=("compile", "traffic_queries"),
         bucket={

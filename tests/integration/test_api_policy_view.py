@@ -1,8 +1,12 @@
 """``policy_view``: the rules as they concern one workload."""
 
+import time
+from typing import Any
+
 import pytest
 
 from pce.runtime.wiring import Wiring
+from pce.usecases.compile_policy import compile_policy
 from tests.fakes.api import Api, new_org
 from tests.fakes.estate import OrgEstate
 
@@ -38,6 +42,23 @@ def test_rules_in_and_out_with_their_peers_by_name(estate: OrgEstate) -> None:
     assert (into["action"], into["peers"]) == ("deny", AMS)
     active = estate.api.get(f"{estate.api.active}/policy_view", workload=front)
     assert (active["version"], active["rules"]) == (1, [])
+
+
+def test_addresses_are_counted_in_the_policy_that_the_ven_is_to_hold(estate: OrgEstate) -> None:
+    """Null in the draft, and before a compile; then as many as the peers have."""
+    hosts = [estate.host(f"web-{n}", f"10.0.0.{n}") for n in (1, 2, 3)]
+    estate.allow(estate.rule_set("all"), AMS, AMS)
+    estate.api.provision()
+
+    def addresses(version: str) -> list[Any]:
+        view = estate.api.get(
+            f"{estate.api.org}/sec_policy/{version}/policy_view", workload=hosts[0]
+        )
+        return [rule["addresses"] for rule in view["rules"]]
+
+    assert addresses("active") == addresses("draft") == [None, None]
+    compile_policy(estate.org_id, estate.stores, time.time)
+    assert (addresses("active"), addresses("draft")) == ([3, 3], [None, None])
 
 
 def test_the_workload_must_be_ones_own(estate: OrgEstate, stores: Wiring) -> None:

@@ -27,7 +27,7 @@ class Impact:
     selector, and about a millisecond for a class of workloads that holds one.
     """
 
-    def __init__(self, before: Estate, after: Estate, most_compared: int = 5_000) -> None:
+    def __init__(self, before: Estate, after: Estate, most_compared: int = 2_000) -> None:
         facts = Facts()
         facts.replace(everything(before))
         stale = facts.replace(difference(before, after))
