@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from ven.core import actions, bolts, coordination, heartbeat, outbox, policy_state, reports
 from ven.core import tampering as tamper
 from ven.core.timing import NEVER, Dice, Tick
@@ -40,6 +42,8 @@ class Network:
     lost: float = 0.0
     repeated: float = 0.0
     slowest_s: float = 1.0
+    damaged: float = 0.0
+    """Of policies only."""
     pce_up: bool = True
     bolts_up: bool = True
     pce_knows_tokens: bool = True
@@ -250,9 +254,7 @@ class SimulatedVen:
                 self.request(
                     "policy",
                     lambda: pce.policy(number, etag),
-                    lambda reply: feed(
-                        policy_state.Fetched(reply) if reply else policy_state.Unchanged()
-                    ),
+                    lambda reply: feed(self.fetched(reply)),
                     lambda refused: feed(policy_state.FetchFailed()),
                 )
             case policy_state.ApplyPolicy(_, document):
@@ -322,6 +324,16 @@ class SimulatedVen:
             return
         self.kernel = document
         self.feed(policy_state.Applied(len(document.rules)))
+
+    def fetched(self, reply: PolicyReply | None) -> policy_state.PolicyEvent:
+        if reply is None:
+            return policy_state.Unchanged()
+        if self.fleet.chance(self.fleet.network.damaged):
+            broken = replace(reply, digest="0" * 32)
+            return self.fleet.random.choice(
+                (policy_state.Damaged("cut short"), policy_state.Fetched(broken))
+            )
+        return policy_state.Fetched(reply)
 
     def close_window(self) -> None:
         if self.fleet.chance(0.2):

@@ -19,6 +19,7 @@ def assert_converged(fleet: Fleet) -> None:
         assert ven.state.policy.held == wanted == fleet.pce.applied[ven.number]
         assert ven.kernel == fleet.pce.policies[ven.number][-1]
         assert ven.disk.etag == wanted
+        assert ven.state.policy.trouble is None
         assert ven.state.bolts.phase == "open"
         assert fleet.pce.reports[ven.number, "interfaces"] == ven.seen
         assert fleet.pce.reports[ven.number, "services"] == ven.ports
@@ -36,14 +37,16 @@ def assert_converged(fleet: Fleet) -> None:
     lost=st.floats(0, 0.6),
     repeated=st.floats(0, 0.5),
     slowest_s=st.floats(0, 20),
+    damaged=st.floats(0, 0.6),
 )
 def test_fleet_converges_after_faults(
-    seed: int, lost: float, repeated: float, slowest_s: float
+    seed: int, lost: float, repeated: float, slowest_s: float, damaged: float
 ) -> None:
-    """Loss, repeats, delays, a PCE that goes away, VENs that are killed, kernels that refuse: when
-    all that ends, every VEN holds the policy it should, on disk and in the kernel, is normal and
-    connected, its reports and actions are heard, and every flow batch was taken exactly once."""
-    fleet = Fleet(5, seed, Network(lost, repeated, slowest_s))
+    """Loss, repeats, delays, damaged policies, a PCE that goes away, VENs that are killed, kernels
+    that refuse: when all that ends, every VEN holds the policy it should, on disk and in the
+    kernel, is normal, healthy and connected, its reports and actions are heard, and every flow
+    batch was taken exactly once."""
+    fleet = Fleet(5, seed, Network(lost, repeated, slowest_s, damaged))
     network, chaos = fleet.network, fleet.random
     for ven in fleet.vens:
         fleet.pce.set_policy(ven.number, document(0))
@@ -68,8 +71,8 @@ def test_fleet_converges_after_faults(
             case _:
                 ven.bolt(fleet.pce.set_policy(ven.number, document(chaos.getrandbits(24))))
         fleet.run(chaos.uniform(0, HEARTBEAT_S))
-    fleet.network.lost = fleet.network.repeated = 0
-    fleet.network.slowest_s = 1
+    network.lost = network.repeated = network.damaged = 0
+    network.slowest_s = 1
     network.pce_up = True
     for ven in fleet.vens:
         ven.kernel_refuses = 0

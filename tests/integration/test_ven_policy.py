@@ -149,9 +149,10 @@ def test_while_an_apply_runs_only_the_newest_target_is_remembered(
 
 
 def test_custom_rules_that_are_not_enforced_are_never_silent(
-    pce: FakePce, data: DataDirectory, kernel: SlowKernel
+    pce: FakePce, data: DataDirectory, kernel: SlowKernel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They are named in the status and in the heartbeat until a policy comes without them."""
+    """They are named in the log, once, and in the status and every heartbeat until a policy comes
+    without them."""
     href = "/orgs/1/sec_policy/active/rule_sets/3/ip_tables_rules/7"
     pce.set_policy(msgspec.structs.replace(HELD, not_enforced=[href]))
     with running(data, kernel):
@@ -162,6 +163,7 @@ def test_custom_rules_that_are_not_enforced_are_never_silent(
         assert wait_until("the status", lambda: data.status().health)[0].startswith(CODE)
         pce.set_policy(HELD, bolt=True)
         wait_until("healthy", lambda: not pce.heartbeats()[-1].health)
+    assert sum(href in record.getMessage() for record in caplog.records) == 1
 
 
 OUT = Rule(
