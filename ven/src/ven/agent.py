@@ -82,6 +82,10 @@ _log = logging.getLogger("ven.agent")
 GOODBYE_TIMEOUT_S = 4
 """A stopping host does not wait for a PCE that does not answer; goodbye is best effort."""
 
+REPORT_WITHIN_S = 2.0
+"""A policy that was applied is reported at a random moment within so many seconds. When a change
+concerns a whole fleet, the fetches of some come before the reports of others."""
+
 INTERFACE_SETTLE_S = 0.3
 """Links, addresses and routes change in bursts; what came of them is read this much later."""
 
@@ -151,6 +155,8 @@ class Agent:
         self._request_lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._reporting: policy_state.ReportPolicy
+        self._report_timer: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[Outcome] = self._loop.create_future()
         self._last_heartbeat = ""
         self._status: Status | None = None
@@ -250,7 +256,7 @@ class Agent:
             case policy_state.SavePolicy(etag, document):
                 self._keep(self._data.save_policy, etag, document)
             case policy_state.ReportPolicy():
-                self._spawn(self._report_policy(command))
+                self._report_soon(command)
             case bolts.OpenBolts():
                 self._spawn(self._open_bolts())
             case bolts.CloseBolts():
@@ -366,6 +372,25 @@ class Agent:
         self._flows.ledger.visibility = document.visibility
         if document.not_enforced:
             _log.warning("%s", health.custom_rules(document.not_enforced))
+
+    def _report_soon(self, said: policy_state.ReportPolicy) -> None:
+        """Report in the order of what happened: a success later, in place of one that still waits;
+        a failure now, after the success that waits."""
+        if self._report_timer is not None:
+            self._report_timer.cancel()
+            self._report_timer = None
+            if said.error:
+                self._spawn(self._report_policy(self._reporting))
+        self._reporting = said
+        if said.error:
+            self._spawn(self._report_policy(said))
+        else:
+            wait_s = secrets.randbelow(1000) / 1000 * REPORT_WITHIN_S
+            self._report_timer = self._loop.call_later(wait_s, self._report_now)
+
+    def _report_now(self) -> None:
+        self._report_timer = None
+        self._spawn(self._report_policy(self._reporting))
 
     async def _report_policy(self, said: policy_state.ReportPolicy) -> None:
         to_wall = self._clock.wall() - self._clock.monotonic()
@@ -489,8 +514,9 @@ class Agent:
     # Plumbing
 
     async def _shut_down(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._report_timer):
+            if timer is not None:
+                timer.cancel()
         for task in self._tasks:
             task.cancel()
         self._connection.abort()
