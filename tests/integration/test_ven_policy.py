@@ -145,7 +145,9 @@ def test_while_an_apply_runs_only_the_newest_target_is_remembered(
         kernel.may_go.set()
         wait_until("the newest", lambda: pce.applied()[-1].etag == newest)
     assert kernel.applied == [HELD, document(3), document(23)]
-    assert [told.etag for told in pce.applied()] == [name_of(HELD), first, newest]
+    # A report that still waits may be replaced by a newer one, never by an older.
+    told = [told.etag for told in pce.applied()]
+    assert told in ([name_of(HELD), first, newest], [name_of(HELD), newest])
 
 
 def test_custom_rules_that_are_not_enforced_are_never_silent(

@@ -1,12 +1,16 @@
 """Domain names in a policy: answers of a real name server, seen by the firewall, open it."""
 
 import ast
+import asyncio
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
@@ -16,9 +20,13 @@ from tests.kernel.protected_host import HTTP, allow, eventually, policy
 from ven.core.dns import Answer
 from ven.core.names import NameBook
 from ven.core.timing import Dice
-from ven.edge import linux
+from ven.edge import answers, linux
 from ven.edge.answers import AnswerLog
+from ven.edge.clock import Clock
+from ven.edge.files import DataDirectory
 from ven.edge.linux import LinuxKernel
+from ven.enforcement import Enforcement
+from ven.name_resolution import NameResolution
 
 NAMES = {"named": ["www.example.test", "*.cdn.test"]}
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
@@ -42,7 +50,8 @@ class Named:
         with host.entered():
             self.kernel = LinuxKernel(state_dir)
             rule = allow(["named"], HTTP, direction="out")
-            self.kernel.apply(policy("full", {"named": []}, rule, names=NAMES))
+            self.document = policy("full", {"named": []}, rule, names=NAMES)
+            self.kernel.apply(self.document)
             self.answers = self.kernel.answers()
         assert isinstance(self.answers, AnswerLog)
 
@@ -167,3 +176,58 @@ def _resolve(host: Host, folder: Path, name: str) -> object:
         *("env", f"PYTHONPATH={os.pathsep.join(sys.path)}", sys.executable, "-c", script),
     )
     return ast.literal_eval(said)
+
+
+@contextmanager
+def resolution(named: Named, data: DataDirectory) -> Iterator[NameResolution]:
+    """The VEN's own loop over the names, in a thread that lives on the host."""
+    begun: Queue[tuple[NameResolution, asyncio.Event]] = Queue()
+    failures: list[BaseException] = []
+
+    async def live() -> None:
+        with ThreadPoolExecutor(1) as workers:
+            enforcement = Enforcement(data, named.kernel)
+            made = NameResolution(
+                data, named.kernel, enforcement, workers, Clock(), failures.append
+            )
+            over = asyncio.Event()
+            made.restore(named.document)
+            begun.put((made, over))
+            await over.wait()
+            made.close()
+
+    def work() -> None:
+        nonlocal loop
+        with named.host.entered(), asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            runner.run(live())
+
+    loop: asyncio.AbstractEventLoop
+    thread = threading.Thread(target=work)
+    thread.start()
+    made, over = begun.get(timeout=10)
+    try:
+        yield made
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(10)
+    assert not thread.is_alive()
+    assert failures == []
+
+
+def test_the_ven_resolves_and_observes_by_itself(
+    network: Network, named: Named, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name in full is reached without anybody on the host asking for it, one below a star as soon
+    as somebody has asked; what was learned is on disk."""
+    web, other, db = network["web"], network["other"], named.host
+    data = DataDirectory(tmp_path / "ven")
+    data.create()
+    monkeypatch.setattr(answers, "resolve", lambda name: (socket.inet_aton(web.ipv4),))
+    named.answers.close()  # a group has one reader
+    with closing(web.listen(80, 4)), closing(web.listen(80, 6)), resolution(named, data):
+        assert eventually(lambda: db.reaches(web, 80, 4, timeout_s=0.4))
+        assert db.misses(web, 80, 6)
+        named.ask(other, "a.cdn.test", AAAA)
+        assert eventually(lambda: db.reaches(web, 80, 6, timeout_s=0.4))
+        eventually(lambda: data.remembered_names().keys() == {"www.example.test", "a.cdn.test"})
