@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from bench.figure import Figure
 
-MEASURED = ("heartbeat", "sweep", "policy", "flows", "ven", "ven_kernel")
+MEASURED = ("heartbeat", "sweep", "policy", "questions", "flows", "ven", "ven_kernel")
 """Modules of this package, each with ``measure() -> list[Figure]``."""
 
 
