@@ -12,6 +12,7 @@ import itertools
 import os
 import time
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -36,6 +37,8 @@ DWELL_S = 0.05
 PASSAGE_NS = 250_000_000
 """How long a packet may take to be judged, on a machine that is busy with other things; long enough
 for TCP to have sent it again (200 ms)."""
+HANDSHAKE_NS = 100_000_000
+"""How long a handshake may take there."""
 NAMES = ("a", "b", "c")
 
 
@@ -63,17 +66,22 @@ class History:
         return bisect_left(self._until, first), bisect_right(self._since, last)
 
 
+def counted(found: Iterable[bool]) -> list[int]:
+    """How many were true before each index, so that a difference counts those of an interval."""
+    return list(itertools.accumulate(found, initial=0))
+
+
 class View:
     """What one host's documents do with the traffic of one stream."""
 
     def __init__(self, history: History, direction: Direction, peer: str, what: Traffic) -> None:
         self.history = history
-        verdicts = [
-            evaluate(document, direction, peer, what).verdict for document in history.documents
-        ]
-        self._blocks = list(itertools.accumulate((v == "blocked" for v in verdicts), initial=0))
-        self._idle = list(
-            itertools.accumulate((d.mode == "idle" for d in history.documents), initial=0)
+        judgements = [evaluate(d, direction, peer, what) for d in history.documents]
+        stateless = [{r.id for r in d.rules if r.stateless} for d in history.documents]
+        self._blocks = counted(j.verdict == "blocked" for j in judgements)
+        self._untracked = counted(
+            j.verdict == "unknown" or not j.rules.isdisjoint(rules)
+            for j, rules in zip(judgements, stateless, strict=True)
         )
 
     def all_block(self, first: int, last: int) -> bool:
@@ -85,11 +93,16 @@ class View:
         start, end = self.history.within(first, last)
         return self._blocks[end] == self._blocks[start]
 
-    def was_idle(self, first: int, last: int) -> bool:
-        """Was there a time without firewall, when nobody tracked connections? One that lived then
-        is judged by the direction of the first packet that is seen afterwards."""
-        start, end = self.history.within(first, last)
-        return self._idle[end] > self._idle[start]
+    def is_clear(self, flow: Flow, last: int) -> bool:
+        """Did the host see who began the flow? While it was idle, or let the flow pass stateless,
+        nobody tracked it, and it is judged by the first packet that is seen afterwards. Of TCP the
+        sockets tell, but not of a handshake that is under way just then."""
+        if flow.stream.kind == "tcp":
+            last = min(last, flow.began + HANDSHAKE_NS)
+            start, end = self.history.within(flow.began, last)
+            return end - start == 1 or self._untracked[end] == self._untracked[start]
+        start, end = self.history.within(flow.began, last)
+        return self._untracked[end] == self._untracked[start]
 
     def told(self, first: int, last: int) -> str:
         start, end = self.history.within(first, last)
@@ -128,14 +141,14 @@ class Findings:
         else:
             self.refused += 1
         last = arrived or sent + PASSAGE_NS
-        tracked = [end for end in ends if not end.was_idle(flow.began, last)]
-        if any(end.all_block(sent, last) for end in tracked):
+        clear = [end for end in ends if end.is_clear(flow, last)]
+        if any(end.all_block(sent, last) for end in clear):
             self.had_to_be_refused += 1
             if arrived:
                 self._report("passed, all forbid it", flow, number, ends, sent, last)
         # A TCP connection that was ever blocked sends again when it likes.
         since = flow.began if flow.stream.kind == "tcp" else sent
-        if len(tracked) == 2 and all(end.none_blocks(since, last) for end in ends):
+        if len(clear) == 2 and all(end.none_blocks(since, last) for end in ends):
             self.had_to_pass += 1
             self.established += flow.stream.kind == "tcp" and number > 0
             if not arrived:

@@ -13,7 +13,7 @@ from ven.core.dns import Answer
 from ven.core.kernel import Connection, Drained, Drop, ForeignChange, KernelRefused, Stream
 from ven.core.ruleset import Endpoint, Ruleset, compile_ruleset, with_learned
 from ven.core.table import DNS_PORT, NFLOG_GROUP, answers_group
-from ven.edge import conntrack, processes
+from ven.edge import conntrack, older_connections, processes
 from ven.edge.answers import AnswerLog
 from ven.edge.interfaces import InterfaceEvents, read_interfaces
 from ven.edge.nflog import DropLog
@@ -87,9 +87,19 @@ class LinuxKernel:
     def _load(self, document: PolicyDocument) -> Ruleset | None:
         resolvers = tuple(_resolvers())
         ruleset = self._compile(document, resolvers)
-        self._firewall.apply(ruleset)
+        if ruleset is None:
+            self._firewall.apply(None)
+        else:
+            self._track_older(self._document)
+            self._firewall.apply(ruleset)
+            self._track_older(self._document)  # those that began meanwhile
         self._document, self._ruleset, self._resolvers = document, ruleset, resolvers
         return ruleset
+
+    def _track_older(self, before: PolicyDocument | None) -> None:
+        """Connections that the policy ``before`` left untracked; with none, who knows."""
+        if before is None or before.mode == "idle" or any(rule.stateless for rule in before.rules):
+            older_connections.track(connected_sockets())
 
     def _compile(self, document: PolicyDocument, resolvers: tuple[str, ...]) -> Ruleset | None:
         # Without its name servers the PCE is not found again.
