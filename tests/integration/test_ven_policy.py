@@ -21,6 +21,7 @@ from ven.edge.files import DataDirectory
 from ven.edge.host import host_facts
 from ven.edge.http import MAX_REPLY_BYTES
 from ven.edge.simulated import SimulatedKernel
+from ven_protocol.bolts import Bolt
 from ven_protocol.messages import Intervals
 from ven_protocol.policy import (
     PolicyDocument,
@@ -119,6 +120,7 @@ def test_a_policy_that_is_none_changes_nothing_and_is_told(
         assert not any(told.success and told.etag != name_of(HELD) for told in pce.applied())
         assert wait_until("the status", lambda: data.status().health)[0].startswith(code)
         kernel.refuse, pce.policy_body = "", None
+        pce.bolt(Bolt(type="policy", etag=pce.etag()))
         wait_until("the good policy", lambda: pce.applied()[-1].etag == name_of(NEW))
         wait_until("healthy", lambda: not pce.heartbeats()[-1].health)
     assert kernel.applied == [HELD, NEW]
