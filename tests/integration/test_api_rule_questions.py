@@ -117,6 +117,9 @@ def test_search_finds_rules_that_name_an_actor(estate: OrgEstate) -> None:
     ):
         assert _search(estate, body) == expected, body
     assert len(estate.api.post(_path(estate), {"max_results": 1}, 200)) == 1
+    # A public client asks for so many, and knows no deny rules.
+    found = estate.api.post(_path(estate), {"max_results": 10_000}, 200)
+    assert hrefs(found) == {shop.inside, shop.visit}
 
 
 def test_search_resolves_actors(estate: OrgEstate) -> None:
@@ -199,4 +202,4 @@ def _path(estate: OrgEstate) -> str:
 
 
 def _search(estate: OrgEstate, body: dict[str, Any]) -> set[str]:
-    return hrefs(estate.api.post(_path(estate), body, 200))
+    return hrefs(estate.api.post(_path(estate), {**body, "include_deny_rules": True}, 200))

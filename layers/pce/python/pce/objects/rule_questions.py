@@ -18,8 +18,7 @@ MAX_EDGES = 1_000
 MAX_SERVICES = 1_000
 """Services of one edge; all edges of a call have at most ten times as many."""
 DEFAULT_FOUND = 500
-MAX_FOUND = 5_000
-"""Rules that a search answers: some 5 MB of JSON."""
+"""Rules that a search answers when the client does not say how many."""
 
 _EDGE_SERVICE = Record(
     Shape(
@@ -61,7 +60,8 @@ _SEARCH = Shape(
         "providers_or_consumers": ListOf(_ACTOR),
         "ingress_services": ListOf(ServiceEntry()),
         "resolve_actors": Flag(),
-        "max_results": Integer(0, MAX_FOUND),
+        "include_deny_rules": Flag(),
+        "max_results": Integer(0, 2**31 - 1),
     }
 )
 
@@ -86,6 +86,8 @@ class RuleSearch:
     """Ids of services, and inline ones."""
     resolve: bool
     """Rules that mean the actor, in whatever words; otherwise those that name it."""
+    deny_rules: bool
+    """Deny rules and boundaries too: clients that do not ask know none."""
     most: int
     hrefs: frozenset[str]
     """Of everything that is named, provisionable ones in draft form."""
@@ -127,6 +129,7 @@ def rule_search(body: Any) -> RuleSearch:
         either=tuple(map(_actor, clean.get("providers_or_consumers") or ())),
         services=tuple(tail(s["href"]) if "href" in s else _inline(s) for s in services),
         resolve=bool(clean.get("resolve_actors")),
+        deny_rules=bool(clean.get("include_deny_rules")),
         most=clean.get("max_results", DEFAULT_FOUND),
         hrefs=_hrefs(references),
     )

@@ -91,7 +91,8 @@ def rule_coverage(
 
 
 def search_rules(caller: Caller, version: str, body: Any, stores: Stores) -> list[Document]:
-    """The active rules of a version that a search asks for, by href.
+    """The enabled rules of a version that a search asks for, by href: allow rules, and others with
+    ``include_deny_rules``.
 
     Raises :class:`Invalid` naming what is wrong or does not exist. Cost: :func:`read_policy`; with
     ``resolve_actors`` every rule is resolved, 4 seconds for 20,000.
@@ -108,7 +109,8 @@ def search_rules(caller: Caller, version: str, body: Any, stores: Stores) -> lis
         wanted.services,
         ends=ends if wanted.resolve else None,
     )
-    return [content.rule(rule.id) for rule in islice(found, wanted.most)]
+    kept = (rule for rule in found if wanted.deny_rules or rule.action == "allow")
+    return [content.rule(rule.id) for rule in islice(kept, wanted.most)]
 
 
 def _ends(
