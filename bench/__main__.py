@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 
 from bench.figure import Figure
 
-MEASURED = ("heartbeat", "sweep", "policy", "questions", "flows", "ven", "ven_kernel")
+MEASURED = (
+    "heartbeat",
+    "sweep",
+    "policy",
+    "policy_engine",
+    "questions",
+    "flows",
+    "ven",
+    "ven_kernel",
+)
 """Modules of this package, each with ``measure() -> list[Figure]``."""
 
 

@@ -4,6 +4,7 @@ the custom rules that nobody enforces. None of it needs an address or another wo
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from pce.policy.addresses import peer_address
 from pce.policy.estate import Estate, Scope, Workload
@@ -15,8 +16,7 @@ Report = Callable[[str, str], None]
 """Takes where (an object's id) and what cannot be understood there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """Fields of a document that follow from the workload and the org's settings alone."""
 
     mode: EnforcementMode
