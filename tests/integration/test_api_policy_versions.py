@@ -310,15 +310,25 @@ def test_a_provisioning_that_dies_changes_nothing_or_all(api: Api, policy: dict[
     assert api.provision()["version"] == 4
 
 
-def test_a_restore_that_dies_is_done_by_the_next(api: Api, policy: dict[str, str]) -> None:
-    """Each draft is the old or the new state whole, and repeating the request ends as usual."""
+def test_a_restore_that_dies_is_done_by_the_next(
+    api: Api, policy: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before and after every single write, of which there are several: each draft is the old
+    or the new state whole, nothing is active by it, and repeating the request ends as usual."""
+    monkeypatch.setattr(reset_drafts, "ITEMS_TOGETHER", 3)
     wanted = contents(api, "2")
     api.put(policy["ip_list"], {"name": "renamed"})
     api.delete(policy["boundary"])
+    for changed in ("service", "group", "virtual_service", "rule"):
+        api.put(policy[changed], {"description": "x"})
     api.provision()
+    third = contents(api, "3")
+    deaths = 0
     for _ in each_death(lambda: restore(api, 2)):
-        assert contents(api, "active") == contents(api, "3")
+        deaths += 1
+        assert contents(api, "active") == third
     restore(api, 2)
+    assert deaths >= 3
     assert contents(api, "draft") == wanted
 
 

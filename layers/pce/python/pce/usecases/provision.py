@@ -123,7 +123,7 @@ def plan(caller: Caller, body: Any, stores: Stores) -> Plan:
         raise Invalid(problem)
     manifest, revisions = _next(head.manifest, selected)
     documents = _all_of(caller, head, manifest, revisions, stores)
-    problems = active_problems(documents, manifest)
+    problems = active_problems(documents)
     if problems:
         raise Invalid(problems)
     return Plan(head, drafts, selected, manifest, revisions, documents)
