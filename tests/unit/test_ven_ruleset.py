@@ -481,6 +481,29 @@ def test_an_override_deny_stands_above_a_stateless_rule() -> None:
     assert "@r4_t" not in "".join(chain(compiled(sets, rules[1:]), "answered_in"))
 
 
+def test_invalid_packets_are_compared_with_deny_rules_where_others_pass() -> None:
+    """Of either direction, as question and as answer; only in mode selective is there a need."""
+    rules = [
+        rule("d", "deny", ["s"], [HTTPS]),
+        rule("o", "override_deny", ["s"], [HTTPS], "out"),
+        rule("a", "allow", ["s"], [ANY]),
+    ]
+    sets = {"s": ["10.0.0.1"]}
+    ruleset = compiled(sets, rules, mode="selective")
+    peer = "addr @a4_s meta l4proto 6 th"
+    assert chain(ruleset, "stray_in") == [
+        f'ip s{peer} dport {{ 443 }} drop comment "d"',
+        f'ip s{peer} sport {{ 443 }} drop comment "o"',
+    ]
+    assert chain(ruleset, "stray_out") == [
+        f'ip d{peer} sport {{ 443 }} drop comment "d"',
+        f'ip d{peer} dport {{ 443 }} drop comment "o"',
+    ]
+    for mode in ("visibility_only", "full"):
+        assert "stray_" not in compiled(sets, rules, mode=mode).chains
+    assert "stray_" not in compiled(sets, rules[2:], mode="selective").chains
+
+
 @pytest.mark.parametrize("service", [ANY, Service(proto=6), Service(proto=17), Service(proto=1)])
 def test_where_answers_look_like_questions_a_stateless_rule_has_connections(
     service: Service,

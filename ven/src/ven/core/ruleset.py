@@ -117,6 +117,7 @@ def compile_ruleset(
         chains=policy_chains(
             {direction: [*lines[direction], _default(document, direction)] for direction in lines},
             stateless,
+            dict(_stray_chains(document, by_id, sets)),
             document.firewall,
             closed=document.mode == "full",
             reported=document.visibility != "flow_off",
@@ -303,6 +304,27 @@ def _stateless_chains(
             ]
             lines = [line for found in (*denied, *allowed) for line in found]
             yield chain, [_BEGINS, *lines] if place is ANSWER else lines
+
+
+def _stray_chains(
+    document: PolicyDocument, by_id: dict[str, list[str]], sets: dict[str, AddressSet]
+) -> Iterator[tuple[str, list[str]]]:
+    """Name and lines of the chains for packets that conntrack calls invalid, where some of them
+    pass: those between peers and about services that a rule denies do not. They belong to no
+    connection, so both who asks and who answers may be meant."""
+    if document.mode != "selective":
+        return
+    for way, side in (("in", "saddr"), ("out", "daddr")):
+        lines = [
+            line
+            for rule in document.rules
+            if rule.action != "allow"
+            for line in _packet_lines(
+                rule, by_id, sets, side, QUESTION if rule.direction == way else ANSWER, "drop"
+            )
+        ]
+        if lines:
+            yield f"stray_{way}", lines
 
 
 def _packet_lines(

@@ -122,6 +122,7 @@ def _volatile_chains(epoch: int, side: str) -> str:
 def policy_chains(
     judges: Mapping[Direction, Iterable[str]],
     stateless: Mapping[str, Iterable[str]],
+    strays: Mapping[str, Iterable[str]],
     firewall: Firewall,
     *,
     closed: bool,
@@ -133,9 +134,10 @@ def policy_chains(
 
     ``judges``: the rules of ``judge_in`` and ``judge_out``, each list ending with a verdict about
     everything. ``stateless``: the chains ``asked_in``, ``answered_in``, ``asked_out`` and
-    ``answered_out``, as far as there are stateless rules. ``closed``: what cannot be judged is
-    dropped. ``reported``: refused packets are logged or counted. ``resolvers``: name servers whose
-    answers are logged."""
+    ``answered_out``, as far as there are stateless rules. ``strays``: the chains ``stray_in`` and
+    ``stray_out`` for invalid packets, as far as some are dropped where others pass. ``closed``:
+    what cannot be judged is dropped. ``reported``: refused packets are logged or counted.
+    ``resolvers``: name servers whose answers are logged."""
     # Emptied by somebody else, a chain of full enforcement fails closed.
     policy = unjudged = "drop" if closed else "accept"
     rejects = firewall.reject_blocked
@@ -147,12 +149,14 @@ def policy_chains(
         *("iif lo accept", "jump fresh", "jump essential"),
         *(_DHCP_IN if firewall.allow_dhcp_client else ()),
         *_jumps(stateless, _ARRIVING, "ct state untracked "),
+        *_jumps(strays, ("stray_in",), "ct state invalid "),
         *last,
     ]
     outbound = [
         *("oif lo accept", *(_REJECTION if rejects else ()), "jump fresh", "jump essential"),
         *(_DHCP_OUT if firewall.allow_dhcp_client else ()),
         *_jumps(stateless, _LEAVING, "ct state untracked "),
+        *_jumps(strays, ("stray_out",), "ct state invalid "),
         *last,
     ]
     return f"""
@@ -181,7 +185,7 @@ def policy_chains(
     }}
     chain essential {{
         {_lines(_essential(firewall))}
-    }}{_stateless_chains(stateless)}
+    }}{_chains(strays)}{_stateless_chains(stateless)}
     chain in {{
         type filter hook input priority {PRIORITY}; policy {policy};
         {_lines(inbound)}
@@ -225,14 +229,17 @@ def _jumps(stateless: Mapping[str, Iterable[str]], chains: Iterable[str], match:
     return [f"{match}jump {chain}" for chain in chains if chain in stateless]
 
 
+def _chains(named: Mapping[str, Iterable[str]]) -> str:
+    return "".join(
+        f"\n    chain {name} {{\n        {_lines(lines)}\n    }}" for name, lines in named.items()
+    )
+
+
 def _stateless_chains(stateless: Mapping[str, Iterable[str]]) -> str:
     """The chains themselves, and those that keep their packets from connection tracking. The same
     lines that said "untracked" there let the packet pass later: another table's untracked packets
     are none of theirs."""
-    chains = [
-        f"\n    chain {name} {{\n        {_lines(lines)}\n    }}"
-        for name, lines in stateless.items()
-    ]
+    chains = [_chains(stateless)]
     for name, hook, wanted in (("in", "prerouting", _ARRIVING), ("out", "output", _LEAVING)):
         jumps = _jumps(stateless, wanted, "")
         if jumps:

@@ -45,7 +45,8 @@ LIFETIME_S = 28_800
 
 
 def track(connections: Iterable[Connection]) -> None:
-    """Have these TCP connections tracked, as begun by their initiators; 20 microseconds of CPU each.
+    """Have these TCP connections tracked, as begun by their initiators; each costs 20 microseconds
+    of CPU.
 
     What is tracked already stays as it is, but for the sequence numbers that conntrack expects: the
     connection may have gone on untracked since, and then its packets would be called invalid.
