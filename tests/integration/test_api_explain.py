@@ -140,6 +140,7 @@ def test_a_workload_with_several_addresses_is_asked_for_by_one(estate: OrgEstate
         ({"src": ""}, "src"),
         ({"src": "nonsense"}, "src"),
         ({"dst": "10.0.0.0/8"}, "dst"),
+        ({"dst": "fe80::1%eth0"}, "dst"),
         ({"dst": "fd00::1"}, "dst"),
         ({"dst_address": "10.0.0.1"}, "dst_address"),
         ({"proto": ""}, "proto"),

@@ -25,7 +25,7 @@ def test_rules_in_and_out_with_their_peers_by_name(estate: OrgEstate) -> None:
     front = estate.host("front", "10.0.0.1", mode="selective", app=shop, role=web)
     rule_set = estate.rule_set("shop", [{"label": shop}])
     inside = estate.allow(rule_set, [{"label": db}], [{"label": web}], description="to database")
-    denied = estate.deny(rule_set, [{"label": web}], AMS)
+    denied = estate.deny(rule_set, [{"label": web}], [*AMS, {"workload": {"href": front}}])
     estate.allow(rule_set, [{"label": db}], [{"label": db}])
     view = estate.api.get(f"{estate.api.draft}/policy_view", workload=front)
     assert (view["workload"]["href"], view["pversion"]) == (front, "draft")
@@ -39,7 +39,8 @@ def test_rules_in_and_out_with_their_peers_by_name(estate: OrgEstate) -> None:
     assert out["scopes"] == [[{"label": {**shop, "key": "app", "value": "shop"}}]]
     assert out["services"] == [{"proto": 6, "port": 443}]
     into = by_line[denied, "in"]
-    assert (into["action"], into["peers"]) == ("deny", AMS)
+    named = {"workload": {"href": front, "name": None, "hostname": "front"}}
+    assert (into["action"], into["peers"]) == ("deny", [*AMS, named])
     active = estate.api.get(f"{estate.api.active}/policy_view", workload=front)
     assert (active["version"], active["rules"]) == (1, [])
 

@@ -178,6 +178,18 @@ def test_what_does_not_exist_is_refused_by_href(estate: OrgEstate, stores: Wirin
         ("GET", "policy_check", {"protocol": ""}, "protocol"),
         ("POST", "rule_coverage", {}, None),
         ("POST", "rule_coverage", [{"source": {}, "services": []}], "[0].source"),
+        (
+            "POST",
+            "rule_coverage",
+            [
+                {
+                    "source": {"ip_list": {"href": "/orgs/1/sec_policy/draft/ip_lists/1"}},
+                    "destination": {"ip_list": {"href": "/orgs/1/sec_policy/draft/ip_lists/1"}},
+                    "services": [{"protocol": 6, "port": 1, "to_port": 9}],
+                }
+            ],
+            "[0].services[0]",
+        ),
         ("POST", "rule_search", {"providers": [{"planet": {"href": "x"}}]}, "providers[0]"),
         ("POST", "rule_search", {"max_results": -1}, "max_results"),
         ("POST", "rule_search", {"resolve_actors": "yes"}, "resolve_actors"),

@@ -91,9 +91,12 @@ def shown_traffic(traffic: Traffic) -> dict[str, int]:
 
 def _address(text: str, parameter: str) -> str:
     try:
-        return str(ip_address(text.strip()))
+        address = ip_address(text.strip())
     except ValueError:
         raise _wrong(parameter, f"must be an IP address, not {text[:100]!r}") from None
+    if "%" in text:
+        raise _wrong(parameter, f"must be an address without a zone, not {text[:100]!r}")
+    return str(address)
 
 
 def _number(query: Query, parameter: str, most: int) -> int | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pce.errors import Invalid, Problem
 from pce.identifiers import tail
-from pce.objects.fields import Choices, Flag, Integer, ListOf, Record, Shape, Text
+from pce.objects.fields import INVALID, Choices, Flag, Integer, ListOf, Record, Shape, Text
 from pce.objects.rule import WITH_WORKLOADS, Actor, ServiceEntry
 from pce.objects.service import port_problems
 from pce.policy.estate import Actor as EstateActor
@@ -33,7 +33,7 @@ _EDGE_SERVICE = Record(
         },
         required=("protocol",),
     ),
-    also=lambda entry, at: port_problems({**entry, "proto": entry["protocol"]}, at),
+    also=lambda entry, at: _edge_service_problems(entry, at),
 )
 _RESOLVE_AS = Choices(("workloads", "virtual_services"))
 _END = Actor({"workload": "workloads", "ip_list": "ip_lists"})
@@ -133,6 +133,13 @@ def rule_search(body: Any) -> RuleSearch:
         most=clean.get("max_results", DEFAULT_FOUND),
         hrefs=_hrefs(references),
     )
+
+
+def _edge_service_problems(entry: Mapping[str, Any], at: str) -> Iterable[Problem]:
+    yield from port_problems({**entry, "proto": entry["protocol"]}, at)
+    if entry.get("to_port") not in (None, entry.get("port")):
+        message = f"{at}: ask for one port at a time; rules may cover a part of a range"
+        yield Problem(INVALID, message, at)
 
 
 def _actor(actor: Mapping[str, Any]) -> EstateActor:

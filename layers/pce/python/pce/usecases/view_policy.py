@@ -3,6 +3,7 @@
 import gzip
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -40,6 +41,7 @@ def policy_view(caller: Caller, version: str, href: str, stores: Stores) -> dict
     index = RuleIndex(estate)
     sizes = _set_sizes(caller, facts.id, stores) if version == ACTIVE else {}
     kind = index.kinds.of(facts)
+    held = list(index.held_by(facts))
     return {
         "workload": content.brief_workload(workload),
         "pversion": version,
@@ -47,9 +49,19 @@ def policy_view(caller: Caller, version: str, href: str, stores: Stores) -> dict
         "enforcement_mode": kind.mode,
         "visibility_level": kind.visibility,
         "firewall": msgspec.to_builtins(kind.firewall),
-        "rules": _shown(content, index.held_by(facts), sizes),
+        "rules": _shown(_with_names(caller, content, held, stores), held, sizes),
         "not_enforced": [{"href": content.href(id)} for id in kind.not_enforced],
     }
+
+
+def _with_names(
+    caller: Caller, content: PolicyContent, held: Iterable[Held], stores: Stores
+) -> PolicyContent:
+    """The content with the workloads that these rules name."""
+    actors = {a for one in held for a in (*one.rule.providers, *one.rule.consumers)}
+    ids = sorted(actor.id for actor in actors if actor.kind == "workload")
+    read = stores.objects.get_many(caller.org_id, "workloads", ids)
+    return replace(content, workloads={id: stored.document for id, stored in read.items()})
 
 
 def _set_sizes(caller: Caller, workload_id: str, stores: Stores) -> dict[str, int]:
