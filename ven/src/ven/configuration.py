@@ -11,7 +11,9 @@ from ven_protocol.paths import AgentToken, ven_path
 DEFAULT_DATA_DIRECTORY = Path("/opt/ven_data")
 DATA_DIRECTORY_VARIABLE = "VEN_DATA_DIR"
 
-VERSION = "0.1.0"
+VERSION = "25.2.0"
+"""As the PCE's is numbered: from the number a PCE knows what a VEN can do. One before 20.2.0 would
+be told to let all IPv6 pass."""
 """Version of the VEN software; the same as in ``ven/pyproject.toml``."""
 
 
