@@ -12,9 +12,8 @@ DEFAULT_DATA_DIRECTORY = Path("/opt/ven_data")
 DATA_DIRECTORY_VARIABLE = "VEN_DATA_DIR"
 
 VERSION = "25.2.0"
-"""As the PCE's is numbered: from the number a PCE knows what a VEN can do. One before 20.2.0 would
-be told to let all IPv6 pass."""
-"""Version of the VEN software; the same as in ``ven/pyproject.toml``."""
+"""Version of the VEN software; the same as in ``ven/pyproject.toml``. It is numbered like the PCE's,
+which concludes from it what a VEN can do: one before 20.2.0 is told to let all IPv6 pass."""
 
 
 class InvalidServer(ValueError):
