@@ -12,8 +12,9 @@ DEFAULT_DATA_DIRECTORY = Path("/opt/ven_data")
 DATA_DIRECTORY_VARIABLE = "VEN_DATA_DIR"
 
 VERSION = "25.2.0"
-"""Version of the VEN software; the same as in ``ven/pyproject.toml``. It is numbered like the PCE's,
-which concludes from it what a VEN can do: one before 20.2.0 is told to let all IPv6 pass."""
+"""Version of the VEN software; the same as in ``ven/pyproject.toml``. It is numbered like that of
+the PCE, which concludes from it what a VEN can do: one before 20.2.0 is told to let all IPv6
+pass."""
 
 
 class InvalidServer(ValueError):
