@@ -49,24 +49,30 @@ def addresses(count: int, first: str = "10.0.0.1") -> list[str]:
 # -- a compile -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def big_org(stores: Wiring) -> PolicyOrg:
-    """200 workloads in 20 roles of ten; each role talks within itself, and role 2 to role 1."""
+def org_of_roles(stores: Wiring, roles: int) -> PolicyOrg:
+    """Roles of ten workloads; each talks within itself, and role 2 to role 1."""
     org = PolicyOrg(stores)
-    org.label(*range(1, 21))
-    for label in range(1, 21):
+    org.label(*range(1, roles + 1))
+    for label in range(1, roles + 1):
         org.add(*range(label * 10, label * 10 + 10), label=label)
-    org.provision((1, 2, 80), *((label, label, 22) for label in range(1, 21)))
+    org.provision((1, 2, 80), *((label, label, 22) for label in range(1, roles + 1)))
     org.compile()
     return org
 
 
-def test_an_address_costs_what_it_concerns(big_org: PolicyOrg) -> None:
+@pytest.fixture
+def org(stores: Wiring) -> PolicyOrg:
+    """Two roles."""
+    return org_of_roles(stores, 2)
+
+
+def test_an_address_costs_what_it_concerns(stores: Wiring) -> None:
     """One of 200 workloads gets another address. Twenty VENs have it in their sets, so their rows
     are written; all else is a few requests, whatever the size of the org. Nothing is queried but
     the change log."""
+    big_org = org_of_roles(stores, 20)
     big_org.move(10, "10.9.9.9")
-    with Requests(big_org.stores) as requests:
+    with Requests(stores) as requests:
         done = big_org.compile()
     assert (done.retargeted, done.classes_changed, done.set_delta_members) == (20, 2, 2)
     assert requests.counts == {
@@ -99,29 +105,29 @@ def test_a_wide_change_writes_no_rows(stores: Wiring, monkeypatch: pytest.Monkey
     org.assert_converged()
 
 
-def test_what_concerns_no_ven_writes_no_policy(big_org: PolicyOrg) -> None:
+def test_what_concerns_no_ven_writes_no_policy(org: PolicyOrg) -> None:
     """A host name: the change log, the workload, the directory."""
-    big_org.edit(10, hostname="another")
-    with Requests(big_org.stores) as requests:
-        done = big_org.compile()
+    org.edit(10, hostname="another")
+    with Requests(org.stores) as requests:
+        done = org.compile()
     assert done.retargeted == done.classes_changed == 0
     assert requests.counts["UpdateItem"] == 1
     assert sum(requests.counts.values()) <= 9
 
 
-def test_changes_are_read_and_nothing_else(big_org: PolicyOrg) -> None:
+def test_changes_are_read_and_nothing_else(org: PolicyOrg) -> None:
     """Warm, whatever changed; read whole only when an entry of the log does not say what."""
-    big_org.label(99)
-    big_org.relabel(10, 99)
-    big_org.provision((1, 99, 80))
-    assert not big_org.compile().fresh
-    big_org.assert_converged()
-    big_org.stores.objects.commit(Change(ORG, policy_changes=(PolicyChange("workload"),)))
-    assert big_org.compile().fresh
+    org.label(99)
+    org.relabel(10, 99)
+    org.provision((1, 99, 80))
+    assert not org.compile().fresh
+    org.assert_converged()
+    org.stores.objects.commit(Change(ORG, policy_changes=(PolicyChange("workload"),)))
+    assert org.compile().fresh
     unknown = PolicyChange("workload", ("/orgs/1/moon_phases/3",))
-    big_org.stores.objects.commit(Change(ORG, policy_changes=(unknown,)))
-    assert big_org.compile().fresh
-    big_org.assert_converged()
+    org.stores.objects.commit(Change(ORG, policy_changes=(unknown,)))
+    assert org.compile().fresh
+    org.assert_converged()
 
 
 # -- heartbeats and fetches ----------------------------------------------------------------------
