@@ -79,11 +79,10 @@ class PolicyContent:
         """Is it the href of a label of the org, or of an actor or service of this version, in
         whatever version the href says?"""
         parsed = parse_href(href)
-        return (
-            parsed is not None
-            and parsed.org_id == self.org_id
-            and parsed.id in self._by_id.get(parsed.collection, ())
-        )
+        if parsed is None or parsed.org_id != self.org_id:
+            return False
+        document = self._by_id.get(parsed.collection, {}).get(parsed.id)
+        return document is not None and not document.get("deleted")
 
     def brief_workload(self, workload: Document) -> dict[str, Any]:
         """What policy depends on of a workload, with its labels' keys and values."""

@@ -46,7 +46,8 @@ def find_ends(caller: Caller, source: AskedEnd, destination: AskedEnd, stores: S
 
     Raises :class:`NotFound` for a workload that does not exist (or is another org's), and
     :class:`Invalid` when the ends share no family, or several workloads have the address and none
-    was named. Cost: two batch reads; the directory.
+    was named. Addresses of loopback interfaces stand in no directory: ask for their workloads by
+    href. Cost: two batch reads; the directory.
     """
     named = _named_workloads(caller, (source, destination), stores)
     addresses = _addresses(source, destination, named)
@@ -123,6 +124,6 @@ def _only_holder(asked: AskedEnd, address: str, workloads: Sequence[Document]) -
     holders = [workload for workload in workloads if address in own_addresses(workload)]
     if len(holders) > 1:
         hrefs = ", ".join(sorted(workload["href"] for workload in holders))
-        message = f"{address} is an address of {hrefs}: name one of them as {asked.parameter}"
+        message = f"{address} is an address of {hrefs}: ask for one of them by its href"
         raise Invalid(Problem("ambiguous_address", message, asked.parameter))
     return holders[0] if holders else None

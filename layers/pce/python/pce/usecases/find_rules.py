@@ -16,7 +16,7 @@ from pce.policy.rule_index import RuleIndex
 from pce.policy.rule_search import search
 from pce.policy.selectors import AddressSelector
 from pce.usecases.caller import Caller
-from pce.usecases.find_ends import find_ends
+from pce.usecases.find_ends import FoundEnd, find_ends
 from pce.usecases.read_policy import read_policy
 from pce.usecases.stores import Stores
 from ven_protocol.policy import RuleAction
@@ -39,7 +39,7 @@ def allowing_rules(
     content = read_policy(caller.org_id, version, stores)
     estate = content.estate(found.workloads)
     source, destination = (
-        _end(estate, one, end.address)
+        _end(estate, one, end)
         for one, end in zip(asked, (found.source, found.destination), strict=True)
     )
     matches = RuleIndex(estate).matches(source, destination, traffic)
@@ -47,11 +47,11 @@ def allowing_rules(
     return [content.rule(id) for id in rules]
 
 
-def _end(estate: Estate, asked: AskedEnd, address: str) -> End:
+def _end(estate: Estate, asked: AskedEnd, found: FoundEnd) -> End:
+    id = tail(found.workload["href"]) if found.workload else None
     if asked.workload_href is None:
-        return end_at(estate, address, None)
-    [workload] = [w for w in estate.workloads if w.id == tail(asked.workload_href)]
-    return end_of_workload(workload)
+        return end_at(estate, found.address, id)
+    return next(end_of_workload(workload) for workload in estate.workloads if workload.id == id)
 
 
 def rule_coverage(
