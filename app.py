@@ -33,6 +33,8 @@ def build(app: cdk.App) -> None:
         f"{name}-schedules",
         deployment=wanted,
         grantable=data.grantable,
+        records=data.records,
+        records_arn_export=data.records_arn_export,
         url=api.url,
     )
     observability = ObservabilityStack(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Table = Literal["presence", "objects", "events", "flows", "policy"]
-Queue = Literal["compile", "bolts", "traffic_queries"]
+Queue = Literal["compile", "bolts", "traffic_queries", "streams"]
 Folder = Literal["support_reports", "traffic_results", "datafiles", "directories"]
 Setting = Literal[
     "PCE_URL",
@@ -23,6 +23,8 @@ Setting = Literal[
     "PCE_HEARTBEAT_INTERVAL_S",
     "PCE_FLOW_INTERVAL_S",
     "PCE_VEN_PACKAGE",
+    "PCE_SUMMARIES_STREAM",
+    "PCE_AUDITABLE_STREAM",
 ]
 
 
@@ -61,6 +63,8 @@ class FunctionSpec:
     S3 answers 403 instead of 404 for a key that does not exist (Amazon S3, GetObject)."""
     posts_bolts: bool = False
     """May post to open WebSocket connections."""
+    fills_archive: bool = False
+    """May put records into the two Firehose streams."""
     settings: tuple[Setting, ...] = ()
     emits_metrics: bool = False
     """Writes metrics to its log, so its log level must let them pass."""
@@ -206,6 +210,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
                 *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"),
             ),
             "events": ("Query", "PutItem"),
+            "flows": ("Query", "DeleteItem"),
             "policy": ("GetItem", "BatchGetItem"),
         },
         sends=("compile", "traffic_queries"),
@@ -227,6 +232,35 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         },
         sends=("compile",),
         settings=("PCE_URL",),
+    ),
+    # -- streams out ---------------------------------------------------------------------------
+    FunctionSpec(
+        name="stream_wake",
+        does="Every minute: finds the destinations of flow summaries and audit events that have"
+        " something to get.",
+        size=Size(512, 50, "two queries an org and five a destination; ends before the next one"),
+        tables={"objects": ("Query",), "events": ("Query",), "flows": ("Query",)},
+        sends=("streams",),
+        settings=("PCE_SUMMARIES_STREAM", "PCE_AUDITABLE_STREAM"),
+        emits_metrics=True,
+    ),
+    FunctionSpec(
+        name="stream_out",
+        does="Takes one destination forward in one source: sends to syslog or the archive.",
+        size=Size(1769, 60, "one core: 30,000 summaries a second; 25 s of steps, the last of 30 s"),
+        queue="streams",
+        tables={
+            "objects": ("GetItem",),
+            "events": ("Query", "PutItem"),
+            "flows": ("GetItem", "BatchGetItem", "Query", "PutItem"),
+        },
+        settings=("PCE_URL", "PCE_SUMMARIES_STREAM", "PCE_AUDITABLE_STREAM"),
+        fills_archive=True,
+    ),
+    FunctionSpec(
+        name="archive_place",
+        does="Tells Firehose under which prefix of the archive each record belongs.",
+        size=Size(256, 60, "reads the first bytes of 3 MB of records; Firehose wants a minute"),
     ),
     # -- behind the queues and the clock -------------------------------------------------------
     FunctionSpec(

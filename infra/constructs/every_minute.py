@@ -20,16 +20,17 @@ class EveryMinute(Construct):
     is not tried again, it is left in ``dead_letters`` for the alarm. (The Scheduler's defaults are
     185 tries in 24 hours, Lambda's three in six.)"""
 
-    def __init__(self, scope: Construct, id: str, *, function: PceFunction) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        function: PceFunction,
+        dead_letters: sqs.IQueue | None = None,
+    ) -> None:
+        """``dead_letters`` of another one, to share its queue and alarm."""
         super().__init__(scope, id)
-        self.dead_letters = sqs.Queue(
-            self,
-            "DeadLetters",
-            retention_period=DEAD_LETTERS_KEPT,
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-        )
-        acknowledge(self.dead_letters, "AwsSolutions-SQS3", "It is a dead-letter queue itself.")
+        self.dead_letters = dead_letters or self._new_dead_letters()
         function.function.configure_async_invoke(
             retry_attempts=0,
             max_event_age=ONE_MINUTE,
@@ -54,3 +55,14 @@ class EveryMinute(Construct):
                 role=role,
             ),
         )
+
+    def _new_dead_letters(self) -> sqs.Queue:
+        queue = sqs.Queue(
+            self,
+            "DeadLetters",
+            retention_period=DEAD_LETTERS_KEPT,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+        )
+        acknowledge(queue, "AwsSolutions-SQS3", "It is a dead-letter queue itself.")
+        return queue

@@ -26,6 +26,7 @@ QUEUE_VARIABLES: Mapping[Queue, str] = {
     "compile": "PCE_COMPILE_QUEUE_URL",
     "bolts": "PCE_BOLTS_QUEUE_URL",
     "traffic_queries": "PCE_TRAFFIC_QUEUE_URL",
+    "streams": "PCE_STREAMS_QUEUE_URL",
 }
 
 

@@ -30,6 +30,11 @@ TABLES: Mapping[Table, tuple[Key, Key, str | None]] = {
 #: First folder of a key -> days after which its objects are deleted. The others are current state.
 EXPIRY_DAYS = {"traffic_results": 1, "datafiles": 1, "support_reports": 30}
 
+RECORDS_CHEAPER_AFTER_DAYS = 90
+RECORDS_EXPIRY_DAYS = 400
+"""Streamed records: what is asked about is mostly younger than a quarter; auditors ask for a
+year."""
+
 
 class DataStack(cdk.Stack):
     """Everything here is kept when the stack is deleted: removing data is done by hand."""
@@ -41,10 +46,18 @@ class DataStack(cdk.Stack):
             "compile": WorkQueue(self, "Compile", worker=spec("policy_compile"), fifo=True),
             "bolts": WorkQueue(self, "Bolts", worker=spec("bolts_fan_out")),
             "traffic_queries": WorkQueue(self, "TrafficQueries", worker=spec("traffic_query")),
+            "streams": WorkQueue(self, "Streams", worker=spec("stream_out"), fifo=True),
         }
         bucket = self._bucket()
-        export = self.resolve(self.export_value(bucket.bucket_arn))["Fn::ImportValue"]
-        self.grantable = Grantable(tables, queues, bucket, bucket_arn_export=export)
+        self.records = self._records()
+        self.records_arn_export = self._exported(self.records)
+        cdk.CfnOutput(self, "RecordsBucket", value=self.records.bucket_name)
+        self.grantable = Grantable(tables, queues, bucket, bucket_arn_export=self._exported(bucket))
+
+    def _exported(self, bucket: s3.Bucket) -> str:
+        """The name by which other stacks import a bucket's ARN."""
+        name: str = self.resolve(self.export_value(bucket.bucket_arn))["Fn::ImportValue"]
+        return name
 
     def _table(self, name: Table) -> dynamodb.TableV2:
         (partition, partition_type), (sort, sort_type), ttl = TABLES[name]
@@ -91,5 +104,38 @@ class DataStack(cdk.Stack):
             "AwsSolutions-S1",
             "Only functions and URLs that they sign reach it, and the PCE writes an audit event for"
             " each; access logs would need a second bucket and say less.",
+        )
+        return bucket
+
+    def _records(self) -> s3.Bucket:
+        """Flow summaries and audit events, for as long as somebody wants them: a bucket of its own,
+        so that a consumer can be given it and nothing else."""
+        bucket = s3.Bucket(
+            self,
+            "Records",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=False,  # objects are written once, under names that do not repeat
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="cheaper",
+                    transitions=[
+                        s3.Transition(
+                            storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL,
+                            transition_after=cdk.Duration.days(RECORDS_CHEAPER_AFTER_DAYS),
+                        )
+                    ],
+                    expiration=cdk.Duration.days(RECORDS_EXPIRY_DAYS),
+                )
+            ],
+            removal_policy=cdk.RemovalPolicy.RETAIN,
+        )
+        acknowledge(
+            bucket,
+            "AwsSolutions-S1",
+            "Firehose alone writes it, under names that it makes; who reads it is for the trail of"
+            " the account.",
         )
         return bucket

@@ -1,4 +1,4 @@
-"""Eleven alarms that say that something is wrong, one dashboard that says what.
+"""Thirteen alarms that say that something is wrong, one dashboard that says what.
 
 An alarm per function and metric would cost more than an idle deployment (0.10 USD each beyond ten).
 So the alarms watch where faults come out - replies, dead letters, the sweep's own mark - and the
@@ -24,6 +24,9 @@ NAMESPACE = "PCE"
 
 MINUTE = cdk.Duration.minutes(1)
 FIVE_MINUTES = cdk.Duration.minutes(5)
+
+STREAM_BACKLOG_S = 3_600
+"""A destination that has been down for an hour is no hiccup; what waits is kept for seven days."""
 
 COMPILE_LAG_S = 60
 """A change should reach VENs in seconds; after a minute something holds it up."""
@@ -119,6 +122,14 @@ class ObservabilityStack(cdk.Stack):
             _metric(NAMESPACE, "CompileLagSeconds", {}, "Maximum", FIVE_MINUTES),
             COMPILE_LAG_S,
             f"A policy change took more than {COMPILE_LAG_S} s until it was computed.",
+        )
+        self._alarm(
+            "StreamBacklog",
+            _metric(NAMESPACE, "StreamBacklogSeconds", {}, "Maximum", FIVE_MINUTES),
+            STREAM_BACKLOG_S,
+            "A syslog destination or the archive has not got what is more than an hour old. The"
+            " destination says why: GET /orgs/N/settings/syslog/destinations. After 7 days what"
+            " waits is lost.",
         )
         self._alarm(
             "MassOfflineBrake",

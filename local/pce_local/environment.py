@@ -45,6 +45,9 @@ def function_environment(
         "PCE_COMPILE_QUEUE_URL": queue_urls["compile.fifo"],
         "PCE_BOLTS_QUEUE_URL": queue_urls["bolts"],
         "PCE_TRAFFIC_QUEUE_URL": queue_urls["traffic_queries"],
+        "PCE_STREAMS_QUEUE_URL": queue_urls["streams.fifo"],
+        "PCE_SUMMARIES_STREAM": "summaries",
+        "PCE_AUDITABLE_STREAM": "auditable",
         "PCE_URL": config.url,
         "PCE_BOLTS_URL": config.bolts_url,
         "PCE_BOLTS_MANAGEMENT_URL": loopback_url,
@@ -59,6 +62,7 @@ def function_environment(
         "AWS_SECRET_ACCESS_KEY": key.secret_key,
         "AWS_ENDPOINT_URL": store_url,
         "AWS_ENDPOINT_URL_SQS": loopback_url,
+        "AWS_ENDPOINT_URL_FIREHOSE": loopback_url,
     }
 
 

@@ -25,6 +25,7 @@ from pce_local.atomic_files import write_atomically
 from pce_local.certificates import ensure_certificates, server_context
 from pce_local.config import REPOSITORY, HostConfig, StartError
 from pce_local.environment import function_environment
+from pce_local.firehose import Firehose
 from pce_local.functions import Functions, HandlerFailed
 from pce_local.http_api import HttpApi, public_application
 from pce_local.http_events import MAX_HEADER_BYTES
@@ -88,7 +89,8 @@ async def serving(
             if queue in pollers:
                 pollers[queue].ring()
 
-        private = Loopback(bolts, forwarder, key, ring).application()
+        archive = Firehose(config.url, functions, forwarder)
+        private = Loopback(bolts, forwarder, key, ring, archive).application()
         loopback_url = await _serve_loopback(stack, private)
         # Handlers read the environment when they are imported, and it holds the loopback's port.
         os.environ.update(

@@ -1,8 +1,9 @@
-"""The private loopback port: what API Gateway and SQS offer to the functions.
+"""The private loopback port: what API Gateway, Firehose and SQS offer to the functions.
 
-``/@connections/{id}`` is API Gateway's management API for WebSocket connections. Everything else is
-SQS, passed on to the store: a message that is sent rings the bell of its queue, so that the poller
-comes at once (the store itself looks for messages only every 100 ms).
+``/@connections/{id}`` is API Gateway's management API for WebSocket connections. What has Firehose
+as its target is a batch of records for the archive. Everything else is SQS, passed on to the store:
+a message that is sent rings the bell of its queue, so that the poller comes at once (the store
+itself looks for messages only every 100 ms).
 
 Other users of this machine can reach the port too, so each request must be signed with this
 instance's key.
@@ -17,12 +18,15 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from pce_local import firehose
+from pce_local.firehose import Firehose
 from pce_local.signatures import AwsKey, SignatureRefused, SignedRequest, check_header_signature
 from pce_local.store_forwarding import StoreForwarder
 from pce_local.websocket_api import MAX_MESSAGE_BYTES, WebSocketApi
 
-MAX_SQS_BYTES = 2 * 1024 * 1024
-"""A batch of SQS messages is at most 1 MiB; JSON escapes may double it."""
+MAX_BODY_BYTES = 6 * 1024 * 1024
+"""A batch of records for Firehose is at most 4 MiB, and base64 adds a third; one of SQS messages is
+smaller."""
 
 STORE_CLOCK_S = 0.05
 """The store counts a delay from a little later than we do."""
@@ -39,16 +43,18 @@ class Loopback:
         forwarder: StoreForwarder,
         key: AwsKey,
         ring: Callable[[str], None],
+        archive: Firehose,
     ) -> None:
         """``ring`` is told the name of a queue to which something was sent."""
         self._bolts = bolts
         self._forwarder = forwarder
         self._key = key
         self._ring = ring
+        self._archive = archive
 
     def application(self) -> web.Application:
         """What the loopback port serves."""
-        application = web.Application(client_max_size=MAX_SQS_BYTES)
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_route("*", "/{path:.*}", self._handle)
         return application
 
@@ -63,7 +69,8 @@ class Loopback:
             request.headers.items(),
             body,
         )
-        service = "execute-api" if to_connections else "sqs"
+        to_firehose = request.headers.get("x-amz-target", "").startswith(firehose.TARGET)
+        service = "execute-api" if to_connections else "firehose" if to_firehose else "sqs"
         try:
             check_header_signature(signed, self._key, service, datetime.now(UTC))
         except SignatureRefused as refused:
@@ -71,6 +78,8 @@ class Loopback:
         if to_connections:
             connection_id = unquote(path).removeprefix(_CONNECTIONS)
             return await self._connection(request.method, connection_id, body)
+        if to_firehose:
+            return await self._archive.put_record_batch(body)
         return await self._queue(request, body)
 
     async def _connection(self, method: str, connection_id: str, body: bytes) -> web.Response:

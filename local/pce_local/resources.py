@@ -27,6 +27,7 @@ DEAD_LETTER_RETENTION_S = 14 * 24 * 3600
 """The longest that SQS keeps a message: time for somebody to look."""
 
 BUCKET = "pce-archive"
+RECORDS_BUCKET = "pce-records"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,9 @@ def ensure_resources(clients: StoreClients) -> dict[str, str]:
     for table in TABLES:
         if table.name not in existing:
             _create_table(clients.dynamodb, table)
-    if BUCKET not in {bucket["Name"] for bucket in clients.s3.list_buckets().get("Buckets", [])}:
-        clients.s3.create_bucket(Bucket=BUCKET)
+    buckets = {bucket["Name"] for bucket in clients.s3.list_buckets().get("Buckets", [])}
+    for name in {BUCKET, RECORDS_BUCKET} - buckets:
+        clients.s3.create_bucket(Bucket=name)
     found = clients.sqs.list_queues().get("QueueUrls", [])
     urls: dict[str, str] = {url.rpartition("/")[2]: url for url in found}
     for trigger in QUEUE_TRIGGERS:

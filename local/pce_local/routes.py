@@ -77,10 +77,14 @@ QUEUE_TRIGGERS: tuple[QueueTrigger, ...] = (
     QueueTrigger("compile.fifo", "policy_compile", batch_size=10),
     QueueTrigger("bolts", "bolts_fan_out", batch_size=10),
     QueueTrigger("traffic_queries", "traffic_query", batch_size=1),
+    QueueTrigger("streams.fifo", "stream_out", batch_size=1),
 )
 
-SWEEP = "sweep"
-"""The scheduled function."""
+SCHEDULED = ("sweep", "stream_wake")
+"""What runs every minute, one after the other."""
+
+ARCHIVE_PLACE = "archive_place"
+"""Invoked by Firehose."""
 
 ORG_CREATE = "org_create"
 """Invoked by the operator, on this host once at the first start."""
@@ -92,7 +96,7 @@ def functions() -> frozenset[str]:
         {route.function for route in HTTP_ROUTES}
         | set(BOLT_ROUTES.values())
         | {trigger.function for trigger in QUEUE_TRIGGERS}
-        | {SWEEP, ORG_CREATE}
+        | {*SCHEDULED, ARCHIVE_PLACE, ORG_CREATE}
     )
 
 

@@ -1,4 +1,4 @@
-"""What happens by the clock: the sweep, and the removal of expired items."""
+"""What happens by the clock: the sweep, the look for streams, and the removal of expired items."""
 
 import asyncio
 import contextlib
@@ -12,10 +12,10 @@ from typing import Any
 from pce_local.config import ACCOUNT, REGION
 from pce_local.functions import Functions, HandlerFailed
 from pce_local.resources import StoreClients, remove_expired
-from pce_local.routes import SWEEP
+from pce_local.routes import SCHEDULED
 
-SWEEP_TIMEOUT_S = 50.0
-"""What a sweep is told it has."""
+TIMEOUT_S = 50.0
+"""What a scheduled function is told it has."""
 
 EXPIRY_INTERVAL_S = 3600.0
 """DynamoDB removes expired items within days; hourly keeps the disk small at little cost."""
@@ -35,7 +35,7 @@ class Schedule:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="schedule")
 
     def start(self) -> None:
-        """Sweep now and then once per interval; a sweep that takes longer delays the next one."""
+        """Run now and then once per interval; what takes longer delays the next time."""
         self._task = asyncio.create_task(self._run())
 
     def stop(self) -> None:
@@ -48,16 +48,17 @@ class Schedule:
         next_expiry = loop.time() + EXPIRY_INTERVAL_S
         while True:
             began = loop.time()
-            await loop.run_in_executor(self._pool, self._sweep)
+            for function in SCHEDULED:
+                await loop.run_in_executor(self._pool, self._call, function)
             if loop.time() >= next_expiry:
                 await loop.run_in_executor(self._pool, self._expire)
                 next_expiry = loop.time() + EXPIRY_INTERVAL_S
             await asyncio.sleep(began + self._sweep_interval_s - loop.time())
 
-    def _sweep(self) -> None:
-        event = scheduled_event(SWEEP, datetime.now(UTC))
+    def _call(self, function: str) -> None:
+        event = scheduled_event(function, datetime.now(UTC))
         with contextlib.suppress(HandlerFailed):  # logged; the next one may do better
-            self._functions.call(SWEEP, event, SWEEP_TIMEOUT_S)
+            self._functions.call(function, event, TIMEOUT_S)
 
     def _expire(self) -> None:
         try:

@@ -70,6 +70,8 @@ def test_a_role_may_do_what_its_page_says_and_nothing_else(
             expected.add("s3:ListBucket Archive")
     if spec.posts_bolts:
         expected.add("execute-api:ManageConnections bolts/POST/@connections/*")
+    if spec.fills_archive:
+        expected |= {f"firehose:PutRecordBatch Records{s}" for s in ("Summaries", "Auditable")}
     if spec.queue:
         expected |= {
             f"sqs:{action} {construct_id(spec.queue)}Queue"
@@ -78,7 +80,7 @@ def test_a_role_may_do_what_its_page_says_and_nothing_else(
                 *("GetQueueAttributes", "GetQueueUrl"),
             )
         }
-    if spec.name == "sweep":  # where Lambda leaves the invocations that failed
+    if spec.name in ("sweep", "stream_wake"):  # where Lambda leaves the invocations that failed
         expected |= {
             f"sqs:{action} SweepEveryMinuteDeadLetters"
             for action in ("SendMessage", "GetQueueAttributes", "GetQueueUrl")

@@ -102,6 +102,11 @@ def test_event(case: str, known: dict[str, str]) -> None:
             assert problems and all({"token", "message"} <= set(one) for one in problems)
     elif function == "sweep":
         assert result["seen"] >= 1
+    elif function == "stream_wake":
+        assert result["failing"] == 0
+    elif function == "archive_place":
+        assert [one["result"] for one in result["records"]] == ["Ok", "ProcessingFailed"]
+        assert result["records"][0]["metadata"] == {"partitionKeys": {"org_id": "1", "pd": "0"}}
     else:
         assert result.keys() >= {"org_id", "api_key", "api_secret", "activation_code"}
 
