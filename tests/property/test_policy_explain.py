@@ -18,7 +18,7 @@ from tests.property.policy_estates import TRAFFIC, endpoints, estates, random_es
 from ven_protocol.policy import policy_digest
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(estates, seeds)
 def test_explain_says_what_the_rules_and_the_documents_say(estate: Estate, random):
     """Verdict and deciding rules are ``decide``'s at both ends, and the verdict that of the host
@@ -51,7 +51,7 @@ def test_explain_says_what_the_rules_and_the_documents_say(estate: Estate, rando
                 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(estates, seeds)
 def test_the_two_ends_and_their_namesakes_suffice(estate: Estate, random):
     """An estate of no other workloads than those that have one of the two addresses gives the
@@ -74,7 +74,7 @@ def test_the_two_ends_and_their_namesakes_suffice(estate: Estate, random):
         )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(estates, seeds)
 def test_filing_loses_no_rule(estate: Estate, random):
     """What the index finds between two ends (addresses, workloads, IP lists) is what a look at
@@ -97,7 +97,7 @@ def test_filing_loses_no_rule(estate: Estate, random):
         }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(estates)
 def test_the_rules_that_a_workload_holds_are_its_documents(estate: Estate):
     """``held_by`` gives exactly the lines of the recomputed document, repeats left aside."""
@@ -121,7 +121,7 @@ def test_the_rules_that_a_workload_holds_are_its_documents(estate: Estate):
         }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(seeds)
 def test_the_impact_of_a_change_is_what_the_recompute_shows(random):
     """Exactly the workloads whose documents differ, when policy changes and workloads do not; at
