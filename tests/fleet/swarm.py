@@ -75,6 +75,8 @@ def provision_rule(operator: Operator) -> tuple[int, float]:
 
 def spread_of(times_s: Sequence[float]) -> str:
     """``p50 0.61 s, p99 1.20 s, last 1.24 s`` of sorted times."""
+    if not times_s:
+        return "none"
     p50, p99 = times_s[len(times_s) // 2], times_s[int(len(times_s) * 0.99)]
     return f"p50 {p50:.2f} s, p99 {p99:.2f} s, last {times_s[-1]:.2f} s"
 
@@ -93,21 +95,20 @@ async def change_policy(vens: Vens, pce: LocalHost, report: Report) -> None:
     """Provision a rule for all and wait until all have it."""
     loop = asyncio.get_running_loop()
     cpu_before = cpu_s(pce)
-    bolts_before = vens.bolts
+    vens.bolts.clear()
     operator = Operator(vens.credentials)
     port, replied = await loop.run_in_executor(None, provision_rule, operator)
     await until(lambda: len(vens.allowed_at(port)) == vens.size, CHANGE_LIMIT_S)
     applied = [at - replied for at in vens.allowed_at(port)]
-    bolts = vens.bolts - bolts_before
-    report.say(
-        f"a rule for all: {len(applied)} VENs applied it: {spread_of(applied)}; {bolts} bolts"
-    )
+    bolts = [at - replied for at in vens.bolts]
+    report.say(f"a rule for all: {len(bolts)} bolts arrived: {spread_of(bolts)}")
+    report.say(f"a rule for all: {len(applied)} VENs applied it: {spread_of(applied)}")
     used = [f"{name} {cpu - cpu_before[name]:.2f} s" for name, cpu in cpu_s(pce).items()]
     report.say(f"CPU until then: {', '.join(used)}")
     if len(applied) < vens.size:
         report.problems.append(f"{vens.size - len(applied)} VENs did not apply the change")
-    if bolts < vens.size:
-        report.problems.append(f"{bolts} bolts arrived for {vens.size} changed policies")
+    if len(bolts) < vens.size:
+        report.problems.append(f"{len(bolts)} bolts arrived for {vens.size} changed policies")
 
 
 async def change_policy_disturbed(

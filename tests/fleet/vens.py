@@ -102,7 +102,8 @@ class Vens:
         self.agents: list[Agent] = []
         self.kernels: list[TimedKernel] = []
         self.crashes: list[BaseException] = []
-        self.bolts = 0
+        self.bolts: list[float] = []
+        """When each bolt came (monotonic seconds)."""
         self.size = size
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -141,7 +142,7 @@ class Vens:
         deliver = agent._bolts._on_bolt
 
         def counted(bolt: Any) -> None:
-            self.bolts += 1
+            self.bolts.append(time.monotonic())
             deliver(bolt)
 
         agent._bolts._on_bolt = counted
