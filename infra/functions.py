@@ -76,7 +76,7 @@ VEN = "/ven/v1/orgs/{org_id}/vens/{ven_id}"
 #: a VEN that was silent comes back in one transaction, and its peers' policy is computed again.
 SIGN_OF_LIFE: Mapping[Table, tuple[str, ...]] = {
     "presence": ("UpdateItem",),
-    "objects": ("GetItem", "PutItem"),
+    "objects": ("GetItem", "BatchGetItem", "PutItem"),
     "events": ("PutItem",),
 }
 

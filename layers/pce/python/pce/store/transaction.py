@@ -210,12 +210,14 @@ def _update(
     expression = "SET " + ", ".join(f"{name} = :_{name}" for name in values) if values else ""
     if removed:
         expression += " REMOVE " + ", ".join(removed)
-    update = {"TableName": table, "Key": key, "ConditionExpression": condition}
-    if expression:
-        update["UpdateExpression"] = expression.strip()
-    if bound:
-        update["ExpressionAttributeValues"] = bound
-    return {"Update" if expression else "ConditionCheck": update}
+    update = {
+        "TableName": table,
+        "Key": key,
+        "UpdateExpression": expression.strip(),
+        "ConditionExpression": condition,
+        **({"ExpressionAttributeValues": bound} if bound else {}),
+    }
+    return {"Update": update}
 
 
 def _refused(error: DynamoDBError, steps: list[Step]) -> PceError | None:
