@@ -171,7 +171,8 @@ class Network:
         """Take everything away."""
         _delete(name.name for name in _named() if name.name.startswith(self.id + "-"))
         if self._uplink and Path(f"/sys/class/net/{self._uplink}").exists():
-            _ip(f"link delete {self._uplink}")
+            with contextlib.suppress(RuntimeError):  # the switch may have just taken it along
+                _ip(f"link delete {self._uplink}")
 
 
 def remove_leftovers() -> None:
