@@ -60,7 +60,7 @@ def test_a_ven_is_led_from_any_policy_to_the_present_one(
         for number in range(1, 6):
             before = engine.head
             effect = engine.apply(change)
-            stored = store_policy(org_id, engine, of_effect(effect), number, worker)
+            stored = store_policy(org_id, engine, of_effect(engine, effect), number, worker)
             if effect.wide:
                 assert worker.policies.replace_wide_head(org_id, before, effect.wide, NOW)
             stored.retire(org_id, number, NOW, worker)

@@ -43,11 +43,12 @@ class SetVersion(Part, frozen=True, kw_only=True):
 
 
 @dataclass
-class SetsPut:
-    """What came of storing sets."""
+class SetsToPut:
+    """Versions to put, and what follows for their bases."""
 
-    bytes: int = 0
-    """Compressed."""
+    versions: dict[str, SetVersion] = field(default_factory=dict)
+    """By version name. Some that are needed may be stored already; they are put again, so that they
+    stay."""
     needed: set[str] = field(default_factory=set)
     """Version names of the bases that current versions rest on: they must not retire."""
     retired: set[str] = field(default_factory=set)
@@ -62,24 +63,23 @@ class AddressSets:
         self._whole: LruCache[tuple[OrgId, str], bytes] = LruCache(WHOLE_BYTES, len)
         self._kept: dict[OrgId, tuple[int, set[str]]] = {}
 
-    def put(
+    def to_put(
         self,
         org_id: OrgId,
         changes: Mapping[str, SetChange],
         members_of: Callable[[str], list[str]],
         number: int,
-    ) -> SetsPut:
-        """Store the versions (by set id) that compile ``number`` needs.
+    ) -> SetsToPut:
+        """How the versions (by set id) that compile ``number`` needs are to be stored.
 
         ``members_of`` gives all members of a set, sorted as text; asked only for what is stored
-        whole. Requests: one read per 50 sets, one write per 25, and one for each base that this
-        function environment has not kept in the compile before.
+        whole. Requests: one read per 50 sets, and one write for each base that this function
+        environment did not keep in the compile before. Once they are put, :meth:`note` it.
         """
-        done = SetsPut()
+        done = SetsToPut()
         wanted = {id: version_name(id, change.digest) for id, change in changes.items()}
         former = {id: version_name(id, c.former) for id, c in changes.items() if c.former}
         known = self._parts.parts(org_id, [*wanted.values(), *former.values()], SetVersion)
-        versions: dict[str, SetVersion] = {}
         kept = self._kept_before(org_id, number)
         for id, change in changes.items():
             before = known.get(former.get(id, ""))
@@ -87,14 +87,17 @@ class AddressSets:
             if version is None or not self._keep_base(org_id, id, version, kept, number):
                 version = _whole(members_of(id))
             if wanted[id] not in kept:
-                versions[wanted[id]] = version
+                done.versions[wanted[id]] = version
             rests_on = version.base or change.digest
             done.needed.add(version_name(id, rests_on))
             if before is not None and (before.base or change.former) != rests_on:
                 done.retired.add(version_name(id, before.base or change.former or ""))
-        done.bytes = self._parts.put_parts(org_id, versions, number)
-        self._kept[org_id] = (number, (kept | done.needed) - done.retired)
         return done
+
+    def note(self, org_id: OrgId, put: SetsToPut, number: int) -> None:
+        """These were put for compile ``number``: their bases are safe from earlier ones."""
+        kept = self._kept_before(org_id, number)
+        self._kept[org_id] = (number, (kept | put.needed) - put.retired)
 
     def bases_of(self, org_id: OrgId, names: Iterable[str]) -> set[str]:
         """Version names of what these versions rest on, themselves left out."""

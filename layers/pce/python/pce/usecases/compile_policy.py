@@ -183,7 +183,9 @@ def _step(
     if read is None:
         return None
     effect = warm.engine.apply(read.change)
-    difference = of_effect(effect) if alone else of_rows(org_id, effect, stores)
+    difference = (
+        of_effect(warm.engine, effect) if alone else of_rows(org_id, warm.engine, effect, stores)
+    )
     return _Step(read, warm.engine, before, difference, warm.workloads, fresh=False)
 
 

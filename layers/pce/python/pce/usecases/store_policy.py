@@ -11,7 +11,8 @@ import msgspec
 from pce.identifiers import OrgId
 from pce.policy.effect import Effect, SetChange
 from pce.policy.engine import Engine
-from pce.policy.parts import Block, ClassPart, Target, WideHead, block_id, version_name
+from pce.policy.parts import ClassPart, Part, Target, WideHead, block_id, version_name
+from pce.store.dynamodb import WRITTEN_TOGETHER
 from pce.usecases.stores import Stores
 
 SIDE_BY_SIDE = 16
@@ -32,8 +33,8 @@ class Difference:
     effect: Effect
     targets: Mapping[str, Target]
     """Workload id to the target that its presence row is to name."""
-    class_parts: Collection[str]
-    """Narrow names."""
+    class_parts: Mapping[str, ClassPart]
+    """By narrow name."""
     sets: Mapping[str, SetChange]
     retired: frozenset[str]
     tightened: Collection[str]
@@ -56,12 +57,12 @@ class StoredPolicy:
         )
 
 
-def of_effect(effect: Effect) -> Difference:
+def of_effect(engine: Engine, effect: Effect) -> Difference:
     """The difference for a store that holds what the engine said before."""
     return Difference(
         effect=effect,
         targets={id: target for id, target in effect.targets.items() if target},
-        class_parts=effect.class_parts,
+        class_parts={name: engine.class_part(name) for name in effect.class_parts},
         sets=effect.sets,
         retired=effect.retired,
         tightened=effect.tightened,
@@ -69,10 +70,10 @@ def of_effect(effect: Effect) -> Difference:
     )
 
 
-def of_rows(org_id: OrgId, effect: Effect, stores: Stores) -> Difference:
+def of_rows(org_id: OrgId, engine: Engine, effect: Effect, stores: Stores) -> Difference:
     """The same where another worker may have written some of the targets: they are read first.
     One request per 100."""
-    whole = of_effect(effect)
+    whole = of_effect(engine, effect)
     rows = stores.presence.get_many(org_id, whole.targets)
     targets = {
         id: target
@@ -108,8 +109,8 @@ def of_store(
         if current is None or current.digest != digest:
             retired.add(version_name(set_id, digest))
             former[set_id] = digest
-    class_parts = {target.name for target in targets.values()}
-    needed = {id for name in class_parts for id in engine.class_part(name).sets}
+    class_parts = {t.name: engine.class_part(t.name) for t in set(targets.values())}
+    needed = {set_id for part in class_parts.values() for set_id in part.sets}
     if effect.wide:
         changed = (id for id, p in effect.wide.parts.items() if before.parts.get(id) != p)
         needed.update(id for id in changed if id in effect.sets)
@@ -131,21 +132,31 @@ def store_policy(
     org_id: OrgId, engine: Engine, difference: Difference, number: int, stores: Stores
 ) -> StoredPolicy:
     """Put the sets, blocks and class parts of a difference, for compile ``number``. Nothing names
-    them yet. One request per 25, and see ``AddressSets.put``."""
-    sets = stores.address_sets.put(org_id, difference.sets, engine.members, number)
-    blocks: dict[str, Block | ClassPart] = {
+    them yet. One request per 25, several at once, and see ``AddressSets.to_put``."""
+    sets = stores.address_sets.to_put(org_id, difference.sets, engine.members, number)
+    blocks = {
         version_name(part_id, digest): engine.block(part_id)
         for part_id, digest in difference.effect.blocks.items()
     }
-    class_parts = {name: engine.class_part(name) for name in difference.class_parts}
-    size = stores.policies.put_parts(org_id, blocks | class_parts, number)
+    parts: list[tuple[str, Part]] = [
+        *sets.versions.items(),
+        *blocks.items(),
+        *difference.class_parts.items(),
+    ]
+    sizes = side_by_side(
+        lambda at: stores.policies.put_parts(
+            org_id, dict(parts[at : at + WRITTEN_TOGETHER]), number
+        ),
+        range(0, len(parts), WRITTEN_TOGETHER),
+    )
+    stores.address_sets.note(org_id, sets, number)
     dropped = {n: id for n in difference.retired if (id := _set_of(n)) not in difference.sets}
     dropped = {name: id for name, id in dropped.items() if id}
     every = difference.effect.sets
     current = [version_name(id, every[id].digest) for id in dropped.values() if id in every]
     retired = difference.retired | sets.retired | stores.address_sets.bases_of(org_id, dropped)
     needed = sets.needed | stores.address_sets.bases_of(org_id, current)
-    return StoredPolicy(sets.bytes + size, retired - needed)
+    return StoredPolicy(sum(sizes), retired - needed)
 
 
 def _stored_versions(parts: Iterable[ClassPart], head: WideHead) -> Iterator[tuple[str, str]]:
