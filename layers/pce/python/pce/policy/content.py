@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import msgspec
 
@@ -77,7 +77,9 @@ class Content:
         return {audience.set_id: audience.names for audience in self.named}
 
 
+@lru_cache(maxsize=64)
 def _without_content(kind: Kind) -> ClassPart:
+    """What a class part has of its kind; there are few kinds."""
     return ClassPart(
         mode=kind.mode,
         visibility=kind.visibility,

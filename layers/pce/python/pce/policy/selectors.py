@@ -181,14 +181,16 @@ class Conditions:
         """The canonical selector, or None when no workload can ever meet the conditions."""
         conditions: list[LabelCondition] = []
         for key in sorted(self.wanted.keys() | self.unwanted.keys()):
-            unwanted = self.unwanted.get(key, frozenset())
-            if key not in self.wanted:
-                conditions.append(LabelCondition(key, negated=True, ids=unwanted))
-            elif self.wanted[key] - unwanted:
-                ids = self.wanted[key] - unwanted
-                conditions.append(LabelCondition(key, negated=False, ids=ids))
-            else:
+            ids = self.wanted.get(key)
+            unwanted = self.unwanted.get(key)
+            if ids is None:
+                conditions.append(LabelCondition(key, True, unwanted or frozenset()))
+                continue
+            if unwanted:
+                ids -= unwanted
+            if not ids:
                 return None
+            conditions.append(LabelCondition(key, False, ids))
         return WorkloadSelector(tuple(conditions), workload_id, bound_to, container_host)
 
 

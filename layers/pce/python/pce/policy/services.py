@@ -29,7 +29,7 @@ def sound_services(
             sound.add(canonical(service))
         else:
             report(f"no packet filter can match {service}")
-    return tuple(sorted(sound, key=_order))
+    return tuple(sorted(sound, key=_order)) if len(sound) > 1 else tuple(sound)
 
 
 def is_sound(service: Service) -> bool:
