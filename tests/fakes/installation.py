@@ -16,12 +16,14 @@ from unittest import mock
 
 import boto3
 from moto.backends import get_backend
+from moto.dynamodb.models import DynamoDBBackend
 from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
 from pce.runtime import wiring as wiring_module
 from pce.runtime.wiring import Wiring, wiring
 from pce.store import aws as aws_module
+from tests.fakes.moto_transactions import transact_write_items
 
 REGION = "us-east-1"
 TABLES = {
@@ -37,6 +39,8 @@ class FakeAws:
 
     def __init__(self) -> None:
         self.listeners: list[Counter[str]] = []
+        self._turn = threading.Lock()
+        DynamoDBBackend.transact_write_items = transact_write_items
         self._moto = DomainDispatcherApplication(create_backend_app)
         server = make_server(
             "127.0.0.1", 0, self._serve, threaded=True, request_handler=_Connection
@@ -61,6 +65,9 @@ class FakeAws:
     def _serve(self, environ, start_response):
         for counts in self.listeners:
             counts[_operation(environ)] += 1
+        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB"):
+            with self._turn:  # a transaction is atomic
+                return self._moto(environ, start_response)
         return self._moto(environ, start_response)
 
 

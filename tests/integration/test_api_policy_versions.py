@@ -11,7 +11,6 @@ import pytest
 from pce.identifiers import OrgId
 from pce.runtime.wiring import Wiring
 from pce.store.dynamodb import DynamoDB
-from pce.store.objects import ObjectStore
 from pce.store.policy_versions import PolicyVersions
 from pce.usecases import reset_drafts
 from tests.fakes.api import Api
@@ -338,20 +337,15 @@ def test_of_two_provisionings_at_once_one_wins(
     """Two threads that both read the same head: one is 201, the other 409, and one version is
     made; the loser's change is still pending."""
     hrefs = [ip_list(api, name) for name in ("one", "two")]
-    prepare, commit = PolicyVersions.prepare, ObjectStore.commit
-    both_prepared, one_by_one = threading.Barrier(2, timeout=30), threading.Lock()
+    prepare = PolicyVersions.prepare
+    both_prepared = threading.Barrier(2, timeout=30)
 
     def prepare_together(self: Any, *arguments: Any) -> tuple[str, int]:
         prepared = prepare(self, *arguments)
         both_prepared.wait()
         return prepared
 
-    def commit_alone(self: Any, change: Any) -> str:
-        with one_by_one:  # moto's transactions are not atomic between threads
-            return commit(self, change)
-
     monkeypatch.setattr(PolicyVersions, "prepare", prepare_together)
-    monkeypatch.setattr(ObjectStore, "commit", commit_alone)
 
     def provision(href: str) -> Any:
         subset = {"change_subset": {"ip_lists": [{"href": href}]}}
