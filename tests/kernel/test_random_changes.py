@@ -129,7 +129,7 @@ class Findings:
         """All messages of a flow; ``ends``: as its source and its target see it."""
         for number, message in enumerate(flow.messages):
             self._judge_leg(flow, number, ends, message.sent, message.arrived or message.answered)
-            if message.arrived and flow.stream.kind != "connect":
+            if message.arrived:
                 self._judge_leg(flow, number, ends, message.arrived, message.answered)
         self.cut += bool(flow.cut)
 
