@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from pce.identifiers import OrgId
+from pce.runtime.wiring import Wiring
 from tests.fakes.api import Api
 
 
@@ -18,6 +20,13 @@ def test_a_label_is_read_as_it_was_made(api: Api) -> None:
     assert (made["key"], made["value"], made["deleted"]) == ("role", "web", False)
     assert made["created_by"] == {"href": api.get("/users")[0]["href"]}
     assert api.get(made["href"]) == api.get(f"{api.org}/labels")[0] == made
+
+
+def test_the_compiler_is_told_of_a_new_label(api: Api, stores: Wiring) -> None:
+    """Before anybody has it: a compiler that keeps what it knows reads only what it is told of."""
+    href = label(api)["href"]
+    log = stores.objects.change_log(OrgId(api.created["org_id"]))
+    assert [entry.hrefs for entry in log if entry.reason == "labels"] == [(href,)]
 
 
 def test_ids_count_up_from_one(api: Api) -> None:

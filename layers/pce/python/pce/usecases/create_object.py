@@ -45,8 +45,9 @@ def creation(collection: Collection, document: dict[str, Any]) -> Edit:
         ),
         puts=(Put(collection.stored_in, item_id(tail(document["href"])), document),),
         claims=tuple(collection.claims(document)),
+        # Of a label too, although nobody has it yet: a warm engine reads only what it is told of.
         policy_changes=(PolicyChange(reason, policy_hrefs(collection, document)),)
-        if reason and collection.name != "labels"  # nothing follows from a label that nobody has
+        if reason
         else (),
     )
 
