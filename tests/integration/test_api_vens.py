@@ -8,6 +8,7 @@ import pytest
 
 from pce.errors import Unauthenticated
 from pce.identifiers import OrgId
+from pce.policy.parts import WideHead, WidePart
 from pce.runtime.wiring import Wiring
 from pce.store.change import Change, PresenceChange
 from pce.usecases.change_ven_state import deactivate
@@ -69,6 +70,21 @@ def test_sync_state_follows_the_reported_policy(api: Api, stores: Wiring) -> Non
     found = api.get(f"{api.org}/workloads", security_policy_sync_state="applied")
     assert [w["href"] for w in found] == [ven.workload_href]
     assert api.get(f"{api.org}/workloads", security_policy_sync_state="syncing") == []
+
+
+def test_a_wide_part_that_changed_is_not_in_sync(api: Api, stores: Wiring) -> None:
+    """Its VENs' rows stay as they are; what they applied is older than the org's wide head."""
+    ven = pair(api, stores)
+    stores.presence.set_target(org(api), ven.id, "e" * 32, 0b1, 1, now=1)
+    old = WideHead(generation=1, parts={"w1": WidePart(0, 1, "a")})
+    new = WideHead(generation=2, parts={"w1": WidePart(0, 2, "b")})
+    stores.policies.replace_wide_head(org(api), WideHead(), old, NOW)
+    heartbeat(ven, stores, NOW + 60, etag="e" * 32 + ".1")
+    status = "agent.status.security_policy_sync_state"
+    assert _at(api.get(ven.workload_href), status) == "applied"
+    stores.policies.replace_wide_head(org(api), old, new, NOW)
+    stores.policies.wide_head(org(api))  # what this process remembers is up to 2 s old
+    assert _at(api.get(ven.workload_href), status) == "syncing"
 
 
 def _at(document: Any, path: str) -> Any:

@@ -18,13 +18,15 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """All that is known of one workload. Without a VEN the last three are None."""
+    """All that is known of one workload. Without a VEN the next three are None."""
 
     workload: Document
     ven: Document | None = None
     presence: Presence | None = None
     service_report: Document | None = None
     """Stored report of open ports; read only when one workload is shown."""
+    wanted_etag: str = ""
+    """Of the policy that its VEN should hold; empty while none was computed."""
 
     @property
     def status(self) -> str:
@@ -44,8 +46,9 @@ class Host:
     def sync_state(self) -> str:
         """``applied`` when the VEN reported the policy that it should hold."""
         row = self.presence
-        held = row is not None and row.target and row.applied_etag.partition(".")[0] == row.target
-        return "applied" if held and row is not None and row.goodbye_at is None else "syncing"
+        if row is None or row.goodbye_at is not None or not self.wanted_etag:
+            return "syncing"
+        return "applied" if row.applied_etag == self.wanted_etag else "syncing"
 
     @property
     def health(self) -> str:

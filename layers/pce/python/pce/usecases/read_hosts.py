@@ -15,6 +15,7 @@ from pce.objects.workload_shown import Host, shown_ven, shown_workload
 from pce.presence.record import Presence
 from pce.store.objects import Stored
 from pce.usecases.caller import Caller
+from pce.usecases.current_etag import current_etag
 from pce.usecases.name_references import by_href
 from pce.usecases.read_objects import Page, Query
 from pce.usecases.stores import Stores
@@ -54,7 +55,7 @@ def list_vens(caller: Caller, query: Query, stores: Stores, limit: int | None) -
     workloads = {s.id: s.document for s in stores.objects.all_of(caller.org_id, WORKLOADS.name)}
     presence = {str(row.ven_id): row for row in stores.presence.all_of(caller.org_id)}
     hosts = [
-        Host(workloads[tail(ven["href"])], ven, presence.get(tail(ven["href"])))
+        _host(workloads[tail(ven["href"])], ven, presence.get(tail(ven["href"])), stores)
         for ven in vens
         if tail(ven["href"]) in workloads
     ]
@@ -86,14 +87,31 @@ def _hosts(
     vens = stores.objects.get_many(caller.org_id, VENS.name, ids)
     presence = _presence(caller, ids, stores)
     return [
-        Host(
+        _host(
             workload,
             vens[tail(workload["href"])].document if tail(workload["href"]) in vens else None,
             presence.get(tail(workload["href"])),
-            service_report.document if service_report else None,
+            stores,
+            service_report,
         )
         for workload in workloads
     ]
+
+
+def _host(
+    workload: Mapping[str, Any],
+    ven: Mapping[str, Any] | None,
+    row: Presence | None,
+    stores: Stores,
+    service_report: Stored | None = None,
+) -> Host:
+    return Host(
+        workload,
+        ven,
+        row,
+        service_report.document if service_report else None,
+        current_etag(row, row.applied_etag, stores) if row else "",
+    )
 
 
 def _presence(caller: Caller, ids: Sequence[str], stores: Stores) -> dict[str, Presence]:
