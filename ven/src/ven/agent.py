@@ -11,13 +11,12 @@ process for the same reason; the service manager starts it again.
 """
 
 import asyncio
-import hashlib
 import logging
 import os
 import secrets
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -94,8 +93,6 @@ UNREADABLE = (400, 406, 413, 422)
 
 Outcome = Literal["stopped", "restart", "unpaired"]
 
-FirewallRestore = Literal["recommended", "saved", "open", "default", "disable"]
-
 _Result = TypeVar("_Result")
 
 _BATCH = msgspec.msgpack.Decoder(FlowBatch)
@@ -160,7 +157,7 @@ class Agent:
         self._ended: asyncio.Future[Outcome] = self._loop.create_future()
         self._last_heartbeat = ""
         self._status: Status | None = None
-        self.firewall_restore: FirewallRestore = "saved"
+        self.firewall_restore: actions.FirewallRestore = "saved"
         """What an unpairing leaves of the firewall; set before :meth:`run` returns ``unpaired``."""
         self.state = self._first_state(held)
 
@@ -460,12 +457,12 @@ class Agent:
     async def _observe_interfaces(self) -> None:
         self._interfaces = await self._work(self._kernel.interfaces)
         self._flows.ledger.neighbourhood = neighbourhood(self._interfaces)
-        self._feed(reports.Observed("interfaces", _digest(self._interfaces)))
+        self._feed(reports.Observed("interfaces", reports.digest(self._interfaces)))
 
     async def _observe_services(self) -> None:
         self._services = await self._work(self._kernel.open_ports)
         self._flows.ledger.owners = port_owners(self._services[0])
-        self._feed(reports.Observed("services", _digest(self._services)))
+        self._feed(reports.Observed("services", reports.digest(self._services)))
 
     async def _send_report(self, kind: reports.ReportKind) -> None:
         try:
@@ -494,7 +491,7 @@ class Agent:
                 await self._best_effort("support report", self.send_support_report, action.id)
                 self._feed(actions.Finished(action.id))
             case "unpair":
-                self.firewall_restore = _restore(action)
+                self.firewall_restore = actions.firewall_restore(action)
                 message = Deactivate(firewall_restore=self.firewall_restore)
                 await self._best_effort("deactivation", self._pce.deactivate, message)
                 self._end("unpaired")
@@ -600,13 +597,3 @@ class Agent:
     def _end(self, outcome: Outcome) -> None:
         if not self._ended.done():
             self._ended.set_result(outcome)
-
-
-def _digest(content: object) -> str:
-    return hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
-
-
-def _restore(action: Action) -> FirewallRestore:
-    """What the PCE wants left of the firewall; ``saved`` when it says nothing that we know."""
-    wanted = action.params.get("firewall_restore", "saved")
-    return next((known for known in get_args(FirewallRestore) if known == wanted), "saved")

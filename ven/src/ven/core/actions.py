@@ -13,6 +13,8 @@ A new policy is no action: it travels as the reply's etag (``ven.core.policy_sta
 What is done is kept on disk before it takes effect, because ``restart`` ends this process.
 """
 
+from typing import Literal, get_args
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -27,6 +29,10 @@ REMEMBERED = 64
 
 NAMED_AT_ONCE = 16
 """Most ids in one heartbeat (``Heartbeat.done_actions``)."""
+
+
+FirewallRestore = Literal["recommended", "saved", "open", "default", "disable"]
+"""What an unpairing leaves of the firewall."""
 
 
 class ActionState(Struct, frozen=True, kw_only=True):
@@ -107,6 +113,12 @@ def step(state: ActionState, event: ActionEvent) -> _Result:
                 done=tuple(id for id in state.done if id not in ids),
                 remembered=(state.remembered + heard)[-REMEMBERED:],
             ), ()
+
+
+def firewall_restore(action: Action) -> FirewallRestore:
+    """What the PCE wants left of the firewall; ``saved`` when it says nothing that we know."""
+    wanted = action.params.get("firewall_restore", "saved")
+    return next((known for known in get_args(FirewallRestore) if known == wanted), "saved")
 
 
 def _asked(state: ActionState, action: Action) -> _Result:

@@ -7,13 +7,20 @@ the PCE cannot be talked to (degraded and minimal mode) everything waits for tha
 are never tried more often than heartbeats. No timers, and at most one request a kind at a time.
 """
 
+import hashlib
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 ReportKind = Literal["interfaces", "services"]
 KINDS: tuple[ReportKind, ...] = ("interfaces", "services")
+
+
+def digest(content: object) -> str:
+    """Tells the content of one report from another."""
+    return hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
 
 
 class Report(Struct, frozen=True, kw_only=True):
