@@ -168,13 +168,13 @@ async def run(pce: LocalHost, size: int, seconds: float, disturbed: bool, folder
     lived = time.monotonic()
     signs_before = Measured.answers["heartbeat"] + Measured.answers["flows"]
     await asyncio.sleep(seconds)
+    traffic.cancel()  # a simulated kernel judges in Python, a second for all of them
     await change_policy(vens, pce, report)
     lived_s = time.monotonic() - lived
     signs = Measured.answers["heartbeat"] + Measured.answers["flows"] - signs_before
     interval_s = vens.agents[0].state.heartbeat.interval_s
     if signs < int(0.9 * size * (lived_s / interval_s - 1)):
         report.problems.append(f"{signs} signs of life were answered in {lived_s:.0f} s")
-    traffic.cancel()
     await until(vens.settled, CHANGE_LIMIT_S)  # the kernel has it a moment before the agent knows
     report.problems += complaints_of(vens, complaints)
     if disturbed:
