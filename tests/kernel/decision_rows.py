@@ -215,6 +215,17 @@ ROWS: tuple[Row, ...] = (
     ),
 )
 
+ROWS_WITHOUT_IPV6 = (
+    Row("ipv6 blocked", "peer", "full", 6, tcp(2021), "blocked"),
+    Row("ipv6 blocked", "full", "peer", 6, udp(2022), "blocked"),
+    Row("ipv6 blocked", "peer", "old", 6, tcp(2021), "blocked"),
+    Row("ipv6 blocked", "peer", "full", 4, tcp(2021), "allowed"),
+    Row("ipv6 blocked in full only", "peer", "selective", 6, tcp(2021), "allowed"),
+    Row("ipv6 blocked in full only", "foe", "selective", 6, tcp(2021), "blocked"),
+)
+"""With the firewall settings that block IPv6 whole in full enforcement. None of them is in ``ROWS``
+too: traffic logs still tell of those."""
+
 EVERYBODY = Actor("ams")
 SHOPS = Actor("label", SHOP)
 
