@@ -14,6 +14,7 @@ MEASURED = (
     "policy_engine",
     "questions",
     "flows",
+    "streaming",
     "ven",
     "ven_kernel",
 )

@@ -163,6 +163,11 @@ def _store(body: bytes, directory: Directory) -> bytes:
     return pack(batch, uuid.UUID(int=1), asked)
 
 
+def stored_batches(count: int) -> list[bytes]:
+    """Stored batches with byte counts, for other benchmarks."""
+    return [_store(*_post(seed, True)) for seed in range(count)]
+
+
 def _store_all(posts: list[tuple[bytes, Directory]]) -> None:
     for post in posts:
         _store(*post)

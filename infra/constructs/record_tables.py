@@ -35,7 +35,7 @@ _ORG = {"projection.org_id.type": "injected"}
 _HOUR = {
     "projection.hour.type": "date",
     "projection.hour.format": "yyyy/MM/dd/HH",
-    "projection.hour.range": "NOW-400DAYS,NOW",
+    "projection.hour.range": "NOW-120DAYS,NOW",
     "projection.hour.interval": "1",
     "projection.hour.interval.unit": "HOURS",
 }

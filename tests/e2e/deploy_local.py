@@ -7,8 +7,10 @@ not do is asserted on the template (tests/infra): time to live, throttles, alarm
 """
 
 import argparse
+import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,8 @@ from tests.e2e.emulator import ACCOUNT, REGION, ROOT, Emulator, running
 BOOTSTRAP_TIMEOUT_S = 120
 DEPLOY_TIMEOUT_S = 300
 SUITE_TIMEOUT_S = 1_200
+ARCHIVE_TIMEOUT_S = 240
+"""Events are streamed when they are 70 s old, by what looks every minute."""
 
 #: Short, so that a suite with silent VENs ends; the sweep still runs once a minute.
 HEARTBEAT_INTERVAL_S = 300
@@ -45,7 +49,7 @@ def main() -> int:
                 print(f"deployed: {emulator.url}  {credentials}  log: {emulator.log}", flush=True)
                 signal.pause()
             status = _run_suite(emulator, credentials, pytest_arguments)
-            hidden = _hidden_failures(emulator)
+            hidden = _hidden_failures(emulator) + _faults_of_archive(emulator)
             if hidden:
                 print(
                     "deploy-local: failed behind the tests' back:", *hidden, sep="\n  ", flush=True
@@ -164,6 +168,37 @@ def _hidden_failures(emulator: Emulator) -> list[str]:
         if "DeadLetters" in url and count != "0":
             found.add(f"{count} messages in {url}")
     return sorted(found)
+
+
+def _faults_of_archive(emulator: Emulator) -> list[str]:
+    """What is wrong with the archive after a suite: nothing in it, or something outside of its
+    layout. The emulator's Firehose buffers nothing, and calls the function that tells the place."""
+    s3 = emulator.client("s3")
+    outputs = json.loads((emulator.folder / "outputs.json").read_text())
+    (bucket,) = (stack["RecordsBucket"] for stack in outputs.values() if "RecordsBucket" in stack)
+    hour = r"\d{4}/\d\d/\d\d/\d\d/pce-"
+    layout = re.compile(
+        rf"localhost/org_id=\d+/(summaries/pd=[0-3]/{hour}summaries|auditable/{hour}auditable)"
+        r"-[\w-]+\.json\.gz"
+    )
+    deadline = time.monotonic() + ARCHIVE_TIMEOUT_S
+    while True:
+        listed = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+        found = {match[1].split("/")[0] for o in listed if (match := layout.fullmatch(o["Key"]))}
+        misplaced = [o["Key"] for o in listed if not layout.fullmatch(o["Key"])]
+        if misplaced or found == {"summaries", "auditable"}:
+            break
+        if time.monotonic() > deadline:
+            return [f"the archive has only {sorted(found)} after {ARCHIVE_TIMEOUT_S} s"]
+        time.sleep(5)
+    for found_object in listed:
+        body = s3.get_object(Bucket=bucket, Key=found_object["Key"])["Body"].read()
+        for line in gzip.decompress(body).splitlines():
+            json.loads(line)
+    print(
+        f"deploy-local: {len(listed)} objects in the archive, e.g. {listed[0]['Key']}", flush=True
+    )
+    return [f"not in the layout of the archive: {key}" for key in misplaced]
 
 
 def _cdk(emulator: Emulator, arguments: list[str], timeout_s: int) -> None:

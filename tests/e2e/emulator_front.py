@@ -12,6 +12,19 @@ import os
 from pathlib import Path
 
 from ministack.app import app as emulator
+from ministack.core import iam_actions
+
+_action_of = iam_actions.extract_iam_action
+
+
+def _action_as_aws_names_it(*request, **more):
+    """SQS asks for the right to SendMessage for a batch too; the emulator for one that AWS does not
+    know."""
+    action = _action_of(*request, **more)
+    return "sqs:SendMessage" if action == "sqs:SendMessageBatch" else action
+
+
+iam_actions.extract_iam_action = _action_as_aws_names_it
 
 PLAIN_PORT = os.environ["PCE_FRONT_PLAIN_PORT"]
 ROUTES = Path(os.environ["PCE_FRONT_ROUTES"])

@@ -18,6 +18,7 @@ DEADLINE_S = 200
 """Flows are sent when they are 30 s old, by what looks every minute."""
 
 
+@pytest.mark.timeout(DEADLINE_S + 40)
 def test_a_flow_reaches_a_syslog_destination(operator: Operator) -> None:
     """Enriched with the workload's name, whoever the PCE runs on; the destination says so."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:

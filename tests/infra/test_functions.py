@@ -8,6 +8,7 @@ import pytest
 
 from infra.constructs.pce_function import construct_id
 from infra.functions import FUNCTIONS, FunctionSpec
+from pce.store import arrivals, event_log
 from tests.infra.assembly import ROOT, Assembly, listed
 
 TABLE_NAMES = ("Presence", "Objects", "Events", "Flows", "Policy")
@@ -99,6 +100,15 @@ def test_no_role_holds_a_wildcard_action_or_every_resource(assembly: Assembly) -
     for properties in assembly.resources("AWS::IAM::Role").values():
         assert "ManagedPolicyArns" not in properties
         assert "Policies" not in properties
+
+
+def test_nothing_appears_behind_what_was_streamed() -> None:
+    """Streams read what is older than the longest life of whoever writes it, with 10 s for clocks
+    that differ."""
+    writers = [spec for spec in FUNCTIONS if "PutItem" in spec.tables.get("events", ())]
+    assert max(spec.size.timeout_s for spec in writers) + 10 <= event_log.SETTLED_AFTER_S
+    (flows,) = (spec for spec in FUNCTIONS if spec.name == "ven_flows")
+    assert flows.size.timeout_s + 10 <= arrivals.SETTLED_AFTER_S
 
 
 def test_only_the_sweep_scans() -> None:

@@ -76,7 +76,7 @@ def test_firehose_may_fill_one_bucket_only(assembly: Assembly) -> None:
 
 
 def test_the_archive_is_kept(assembly: Assembly) -> None:
-    """A bucket of its own, private, kept when the stack goes, cheaper after a quarter."""
+    """A bucket of its own, private, kept when the stack goes, cheaper after a month."""
     (logical_id,) = [
         name for name in assembly.resources("AWS::S3::Bucket", "pce-data") if "Records" in name
     ]
@@ -84,9 +84,9 @@ def test_the_archive_is_kept(assembly: Assembly) -> None:
     assert resource["DeletionPolicy"] == "Retain"
     (rule,) = resource["Properties"]["LifecycleConfiguration"]["Rules"]
     assert rule["Transitions"] == [
-        {"StorageClass": "GLACIER_IR", "TransitionInDays": 90},
+        {"StorageClass": "GLACIER_IR", "TransitionInDays": 30},
     ]
-    assert rule["ExpirationInDays"] == 400
+    assert rule["ExpirationInDays"] == 120
     assert resource["Properties"]["PublicAccessBlockConfiguration"]["BlockPublicPolicy"] is True
 
 

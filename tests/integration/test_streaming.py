@@ -313,6 +313,21 @@ def test_one_dead_destination_holds_up_no_other(
     assert run(stores, [lane(api, dead, EVENTS)]) == [""]
 
 
+def test_a_destination_that_was_mended_is_tried_at_once(
+    api: Api, stores: Wiring, rsyslog: SyslogReceiver
+) -> None:
+    """Its next try was minutes away; a change of its settings ends the wait."""
+    destination = make_destination(api, 9)
+    events = lane(api, destination, EVENTS)
+    assert all(run(stores, [events]))
+    assert run(stores, [events], LATER + 1) == [""], "it waits"
+    before = len(rsyslog.raw)
+    remote = {"address": "127.0.0.1", "port": rsyslog.tcp, "protocol": 6}
+    api.put(destination["href"], {"remote_syslog": remote})
+    assert run(stores, [events], LATER + 2) == [""]
+    assert rsyslog.messages(before + 1)
+
+
 def test_killed_after_each_send(
     api: Api, stores: Wiring, rsyslog: SyslogReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 Kind = Literal["flow_summary", "audit_event"]
 
 FLOW_SHARDS = 4
-"""One worker encodes 30,000 summaries a second; an org of 100,000 VENs makes 50,000."""
+"""One worker encodes some 18,000 summaries a second; an org of 100,000 VENs makes 50,000."""
 
 EVENTS = "events"
 FLOWS = tuple(f"flows-{shard}" for shard in range(FLOW_SHARDS))

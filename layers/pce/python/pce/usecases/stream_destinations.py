@@ -1,7 +1,7 @@
 """The destinations of an org's records: the archive, and its syslog destinations."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -115,9 +115,13 @@ def create_destination(caller: Caller, body: Any, stores: Stores) -> dict[str, A
 
 
 def update_destination(caller: Caller, id: str, body: Any, stores: Stores) -> None:
-    """Change a destination; what waits for it goes to where it is now."""
+    """Change a destination; what waits for it goes to where it is now, and without waiting for
+    the next try: whoever changes one that failed has mended it."""
     _check_bundle(body)
     update_object(caller, SYSLOG_DESTINATIONS, id, body, stores)
+    for lane, at in stores.lanes.of_org(caller.org_id).items():
+        if lane.destination == id and at.retry_at:
+            stores.lanes.save(lane, at, replace(at, retry_at=0))
 
 
 def delete_destination(caller: Caller, id: str, stores: Stores) -> None:
