@@ -56,7 +56,7 @@ class LinuxKernel:
         """Hold exactly ``document``, in one transaction; the number of its rules in the kernel.
 
         Raises :class:`KernelRefused`. 1 ms when few members changed; else 20 ms and 3 ms per 1,000
-        addresses.
+        addresses. After a start, mode idle or stateless rules 0.1 ms more per TCP connection.
         """
         ruleset = self._load(document)
         return ruleset.rules if ruleset else 0
