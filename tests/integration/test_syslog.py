@@ -84,8 +84,8 @@ def test_a_receiver_that_is_down(protocol: int) -> None:
 
 @contextlib.contextmanager
 def listening(behave: str) -> Iterator[int]:
-    """A receiver that accepts one connection and then ``resets`` it, or ``stays`` without
-    reading."""
+    """A receiver that accepts one connection and then ``resets`` it, ``stays`` without reading, or
+    ``talks`` for as long as somebody listens."""
     with socket.socket() as server, contextlib.ExitStack() as kept:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -96,6 +96,10 @@ def listening(behave: str) -> Iterator[int]:
                 connection.recv(10)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 connection.close()
+            elif behave == "talks":
+                with connection, contextlib.suppress(OSError):
+                    while True:
+                        connection.sendall(b"." * 1_000)
             else:
                 kept.enter_context(connection)
 
@@ -119,6 +123,13 @@ def test_a_receiver_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening("stays") as port, pytest.raises(Undelivered, match="no progress in time"):
         send(Receiver("127.0.0.1", port), [b"x" * 60_000] * 500)
     with listening("stays") as port:
+        send(Receiver("127.0.0.1", port), numbered("x", 2))
+
+
+def test_a_receiver_that_talks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without end, and without closing: it is listened to no longer than to any other."""
+    monkeypatch.setattr("pce.store.syslog.CLOSE_TIMEOUT_S", 0.2)
+    with listening("talks") as port, contextlib.suppress(Undelivered):
         send(Receiver("127.0.0.1", port), numbered("x", 2))
 
 
