@@ -99,7 +99,8 @@ class LinuxKernel:
     def _track_older(self, before: PolicyDocument | None) -> None:
         """Connections that the policy ``before`` left untracked; with none, who knows."""
         if before is None or before.mode == "idle" or any(rule.stateless for rule in before.rules):
-            older_connections.track(connected_sockets())
+            with contextlib.suppress(OSError):  # no reason to keep a policy from being enforced
+                older_connections.track(connected_sockets())
 
     def _compile(self, document: PolicyDocument, resolvers: tuple[str, ...]) -> Ruleset | None:
         # Without its name servers the PCE is not found again.

@@ -52,7 +52,7 @@ def track(connections: Iterable[Connection]) -> None:
     connection may have gone on untracked since, and then its packets would be called invalid.
 
     What cannot be tracked (it is already, under translated addresses; the table is full) is left to
-    its next packet: that is no reason to keep a policy from being enforced.
+    its next packet.
     """
     netlink = NetlinkSocket(NETLINK_NETFILTER)
     try:
