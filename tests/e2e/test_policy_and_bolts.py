@@ -137,15 +137,15 @@ def test_a_change_travels_as_a_delta(app: App, network: str) -> None:
     """A VEN that names what it holds gets what changed: one more member, no rules."""
     app.allow(5432)
     wait_for("the rule", lambda: document_of(app.db), lambda d: app.web.address in members(d))
-    held = app.db.policy().json["etag"]
+    held = app.db.policy().json
     second = app.host("web", f"{network}.3")
     reply = wait_for(
         "the second web host",
-        lambda: app.db.policy(held=held),
+        lambda: app.db.policy(held=held["etag"]),
         lambda r: r.status == 200 and second.address in r.body.decode(),
     )
     delta = reply.json["delta"]
-    assert delta["base"] == held and "rules" not in delta
+    assert delta["base"] == held["digest"] and "rules" not in delta
     assert [change["added"] for change in delta["sets"].values()] == [[second.address]]
 
 

@@ -71,8 +71,11 @@ POLICY_ATTRIBUTES = {
     "interfaces": "interfaces",
     "ignored_interface_names": "interfaces",
     "online": "workload",
+    "hostname": "workload",
+    "name": "workload",
 }
-"""Attributes that policy depends on, with the reason that the change log gives."""
+"""Attributes that policy depends on, or the address directory, by whose names flows are shown; with
+the reason that the change log gives."""
 
 
 def _whole_problems(document: Mapping[str, Any]) -> Iterable[Problem]:

@@ -66,13 +66,14 @@ def _change(
     reason = ""
     if not known.get("online"):
         reason = "online"
-    elif any(name in workload and known.get(name) != workload[name] for name in _IPV6_FACTS):
+    elif any(name in workload and known.get(name) != workload[name] for name in _LOGGED_FACTS):
         reason = "workload"
     return records.change(puts, [event], presence, policy_reason=reason)
 
 
-_IPV6_FACTS = ("os_type", "ven_version")
-"""What a VEN can do with IPv6 follows from these, and so its policy."""
+_LOGGED_FACTS = ("os_type", "ven_version", "hostname")
+"""What a VEN can do with IPv6 follows from the first two, and so its policy; flows are shown with
+the host name."""
 
 
 def _workload_facts(host: HostFacts) -> dict[str, str | None]:
