@@ -136,12 +136,33 @@ def archived(stream: str, org_id: int) -> list[dict[str, Any]]:
 
 
 def test_a_flow_post_makes_one_request_more(api: Api, stores: Wiring) -> None:
-    """A heartbeat, the batch, and the note of its arrival; a repeat is noted again."""
+    """A heartbeat, the batch, and the note of its arrival."""
     ven = paired(api, stores, "web-1")
     post(ven, stores, 1)
     with Requests(stores) as requests:
         post(ven, stores, 2)
     assert requests.counts == {"UpdateItem": 1, "PutItem": 2}
+
+
+def test_killed_between_storing_and_noting(
+    api: Api, stores: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The VEN gets no answer and posts again: the batch is there, and is noted now."""
+    ven = paired(api, stores, "web-1")
+
+    def die(*args: Any) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as killed:
+        killed.setattr(stores.arrivals, "note", die)
+        with pytest.raises(ConnectionError):
+            post(ven, stores, 1)
+    run(stores, all_lanes(api, None))
+    assert not archived("summaries", api.created["org_id"])
+    post(ven, stores, 1)
+    post(ven, stores, 1)
+    run(stores, all_lanes(api, None))
+    assert len(archived("summaries", api.created["org_id"])) == 1
 
 
 # Waking
