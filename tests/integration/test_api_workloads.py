@@ -76,13 +76,14 @@ def test_a_put_is_partial(api: Api) -> None:
         ({"online": False}, "workload"),
         ({"interfaces": [{"name": "eth0", "address": "10.0.0.9"}]}, "interfaces"),
         ({"description": "x"}, None),
-        ({"name": "renamed"}, None),
+        ({"name": "renamed"}, "workload"),  # flows are shown with it
     ],
 )
 def test_policy_hears_of_what_it_depends_on(
     api: Api, stores: Wiring, changes: dict[str, Any], reason: str | None
 ) -> None:
-    """The change log gets an entry with the change, and only when policy may follow from it."""
+    """The change log gets an entry with the change, and only when policy or the address directory
+    may follow from it."""
     href = workload(api)["href"]
     before = reasons(api, stores)
     api.put(href, changes)
