@@ -380,7 +380,6 @@ def _connectivity_test(options: argparse.Namespace, data: DataDirectory) -> int:
 def _support_report(options: argparse.Namespace, data: DataDirectory) -> int:
     from ven.activation import connected
     from ven.support_report import write
-    from ven_protocol.messages import SupportReportRequest
 
     identity = data.identity()
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -388,9 +387,8 @@ def _support_report(options: argparse.Namespace, data: DataDirectory) -> int:
     report = write(target, data, _kernel(options, data), identity)
     print(report.path)
     if options.upload:
-        request = SupportReportRequest(size_bytes=report.size_bytes, sha256=report.sha256)
         with connected(identity) as pce:
-            report.upload(pce.support_report(request), identity.ca_file)
+            report.upload(pce, identity)
         print("uploaded")
     return 0
 

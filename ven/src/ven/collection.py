@@ -18,6 +18,7 @@ from ven.edge.files import DataDirectory
 from ven.edge.readers import StreamReader
 from ven_protocol.flows import FlowSummary, encode_batch
 from ven_protocol.messages import Heartbeat, HostFacts
+from ven_protocol.policy import PolicyDocument
 
 DUMP_SLICE = 1000
 """Connections of a table dump between two turns for other work: about 5 ms."""
@@ -48,6 +49,11 @@ class FlowCollection:
         self._on_error = on_error
         self._readers: list[StreamReader[Any]] = []
         self.ledger = FlowLedger(clock.wall())
+
+    def follow(self, document: PolicyDocument) -> None:
+        """This policy is in force: it says what is reported, and how refusals are meant."""
+        self.ledger.mode = document.mode
+        self.ledger.visibility = document.visibility
 
     def start(self) -> None:
         """Collect from now on. Raises OSError when the kernel does not let us listen. Up to 25 ms

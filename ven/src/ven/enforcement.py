@@ -42,9 +42,13 @@ def load_last_known_good(data: DataDirectory, kernel: Kernel) -> KeptPolicy | No
 class Enforcement:
     """The kernel for several worker threads: each call waits for the one before."""
 
-    def __init__(self, data: DataDirectory, kernel: Kernel) -> None:
+    def __init__(
+        self, data: DataDirectory, kernel: Kernel, document: PolicyDocument | None = None
+    ) -> None:
+        """``document``: what the kernel holds already."""
         self._data = data
         self._kernel = kernel
+        self._document = document
         self._lock = threading.Lock()
         self._addresses = data.pce_addresses()
 
@@ -54,7 +58,17 @@ class Enforcement:
         with self._lock:
             if learned is not None:
                 self._kernel.learn(learned)
-            return self._kernel.apply(document)
+            rules = self._kernel.apply(document)
+            self._document = document
+            return rules
+
+    def restore(self) -> None:
+        """Apply again what was applied last, after somebody else changed it; nothing before the
+        first policy. Which one that is shows only when the changes under way are over. Raises
+        :class:`~ven.core.kernel.KernelRefused`."""
+        with self._lock:
+            if self._document is not None:
+                self._kernel.apply(self._document)
 
     def learn(self, learned: Learned) -> None:
         """As :meth:`ven.core.kernel.Kernel.learn`."""

@@ -5,8 +5,6 @@ import io
 import platform
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +13,8 @@ import msgspec
 from ven.configuration import VERSION, Identity
 from ven.core.kernel import Kernel
 from ven.edge.files import DataDirectory
-from ven.edge.http import upload
-from ven_protocol.messages import SupportReportUpload
+from ven.edge.http import Pce, upload
+from ven_protocol.messages import SupportReportRequest
 
 _BLOCK_BYTES = 1 << 20
 
@@ -29,18 +27,22 @@ class SupportReport:
     size_bytes: int
     sha256: str
 
-    def upload(self, where: SupportReportUpload, ca_file: str) -> None:
-        """PUT it there; raises as :func:`ven.edge.http.upload`."""
-        upload(where, self.path, ca_file)
+    def upload(self, pce: Pce, identity: Identity, action_id: str = "") -> None:
+        """Ask the PCE where to, and put it there; raises as :func:`ven.edge.http.upload`."""
+        request = SupportReportRequest(
+            size_bytes=self.size_bytes, sha256=self.sha256, action_id=action_id
+        )
+        upload(pce.support_report(request), self.path, identity.ca_file)
 
 
-@contextmanager
-def build(
-    data: DataDirectory, kernel: Kernel, identity: Identity | None
-) -> Iterator[SupportReport]:
-    """A report that exists as long as the context; its folder is the data directory's."""
+def send(
+    data: DataDirectory, kernel: Kernel, identity: Identity, pce: Pce, action_id: str = ""
+) -> None:
+    """Write a report and upload it; ``action_id`` names the PCE's request for it. Blocking.
+    Raises as a request does."""
     with tempfile.TemporaryDirectory(prefix="report-", dir=data.path) as folder:
-        yield write(Path(folder) / "support_report.tar.gz", data, kernel, identity)
+        report = write(Path(folder) / "support_report.tar.gz", data, kernel, identity)
+        report.upload(pce, identity, action_id)
 
 
 def write(

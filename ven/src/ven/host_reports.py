@@ -1,0 +1,96 @@
+"""What this host is: its interfaces and services, looked at and reported.
+
+When a report is owed is decided in ``ven.core.reports``. Flow collection is told what was seen, so
+that it knows which networks are near and which process owns a port.
+"""
+
+import logging
+from collections.abc import Callable
+
+from ven.collection import FlowCollection
+from ven.core import coordination, reports
+from ven.core.flows import neighbourhood, port_owners
+from ven.core.kernel import Drained, Kernel
+from ven.edge.host import uptime_s
+from ven.edge.http import Pce, RequestFailed
+from ven.edge.readers import StreamReader
+from ven.work import Work
+from ven_protocol.messages import Interface, InterfacesReport, OpenPort, Process, ServicesReport
+
+INTERFACE_SETTLE_S = 0.3
+"""Links, addresses and routes change in bursts; what came of them is read this much later."""
+
+_log = logging.getLogger("ven.agent")
+
+
+class HostReports:
+    """Looks at the host and feeds what it sees; holds what was seen last."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        pce: Pce,
+        flows: FlowCollection,
+        work: Work,
+        feed: Callable[[coordination.Event], None],
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        self._kernel = kernel
+        self._pce = pce
+        self._flows = flows
+        self._work = work
+        self._feed = feed
+        self._on_error = on_error
+        self._interfaces: list[Interface] = []
+        self._services: tuple[list[OpenPort], list[Process]] = ([], [])
+        self._reader: StreamReader[None] | None = None
+
+    def start(self) -> None:
+        """Look at the interfaces, now and whenever they change. Raises OSError when the kernel
+        does not tell."""
+        self._reader = StreamReader(
+            self._kernel.interface_changes(),
+            self._interfaces_changed,
+            self._on_error,
+            gather_s=INTERFACE_SETTLE_S,
+        )
+        self._work.spawn(self._observe_interfaces())
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    async def observe_services(self) -> None:
+        """Ends in ``Observed``."""
+        self._services = await self._work.in_thread(self._kernel.open_ports)
+        self._flows.ledger.owners = port_owners(self._services[0])
+        self._feed(reports.Observed("services", reports.digest(self._services)))
+
+    async def send(self, kind: reports.ReportKind) -> None:
+        """Ends in ``ReportAccepted`` or ``ReportFailed``."""
+        try:
+            if kind == "interfaces":
+                await self._work.request(
+                    self._pce.interfaces, InterfacesReport(interfaces=self._interfaces)
+                )
+            else:
+                ports, processes = self._services
+                report = ServicesReport(
+                    uptime_seconds=uptime_s(), open_ports=ports, processes=processes
+                )
+                await self._work.request(self._pce.services, report)
+        except RequestFailed as error:
+            _log.warning("%s report: %s", kind, error)
+            self._feed(reports.ReportFailed(kind))
+        else:
+            self._feed(reports.ReportAccepted(kind))
+
+    def _interfaces_changed(self, drained: Drained[None]) -> None:
+        self._work.spawn(self._observe_interfaces())
+
+    async def _observe_interfaces(self) -> None:
+        self._interfaces = await self._work.in_thread(self._kernel.interfaces)
+        self._flows.ledger.neighbourhood = neighbourhood(self._interfaces)
+        self._feed(reports.Observed("interfaces", reports.digest(self._interfaces)))

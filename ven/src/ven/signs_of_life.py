@@ -1,0 +1,123 @@
+"""What tells the PCE that this VEN lives: heartbeats, flow posts that carry one, and goodbye.
+
+When which of them is sent is decided in ``ven.core.heartbeat`` and ``ven.core.coordination``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+from msgspec.structs import replace
+
+from ven.activation import connected
+from ven.configuration import Identity
+from ven.core import coordination, health
+from ven.core.coordination import VenState
+from ven.edge.clock import Clock, rfc3339
+from ven.edge.files import DataDirectory
+from ven.edge.host import uptime_s
+from ven.edge.http import AuthenticationRefused, Pce, Refused, RequestFailed
+from ven.work import Work
+from ven_protocol.flows import FlowBatch
+from ven_protocol.messages import Goodbye, Heartbeat, HostFacts, LostAgent, settings_digest
+
+GOODBYE_TIMEOUT_S = 4
+"""A stopping host does not wait for a PCE that does not answer; goodbye is best effort."""
+
+UNREADABLE = (400, 406, 413, 422)
+"""Answers to a flow post that repeating cannot mend. Others (a proxy's 403, say) may pass."""
+
+_log = logging.getLogger("ven.agent")
+
+_BATCH = msgspec.msgpack.Decoder(FlowBatch)
+
+
+class SignsOfLife:
+    """Sends them and feeds what came of them. ``state`` is the VEN's at the time of the command."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        data: DataDirectory,
+        pce: Pce,
+        facts: Callable[[], HostFacts],
+        work: Work,
+        clock: Clock,
+        feed: Callable[[coordination.Event], None],
+    ) -> None:
+        self._identity = identity
+        self._data = data
+        self._pce = pce
+        self._facts = facts
+        self._work = work
+        self._clock = clock
+        self._feed = feed
+        self.answered_at = ""
+        """When the PCE answered the last one (RFC 3339); empty before the first."""
+
+    async def send_heartbeat(self, state: VenState, done: tuple[str, ...]) -> None:
+        """Ends in ``HeartbeatAnswered`` or ``HeartbeatMissed``."""
+        try:
+            reply = await self._work.request(self._pce.heartbeat, self._heartbeat(state, done))
+        except RequestFailed as error:
+            _log.warning("heartbeat missed: %s", error)
+            refused = isinstance(error, AuthenticationRefused)
+            self._feed(coordination.HeartbeatMissed(refused))
+        else:
+            self._answered()
+            self._feed(coordination.HeartbeatAnswered(reply, done))
+
+    async def post_flows(self, state: VenState, seq: int, done: tuple[str, ...]) -> None:
+        """Ends in ``FlowsTaken``, ``FlowsUnreadable`` or ``FlowsMissed``."""
+        content = self._data.batch(seq)
+        if content is None:
+            self._feed(coordination.FlowsUnreadable(seq))
+            return
+        body = msgspec.msgpack.encode(
+            replace(_BATCH.decode(content), heartbeat=self._heartbeat(state, done))
+        )
+        try:
+            reply = await self._work.request(self._pce.flows, body)
+        except RequestFailed as error:
+            _log.warning("flow batch %d not taken: %s", seq, error)
+            if isinstance(error, Refused) and error.status in UNREADABLE:
+                self._feed(coordination.FlowsUnreadable(seq))
+            else:
+                self._feed(coordination.FlowsMissed(seq))
+        else:
+            self._answered()
+            self._feed(coordination.FlowsTaken(seq, reply.heartbeat, done))
+
+    async def tell_lost(self, hostname: str) -> None:
+        """The PCE does not know this VEN any more: say so, once."""
+        message = LostAgent(hostname=hostname, reason="the PCE refuses the agent token")
+        await self._work.best_effort("lost agent", self._pce.lost, message)
+
+    async def say_goodbye(self) -> None:
+        """The VEN is being stopped. Seconds at most."""
+        try:
+            await asyncio.wait_for(self._work.in_thread(self._goodbye), GOODBYE_TIMEOUT_S)
+        except (RequestFailed, TimeoutError) as error:
+            _log.warning("goodbye not heard: %r", error)
+
+    def _goodbye(self) -> None:
+        # A connection of its own: the other may be in the middle of a request.
+        with connected(self._identity) as pce:
+            pce.goodbye(Goodbye())
+
+    def _heartbeat(self, state: VenState, done: tuple[str, ...]) -> Heartbeat:
+        document = state.policy.document
+        return Heartbeat(
+            host=self._facts(),
+            uptime_seconds=uptime_s(),
+            agent_mode=state.heartbeat.mode,
+            applied_etag=state.policy.held,
+            health=health.conditions(state.policy),
+            enforcement_mode=document.mode if document else None,
+            done_actions=list(done),
+            settings_digest=settings_digest(state.settings),
+        )
+
+    def _answered(self) -> None:
+        self.answered_at = rfc3339(self._clock.wall())
