@@ -228,10 +228,10 @@ def main() -> int:
     wanted = min(most, 1024 + DESCRIPTORS_PER_VEN * options.vens)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
     measure_requests()
-    # Data on a RAM disk where there is one: a fsync of 1,000 hosts is not what one host can do.
+    # Data on a RAM disk where there is one: the disk of 1,000 hosts is not what one host has.
     shm = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with (
-        tempfile.TemporaryDirectory(prefix="swarm-") as of_pce,
+        tempfile.TemporaryDirectory(prefix="swarm-", dir=shm) as of_pce,
         tempfile.TemporaryDirectory(prefix="swarm-", dir=shm) as of_vens,
         local_pce(Path(of_pce), options.port or free_port(), options.heartbeat_interval) as pce,
     ):

@@ -181,13 +181,14 @@ class PresenceStore:
 
     def drop_connection(
         self, org_id: OrgId, ven_id: uuid.UUID, connection_id: str, heard_before: int
-    ) -> None:
-        """Forget a bolt connection, unless the VEN has opened another meanwhile.
+    ) -> bool:
+        """Forget a bolt connection, unless the VEN has opened another meanwhile; whether it was
+        forgotten.
 
         A VEN that was heard at or after ``heard_before`` (epoch seconds) keeps it: API Gateway
         calls a connection gone as long as it is still being opened.
         """
-        self._update(
+        old = self._update(
             org_id,
             ven_id,
             {},
@@ -195,6 +196,7 @@ class PresenceStore:
             condition="ci = :ci AND hb < :hb",
             condition_values={":ci": {"S": connection_id}, ":hb": {"N": str(heard_before)}},
         )
+        return old is not None
 
     def set_facts_hash(self, org_id: OrgId, ven_id: uuid.UUID, facts_hash: bytes) -> None:
         """Remember which host facts are stored in the workload."""

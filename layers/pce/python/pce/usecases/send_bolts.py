@@ -27,26 +27,28 @@ class Sent:
 
 
 def send_bolts(batch: BoltBatch, stores: Stores, now: int) -> Sent:
-    """Post each bolt, several at a time. What is busy is queued once more; what is busy again is
-    left to the heartbeat. Raises what :meth:`BoltSender.send` raises; then all may be repeated."""
+    """Post each bolt, several at a time. What is busy or still being opened is queued once more; if
+    it is so again it is left to the heartbeat.
+
+    Raises what :meth:`BoltSender.send` raises; then all may be repeated.
+    """
     outcomes = stores.bolts.send(
         [
             (order.connection_id, msgspec.json.encode(_bolt(batch, order.etag)))
             for order in batch.orders
         ]
     )
-    busy = []
+    again = []
     for order, outcome in zip(batch.orders, outcomes, strict=True):
-        if outcome == "gone":
-            stores.presence.drop_connection(
-                OrgId(batch.org_id), uuid.UUID(order.ven_id), order.connection_id, now - OPENING_S
-            )
-        elif outcome == "busy":
-            busy.append(order)
-    if busy and not batch.repeated:
-        again = msgspec.structs.replace(batch, orders=busy, repeated=True)
-        stores.queues.send_bolts([(again, BUSY_S)])
-    return Sent(outcomes.count("sent"), outcomes.count("gone"), len(busy))
+        gone = outcome == "gone" and stores.presence.drop_connection(
+            OrgId(batch.org_id), uuid.UUID(order.ven_id), order.connection_id, now - OPENING_S
+        )
+        if outcome != "sent" and not gone:
+            again.append(order)
+    if again and not batch.repeated:
+        rest = msgspec.structs.replace(batch, orders=again, repeated=True)
+        stores.queues.send_bolts([(rest, BUSY_S)])
+    return Sent(outcomes.count("sent"), outcomes.count("gone"), outcomes.count("busy"))
 
 
 def _bolt(batch: BoltBatch, etag: str) -> Bolt:
