@@ -7,11 +7,14 @@ import pytest
 
 from pce.policy.engine import Engine
 from pce.policy.parts import version_name
+from pce.presence.record import Presence
 from pce.usecases import compile_policy as compiling
 from pce.usecases.compile_policy import OutOfTime, Overtaken, compile_policy
 from tests.fakes.installation import installed
 from tests.fakes.interrupted import Killed, before_request, killed_before_request
+from tests.fakes.policies import fetched, followed
 from tests.fakes.policy_org import PolicyOrg, another_worker
+from ven_protocol.policy import PolicyDocument, PolicyReply
 
 RULES = [(1, 2, 80), (2, 2, 22), ("ams", 1, 53)]
 
@@ -132,3 +135,47 @@ def test_what_time_does_not_suffice_for_is_done_next_time(org: PolicyOrg) -> Non
     assert org.stores.objects.change_log(org.org_id)
     org.compile()
     org.assert_converged()
+
+
+def test_a_fetch_in_the_middle_gives_one_state_whole(org: PolicyOrg) -> None:
+    """Whenever VENs fetch while a compile writes narrow and wide parts one after the other: each is
+    given its policy of before or that of after, never some of both; also when its row was read
+    before everything and the rest afterwards."""
+    number = 0
+    told: set[bool] = set()
+    while True:
+        early = rows_of(org)
+        held = {id: fetched(org.stores, row) for id, row in early.items()}
+        change(org, number)
+        after = org.expected()
+        seen: list[bool] = []
+
+        def meanwhile(
+            early: dict[str, Presence] = early,
+            held: dict[str, PolicyReply | None] = held,
+            after: dict[str, PolicyDocument] = after,
+            seen: list[bool] = seen,
+        ) -> None:
+            process = another_worker()
+            for rows in (early, rows_of(org)):
+                for id, row in rows.items():
+                    had = held[id]
+                    assert had is not None and had.document is not None
+                    reply = fetched(process, row, had.etag)
+                    holds = had.document if reply is None else followed(had.document, reply)
+                    assert holds in (had.document, after[id]), id
+                    seen.append(holds == after[id])
+
+        with before_request(number, meanwhile):
+            org.compile()
+        org.assert_converged()
+        if not seen:
+            break
+        told.update(seen)
+        number += 2  # each takes a second
+    assert told == {False, True}, "there are moments before and after the new state holds"
+
+
+def rows_of(org: PolicyOrg) -> dict[str, Presence]:
+    """VEN id to presence row."""
+    return {str(row.ven_id): row for row in another_worker().presence.all_of(org.org_id)}

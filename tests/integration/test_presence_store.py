@@ -157,7 +157,9 @@ def test_a_row_stays_within_200_bytes(stores: Wiring, token: AgentToken) -> None
         stores,
         now=1_800_000_000,
     )
-    stores.presence.set_target(ORG, token.ven_id, "b" * 32, 2**31, 10**6, now=1_800_000_000)
+    stores.presence.set_target(
+        ORG, token.ven_id, "b" * 32, 2**31, 10**6, now=1_800_000_000, wide_since=10**6
+    )
     stores.presence.sign_of_life(token, 1_800_000_000, attributes={"ci": {"S": "Lk2jdc5eIAMCJ0w="}})
     (item,) = fake_aws().client("dynamodb").scan(TableName="presence")["Items"]
     size = 0

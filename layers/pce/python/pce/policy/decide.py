@@ -164,7 +164,7 @@ def _is_offered(estate: Estate, id: str, binding: str, traffic: Traffic) -> bool
         moved = [
             Service(proto=o.proto, port=o.new_port, to_port=o.new_to_port)
             for o in virtual_service.port_overrides.get(binding, ())
-            if (o.proto, o.port, o.to_port) == (service.proto, service.port, service.to_port)
+            if (o.proto, o.port) == (service.proto, service.port)
         ]
         if any(service_matches(one, traffic) for one in moved[-1:] or [service]):
             return True

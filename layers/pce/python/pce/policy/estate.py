@@ -72,12 +72,11 @@ class IpList:
 
 @dataclass(frozen=True, slots=True)
 class PortOverride:
-    """A binding's own port in place of one of the virtual service's."""
+    """A binding's own port or range in place of the virtual service's that begins at ``port``."""
 
     proto: int
     port: int
     new_port: int
-    to_port: int | None = None
     new_to_port: int | None = None
 
 

@@ -236,7 +236,6 @@ def _port_overrides(binding: Document) -> tuple[PortOverride, ...]:
                     proto=override["proto"],
                     port=override["port"],
                     new_port=override["new_port"],
-                    to_port=override.get("to_port"),
                     new_to_port=override.get("new_to_port"),
                 )
                 for override in binding.get("port_overrides") or ()

@@ -1,4 +1,4 @@
-"""Lines that say the same. Apart from its users, so that what serves policies loads nothing more."""
+"""Lines that say the same. A room of its own: what serves policies loads nothing more."""
 
 from collections.abc import Iterable
 

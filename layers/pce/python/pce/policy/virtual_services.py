@@ -110,10 +110,10 @@ def _bound(binding: str) -> WorkloadSelector:
 
 def _moved(services: Iterable[Service], overrides: Iterable[PortOverride]) -> tuple[Service, ...]:
     """The services with each overridden port in place of the service's own."""
-    by_port = {(o.proto, o.port, o.to_port): o for o in overrides}
+    by_port = {(o.proto, o.port): o for o in overrides}
     moved: set[Service] = set()
     for service in services:
-        override = by_port.get((service.proto, service.port or 0, service.to_port))
+        override = by_port.get((service.proto, service.port or 0))
         if override is None:
             moved.add(service)
         else:

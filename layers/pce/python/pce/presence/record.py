@@ -41,6 +41,9 @@ class Presence:
     """Narrow name of the policy that the VEN should hold; empty while none was computed."""
     wide_slots: int = 0
     """Wide parts that belong to it: bit n is the part in slot n of the org's wide head."""
+    wide_since: int = 0
+    """Generation of the wide head that came with the target. Before that head is there the two do
+    not fit together, and the VEN goes on with what it holds."""
     applied_etag: str = ""
     facts_hash: bytes = b""
     """Hash of the host facts in the last heartbeat: a difference means something to store."""

@@ -62,9 +62,11 @@ class BoltPlans:
         counts without having been written: a pace slightly too high is better than no bolts.
         """
         org_key, account_key = _key(f"{org_id}#bolts", "timetable"), _key("bolts", "timetable")
+        delays_s: tuple[int | None, ...] = ()
         for attempt in range(ATTEMPTS):
             of_org, of_account = self._get(org_key), self._get(account_key)
             booked = book(_timetable(of_org), _timetable(of_account), sizes, urgency, now)
+            delays_s = booked.delays_s
             puts = [
                 self._put(org_key, of_org, booked.org),
                 self._put(account_key, of_account, booked.account),
@@ -79,12 +81,13 @@ class BoltPlans:
                 ):
                     raise
                 self._sleep(random.random() * WAIT_S * attempt)  # noqa: S311 - spreads load
-        return booked.delays_s
+        return delays_s
 
     def add_to_wave(self, org_id: OrgId, tightens: bool, generation: int, slots: int) -> int:
         """Add wide parts to the wave that begins next; returns the epoch second until which the
         one before it is under way (0 when there was none). One read and one write."""
         key = _wave_key(org_id, tightens)
+        item = None
         for _ in range(ATTEMPTS):
             item = self._get(key)
             waiting = _wave(item)
@@ -97,6 +100,7 @@ class BoltPlans:
     def take_wave(self, org_id: OrgId, tightens: bool) -> Wave | None:
         """Take what waits for this wave, so that nobody else does; None when nothing waits."""
         key = _wave_key(org_id, tightens)
+        item = None
         for _ in range(ATTEMPTS):
             item = self._get(key)
             waiting = _wave(item)

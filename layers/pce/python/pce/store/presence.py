@@ -8,9 +8,9 @@ Attributes (short, since every byte is read by every sweep): ``p`` ``v`` key, ``
 heartbeat, ``up`` uptime, ``st`` status letter, ``fl`` flag letters, ``gb`` goodbye time, ``ty``
 type letter, ``th`` token hash, ``tn`` hash of a refreshed token that was not used yet, ``te``
 target: the narrow name of its policy, ``ws`` wide parts that belong to it (a bit a slot, the lowest
-first), ``cs`` number of the compile that set both, ``ae`` applied etag, ``fh`` hash of host facts,
-``ci`` bolt connection, ``bo`` when a bolt was queued that no request has followed yet, ``ac``
-pending actions.
+first), ``wg`` generation of the wide head that came with them, ``cs`` number of the compile that
+set these, ``ae`` applied etag, ``fh`` hash of host facts, ``ci`` bolt connection, ``bo`` when a
+bolt was queued that no request has followed yet, ``ac`` pending actions.
 """
 
 import hashlib
@@ -153,9 +153,11 @@ class PresenceStore:
         wide_slots: int,
         compile_number: int,
         now: int,
+        wide_since: int = 0,
     ) -> Presence | None:
         """Name the policy that a VEN should hold, unless a later compile has; returns the row as it
-        was before, or None when nothing was written.
+        was before, or None when nothing was written. ``wide_since``: the generation of the wide
+        head that is about to replace the present one together with this; 0 when none is.
 
         Notes that a bolt is queued at ``now``, unless one is under way. One write; another where
         the bolt before went unanswered for long.
@@ -163,11 +165,13 @@ class PresenceStore:
         values: dict[str, Any] = {"te": _etag_value(target), "cs": {"N": str(compile_number)}}
         if wide_slots:
             values["ws"] = {"B": _bits(wide_slots)}
+        if wide_slots and wide_since:
+            values["wg"] = {"N": str(wide_since)}
         old = self._update(
             org_id,
             ven_id,
             values,
-            () if wide_slots else ("ws",),
+            tuple(name for name in ("ws", "wg") if name not in values),
             condition="attribute_exists(th) AND (attribute_not_exists(cs) OR cs < :n)",
             condition_values={":n": {"N": str(compile_number)}},
             first={"bo": {"N": str(now)}},
@@ -277,8 +281,7 @@ def _etag_value(etag: str) -> dict[str, Any]:
     packed, generation = bytes.fromhex(named[0]), named[1]
     if generation is not None:
         packed += generation.to_bytes(max(1, (generation.bit_length() + 7) // 8), "big")
-    value = {"B": packed}
-    return value if _etag_in(Value(**value)) == etag else {"S": etag}
+    return {"B": packed} if _etag_in(Value(B=packed)) == etag else {"S": etag}
 
 
 def _etag_in(value: Value) -> str:
@@ -310,6 +313,7 @@ def _presence(item: Item) -> Presence:
         uptime_s=number("up"),
         target=_etag_in(item["te"]) if "te" in item else "",
         wide_slots=int.from_bytes(item["ws"].B, "little") if "ws" in item else 0,
+        wide_since=number("wg"),
         applied_etag=_etag_in(item["ae"]) if "ae" in item else "",
         facts_hash=item["fh"].B if "fh" in item else b"",
         connection_id=text("ci"),

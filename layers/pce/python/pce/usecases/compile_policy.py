@@ -6,8 +6,9 @@ write. In this order:
 
 1. take a number, read the change log, read the objects that it names; the engine says what differs
 2. put sets, blocks and class parts (named by their content; nobody names them yet)
-3. replace the wide head, unless another compile has
-4. name each VEN's new target, unless a later compile has
+3. name each VEN's new target, unless a later compile has
+4. replace the wide head, unless another compile has. A target that came with it holds from now on:
+   no VEN ever sees the narrow part of one state with the wide parts of another
 5. queue bolts
 6. is this still the latest compile? If not, what it did may be older than what the later one read:
    it fails, and is repeated from scratch
@@ -201,14 +202,16 @@ def _write(
     """Steps 2 to 5; the numbers of VENs and of bolts, and what was stored."""
     now = clock()
     stored = store_policy(org_id, step.engine, step.difference, number, stores)
-    head = step.difference.effect.wide
-    if head and not stores.policies.replace_wide_head(org_id, step.before, head, int(now)):
-        raise Overtaken(org_id, number)
     reached = _retarget(org_id, step, number, stores, clock, until)
+    head = step.difference.effect.wide
+    in_time = clock() < until
+    policies = stores.policies
+    if head and in_time and not policies.replace_wide_head(org_id, step.before, head, int(now)):
+        raise Overtaken(org_id, number)
     reason = log[-1].reason if log else ""
-    waves = _waves(step.difference)
+    waves = _waves(step.difference) if in_time else []
     announced = announce_policy(org_id, reached, waves, reason, stores, clock())
-    if clock() >= until:
+    if not in_time:
         raise OutOfTime(org_id, len(step.difference.targets) - len(reached))
     return len(reached), announced.queued, stored
 
@@ -223,6 +226,7 @@ def _retarget(
 ) -> list[NewTarget]:
     """Name the new targets, those that tighten first; those that were written."""
     difference, head = step.difference, step.engine.head
+    wide_since = difference.effect.wide.generation if difference.effect.wide else 0
 
     def write(id: str) -> NewTarget | None:
         now = clock()
@@ -230,7 +234,7 @@ def _retarget(
             return None
         target = difference.targets[id]
         before = stores.presence.set_target(
-            org_id, uuid.UUID(id), target.name, target.slots, number, int(now)
+            org_id, uuid.UUID(id), target.name, target.slots, number, int(now), wide_since
         )
         if before is None:
             return None

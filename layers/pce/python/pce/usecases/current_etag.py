@@ -10,7 +10,8 @@ in 300."""
 
 
 def current_etag(row: Presence, held_etag: str, stores: Stores) -> str:
-    """The etag of what a VEN should hold; "" before the first compile.
+    """The etag of what a VEN should hold; "" before the first compile. Between the two writes of a
+    change, of its row and of the wide head, that is what it holds.
 
     No read without wide parts. With them at most one, and mostly none: the org's wide head is
     remembered for ``HEAD_AGE_S``, unless the row or the VEN knows of a later one.
@@ -21,6 +22,8 @@ def current_etag(row: Presence, held_etag: str, stores: Stores) -> str:
     known = sum({1 << part.slot for part in head.parts.values()})
     held = split_etag(held_etag)
     is_old = held is not None and held[1] is not None and held[1] > head.generation
-    if is_old or row.wide_slots & ~known:
+    if is_old or row.wide_slots & ~known or row.wide_since > head.generation:
         head = stores.policies.wide_head(row.org_id)
+    if row.wide_since > head.generation:
+        return held_etag
     return etag_of(row.target, row.wide_slots, head)

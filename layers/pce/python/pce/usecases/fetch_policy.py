@@ -54,20 +54,28 @@ def fetch_policy(row: Presence, held_etag: str, stores: Stores) -> Fetched:
     immutable, so it is never older than what the VEN was told. Raises :class:`NotFound` before the
     first compile, :class:`TooLarge` for what no reply can hold; the VEN keeps what it enforces.
 
-    Cost: no read when the etag is held and has no wide parts; else the org's wide head, one or two
-    batches of parts for each of both policies, and nothing for what this function environment has
-    seen. A reply that was made before costs no more than the head.
+    Class part and wide parts are always of one state of the org, although the compile writes them
+    one after the other: see ``Presence.wide_since``.
+
+    Cost: no read when the etag is held and has no wide parts; with wide parts the org's wide head,
+    and the row once more when another etag comes out. Then one or two batches of parts for each of
+    both policies, and nothing for what this function environment has seen. A reply that was made
+    before costs no more than these.
     """
     if not row.target:
-        raise NotFound(
-            Problem(
-                "policy_not_computed",
-                "no policy has been computed for this VEN yet; keep what you enforce and ask again"
-                " with the next heartbeat",
-            )
-        )
+        raise _not_computed()
     head = stores.policies.wide_head(row.org_id) if row.wide_slots else WideHead()
     etag = etag_of(row.target, row.wide_slots, head)
+    if row.wide_slots and etag != held_etag:
+        # The row was read before the head, and is written before it: now it is not older.
+        row = stores.presence.get(row.org_id, row.ven_id) or row
+        if row.wide_since > head.generation:
+            head = stores.policies.wide_head(row.org_id)
+        if row.wide_since > head.generation:
+            if not held_etag:
+                raise _not_computed()
+            return Fetched(held_etag, None)
+        etag = etag_of(row.target, row.wide_slots, head)
     if etag == held_etag:
         return Fetched(etag, None)
     key = (row.org_id, held_etag, etag)
@@ -82,6 +90,16 @@ def fetch_policy(row: Presence, held_etag: str, stores: Stores) -> Fetched:
             raise TooLarge(Problem("policy_too_large", message))
         stores.policies.replies.put(key, body)
     return Fetched(etag, body)
+
+
+def _not_computed() -> NotFound:
+    return NotFound(
+        Problem(
+            "policy_not_computed",
+            "no policy has been computed for this VEN yet; keep what you enforce and ask again"
+            " with the next heartbeat",
+        )
+    )
 
 
 def _reply(row: Presence, head: WideHead, held_etag: str, etag: str, stores: Stores) -> PolicyReply:

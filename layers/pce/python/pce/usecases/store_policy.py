@@ -12,6 +12,7 @@ from pce.identifiers import OrgId
 from pce.policy.effect import Effect, SetChange
 from pce.policy.engine import Engine
 from pce.policy.parts import ClassPart, Part, Target, WideHead, block_id, version_name
+from pce.presence.record import Presence
 from pce.store.dynamodb import WRITTEN_TOGETHER
 from pce.usecases.stores import Stores
 
@@ -78,7 +79,7 @@ def of_rows(org_id: OrgId, engine: Engine, effect: Effect, stores: Stores) -> Di
     targets = {
         id: target
         for id, target in whole.targets.items()
-        if id not in rows or (rows[id].target, rows[id].wide_slots) != target
+        if id not in rows or not _names(rows[id], target, engine)
     }
     return replace(whole, targets=targets)
 
@@ -97,7 +98,7 @@ def of_store(
     targets = {
         id: wanted[id]
         for id, row in rows.items()
-        if id in wanted and (row.target, row.wide_slots) != wanted[id]
+        if id in wanted and not _names(row, wanted[id], engine)
     }
     gone = {row.target for row in rows.values() if row.target}
     gone -= {target.name for target in wanted.values()}
@@ -126,6 +127,12 @@ def of_store(
         tightened=targets.keys(),
         tightened_slots=effect.changed_slots,
     )
+
+
+def _names(row: Presence, target: Target, engine: Engine) -> bool:
+    """Does the row name the target? Not if it waits for a wide head that was never written."""
+    known = row.wide_since <= engine.head.generation
+    return known and (row.target, row.wide_slots) == target
 
 
 def store_policy(
