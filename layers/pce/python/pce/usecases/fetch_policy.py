@@ -124,6 +124,8 @@ def _held(org_id: OrgId, etag: str, current: WideHead, stores: Stores) -> _State
     if generation is None:
         return _state(org_id, name, WideHead(), stores)
     part = stores.policies.parts(org_id, [name], ClassPart).get(name)
+    if not current.generation:  # not read: what the VEN is to hold has no wide parts
+        current = stores.policies.wide_head(org_id)
     head = part and _head_of(org_id, etag, part, generation, current, stores.policies)
     return _state(org_id, name, head, stores) if head else None
 
