@@ -120,6 +120,8 @@ def test_files_that_the_readme_names_exist() -> None:
         "ven/edge/": "ven/src/ven/edge/",
         "ven/agent.py": "ven/src/ven/agent.py",
         "ven/name_resolution.py": "ven/src/ven/name_resolution.py",
+        "ven/policy_updates.py": "ven/src/ven/policy_updates.py",
+        "ven/signs_of_life.py": "ven/src/ven/signs_of_life.py",
     }
     for path in re.findall(
         r"`((?:pce|ven|tests|infra|functions)/[^`*]+)`", (ROOT / "README.md").read_text()
