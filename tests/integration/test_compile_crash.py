@@ -114,6 +114,24 @@ def test_workers_take_turns(org: PolicyOrg, monkeypatch: pytest.MonkeyPatch) -> 
     org.assert_converged()
 
 
+def test_what_another_worker_did_and_was_undone(
+    org: PolicyOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker stores a change, the other is to take it back, and to that one nothing seems to
+    differ. The VENs get back what they had, and nothing of it expires."""
+    monkeypatch.setattr(compiling, "Engine", Engine)
+    org.compile(afresh=True)
+    org.move(1, "10.1.0.1")  # what was wide leaves the head
+    org.compile()
+    org.move(3, "10.1.0.2")
+    org.relabel(2, 2)
+    org.compile(another_worker())
+    org.move(3, "10.0.0.3")
+    org.relabel(2, 1)
+    assert not org.compile().fresh
+    org.assert_converged()
+
+
 def test_an_undisturbed_life_leaves_nothing_behind(org: PolicyOrg) -> None:
     """What is stored and stays is exactly what VENs need."""
     for number in range(6):

@@ -115,6 +115,15 @@ def test_what_concerns_no_ven_writes_no_policy(org: PolicyOrg) -> None:
     assert sum(requests.counts.values()) <= 9
 
 
+def test_what_is_needed_again_stays(org: PolicyOrg) -> None:
+    """Rules that are taken back and come again: their sets were about to expire, and do not."""
+    org.provision()
+    org.compile()
+    org.provision((1, 2, 80))
+    org.compile()
+    org.assert_converged()
+
+
 def test_changes_are_read_and_nothing_else(org: PolicyOrg) -> None:
     """Warm, whatever changed; read whole only when an entry of the log does not say what."""
     org.label(99)
@@ -267,9 +276,10 @@ class Sets:
         self.number += 1
         done = self.sets.to_put(ORG, {"w1": change}, lambda id: members, self.number)
         self.policies.put_parts(ORG, done.versions, self.number)
-        self.sets.note(ORG, done, self.number)
         former = self.digest and version_name("w1", self.digest)
-        for name in ({former} - {None} | done.retired) - done.needed:
+        retired = ({former} - {None} | done.retired) - done.needed
+        self.sets.note(ORG, done.needed, retired, self.number)
+        for name in retired:
             self.policies.retire(ORG, name, self.number, NOW)
         self.members, self.digest = members, change.digest
         return change.digest

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pce.policy.change import EstateChange
 from pce.policy.class_parts import ClassParts
-from pce.policy.effect import Effect, Statistics
+from pce.policy.effect import Effect, SetChange, Statistics
 from pce.policy.estate import Workload
 from pce.policy.facts import Facts, Stale
 from pce.policy.index import HostClass, Index, has_any
@@ -105,6 +105,12 @@ class Engine:
             for id, place in self._places.items()
             if place.kind is not None
         }
+
+    def sets(self) -> dict[str, SetChange]:
+        """The version of every set that some document mentions, as if none had been needed before.
+        Linear in the sets."""
+        audiences = self._index.audiences.values()
+        return {a.set_id: SetChange(a.needed, None) for a in audiences if a.needed is not None}
 
     def class_part(self, name: str) -> ClassPart:
         """The class part of this narrow name; KeyError when no VEN is to hold it."""

@@ -94,10 +94,11 @@ class AddressSets:
                 done.retired.add(version_name(id, before.base or change.former or ""))
         return done
 
-    def note(self, org_id: OrgId, put: SetsToPut, number: int) -> None:
-        """These were put for compile ``number``: their bases are safe from earlier ones."""
+    def note(self, org_id: OrgId, needed: set[str], retired: frozenset[str], number: int) -> None:
+        """Compile ``number`` put what is needed, and is about to retire the other: the bases among
+        the former are safe from earlier compiles."""
         kept = self._kept_before(org_id, number)
-        self._kept[org_id] = (number, (kept | put.needed) - put.retired)
+        self._kept[org_id] = (number, (kept | needed) - retired)
 
     def bases_of(self, org_id: OrgId, names: Iterable[str]) -> set[str]:
         """Version names of what these versions rest on, themselves left out."""

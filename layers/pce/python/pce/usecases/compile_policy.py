@@ -15,14 +15,16 @@ write. In this order:
 7. let expire what nobody needs any more, bring the address directory up to date
 8. leave word of what was looked at, drain the change log
 
-A warm engine (``warm_engines``) knows what is stored, as long as every compile since its last has
-left word. A fresh one reads the whole org, and compares what it computes with every presence row.
+A warm engine (``warm_engines``) knows what is stored, if no other compile was since its last. If
+others were and left word, it reads again what they looked at, and compares what it says with every
+presence row: what they stored may have been undone since. A fresh one reads the whole org, and
+compares likewise.
 """
 
 import math
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pce.errors import Conflict, Problem, Unavailable
 from pce.identifiers import OrgId
@@ -35,7 +37,6 @@ from pce.usecases.store_policy import (
     Difference,
     StoredPolicy,
     of_effect,
-    of_rows,
     of_store,
     side_by_side,
     store_policy,
@@ -184,9 +185,11 @@ def _step(
     if read is None:
         return None
     effect = warm.engine.apply(read.change)
-    difference = (
-        of_effect(warm.engine, effect) if alone else of_rows(org_id, warm.engine, effect, stores)
-    )
+    if alone:
+        difference = of_effect(warm.engine, effect)
+    else:
+        whole = replace(effect, sets=warm.engine.sets(), targets=warm.engine.targets())
+        difference = of_store(org_id, warm.engine, before, whole, stores)
     return _Step(read, warm.engine, before, difference, warm.workloads, fresh=False)
 
 

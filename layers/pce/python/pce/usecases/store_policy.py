@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
@@ -71,26 +71,13 @@ def of_effect(engine: Engine, effect: Effect) -> Difference:
     )
 
 
-def of_rows(org_id: OrgId, engine: Engine, effect: Effect, stores: Stores) -> Difference:
-    """The same where another worker may have written some of the targets: they are read first.
-    One request per 100."""
-    whole = of_effect(engine, effect)
-    rows = stores.presence.get_many(org_id, whole.targets)
-    targets = {
-        id: target
-        for id, target in whole.targets.items()
-        if id not in rows or not _names(rows[id], target, engine)
-    }
-    return replace(whole, targets=targets)
-
-
 def of_store(
     org_id: OrgId, engine: Engine, before: WideHead, effect: Effect, stores: Stores
 ) -> Difference:
-    """The difference for a store of which nothing is known: ``effect`` is that of all facts.
+    """The difference for a store of which nothing is known but its wide head, ``before``.
 
-    Reads every presence row, and the class parts that rows name and nobody is to hold any more:
-    these tell which versions of sets were stored. ``before``: the stored wide head. In doubt
+    ``effect`` has all sets and targets. Reads every presence row, and the class parts that rows
+    name and nobody is to hold any more: these tell which versions of sets were stored. In doubt
     everything tightens.
     """
     wanted = {id: target for id, target in effect.targets.items() if target}
@@ -156,14 +143,15 @@ def store_policy(
         ),
         range(0, len(parts), WRITTEN_TOGETHER),
     )
-    stores.address_sets.note(org_id, sets, number)
     dropped = {n: id for n in difference.retired if (id := _set_of(n)) not in difference.sets}
     dropped = {name: id for name, id in dropped.items() if id}
     every = difference.effect.sets
     current = [version_name(id, every[id].digest) for id in dropped.values() if id in every]
     retired = difference.retired | sets.retired | stores.address_sets.bases_of(org_id, dropped)
     needed = sets.needed | stores.address_sets.bases_of(org_id, current)
-    return StoredPolicy(sum(sizes), retired - needed)
+    retired -= needed
+    stores.address_sets.note(org_id, sets.needed, retired, number)
+    return StoredPolicy(sum(sizes), retired)
 
 
 def _stored_versions(parts: Iterable[ClassPart], head: WideHead) -> Iterator[tuple[str, str]]:
