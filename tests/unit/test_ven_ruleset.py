@@ -6,7 +6,7 @@ from itertools import pairwise, product
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pce.policy.traffic import Traffic
@@ -299,6 +299,49 @@ def test_the_sets_hold_exactly_the_members(given_members: list[str]) -> None:
         ranges = sorted(ruleset.sets["r4_s"].members)
         for before, after in pairwise(ranges):
             assert int.from_bytes(before[4:]) + 1 < int.from_bytes(after[:4])
+
+
+HELD = [f"10.0.0.{n}" for n in range(0, 64, 4)] + ["2001:db8::1"]
+odd_members = st.sampled_from(
+    [
+        *("10.0.0.4/32", "10.0.0.0/28", "10.0.0.8-10.0.0.8", "10.0.0.60", "10.0.0.9"),
+        *("2001:db8::1", "2001:db8:0::1", "2001:db8::2"),
+    ]
+)
+
+
+@given(
+    st.lists(odd_members, max_size=3),
+    st.lists(odd_members, max_size=3),
+    st.sets(st.sampled_from(HELD), max_size=2),
+    st.sampled_from([(BY_RULES, BY_RULES), (BLOCKED_IPV6, BY_RULES), (BY_RULES, BLOCKED_IPV6)]),
+    st.sampled_from(["s", "t"]),
+)
+@example([], [], set(), (BLOCKED_IPV6, BY_RULES), "s")
+@example([], ["10.0.0.9"], {"10.0.0.4"}, (BY_RULES, BY_RULES), "s")
+@example(["10.0.0.4/32"], [], {"10.0.0.4"}, (BY_RULES, BY_RULES), "s")
+def test_what_is_known_of_an_earlier_policy_changes_nothing(
+    before: list[str],
+    after: list[str],
+    gone: set[str],
+    firewalls: tuple[Firewall, Firewall],
+    peer: str,
+) -> None:
+    """Compiled from what differs is compiled whole: however members overlap or are written, and
+    whichever families and sets the earlier policy's rules were about."""
+    earlier = document(
+        {"s": sorted({*HELD, *before}), "t": []},
+        [rule("r", "allow", [peer], [ANY])],
+        firewall=firewalls[0],
+    )
+    later = document(
+        {"s": sorted({*HELD, *after} - gone)},
+        [rule("r", "allow", ["s"], [ANY])],
+        firewall=firewalls[1],
+    )
+    known = compile_ruleset(earlier)
+    assert known is not None
+    assert compile_ruleset(later, before=(earlier, known)) == compile_ruleset(later)
 
 
 @given(members, members)

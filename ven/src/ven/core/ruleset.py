@@ -21,7 +21,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ven.core.address_sets import AddressSet, BadPolicy, address_sets, name_sets
+from ven.core.address_sets import AddressSet, BadPolicy, address_sets_after, difference, name_sets
 from ven.core.kernel import Decision
 from ven.core.mark import DENY_RULE, NO_RULE, OURS, OVERRIDE_DENY, verdict_bits
 from ven.core.services import ANSWER, QUESTION, Place, answers_are_told, service_matches
@@ -71,23 +71,32 @@ def compile_ruleset(
     learned: Mapping[str, Iterable[bytes]] | None = None,
     resolvers: Iterable[str] = (),
     nflog_group: int = NFLOG_GROUP,
+    before: tuple[PolicyDocument, Ruleset] | None = None,
 ) -> Ruleset | None:
     """The table that enforces ``document``, or None when there must not be one (mode ``idle``).
 
     ``lifelines``: the PCE and what is needed to find it. ``learned``: set id -> packed addresses
     of the domain names in that set; only sets that the document names get any. ``resolvers``:
-    name servers whose answers are logged while there are names. Raises :class:`BadPolicy`. Linear
-    in members and in rules x sets x services; 10,000 addresses take about 10 ms.
+    name servers whose answers are logged while there are names. ``before``: an earlier document
+    and what this made of it, which saves work and changes nothing. Raises :class:`BadPolicy`.
+    Linear in members and in rules x sets x services; 100,000 addresses take about 60 ms, and 20 ms
+    if a few of them differ from ``before``.
     """
     if document.mode == "idle":
         return None
     families = _families(document)
+    older: Mapping[str, list[str]] = {}
+    held: Mapping[str, AddressSet] = {}
+    if before and _families(before[0]) == families:
+        older, held = before[0].sets, before[1].sets
     sets: dict[str, AddressSet] = {}
     by_id: dict[str, list[str]] = {}
     for set_id in sorted({peer for rule in document.rules for peer in rule.peers}):
         if set_id not in document.sets:
             raise BadPolicy(f"rule names set {set_id!r}, which the policy does not hold")
-        found = dict(address_sets(set_id, document.sets[set_id], families))
+        found = address_sets_after(
+            set_id, document.sets[set_id], families, older.get(set_id, []), held
+        )
         if document.names.get(set_id):
             found.update(name_sets(set_id, (learned or {}).get(set_id, ()), families))
         by_id[set_id] = sorted(found)
@@ -185,7 +194,7 @@ def member_changes(held: Ruleset, desired: Ruleset) -> MemberChanges | None:
     if held.chains != desired.chains or held.sets.keys() != desired.sets.keys():
         return None
     changes = {
-        name: (held.sets[name].members - new.members, new.members - held.sets[name].members)
+        name: difference(held.sets[name].members, new.members)
         for name, new in desired.sets.items()
         # Most are the very same object when a name's address was learned.
         if new is not held.sets[name] and new.members != held.sets[name].members
