@@ -270,7 +270,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         queue="compile",
         batch_size=10,
         tables={
-            "presence": ("BatchGetItem", "Query", "UpdateItem"),
+            "presence": ("Query", "UpdateItem"),
             "objects": ("GetItem", "BatchGetItem", "Query", "BatchWriteItem"),
             "policy": ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "BatchWriteItem"),
         },

@@ -19,12 +19,12 @@ RESERVED_S = 20
 
 def handler(event: dict[str, Any], context: Any) -> Any:
     """Compiles each org in the batch once. An org that fails is tried again, by itself."""
-    compiled: set[OrgId] = set()
+    compiled: dict[OrgId, bool] = {}  # from scratch?
 
     def compile_org(record: SQSRecord) -> None:
         org_id = OrgId(msgspec.json.decode(record.body)["org_id"])
         attempts = int(record.attributes.approximate_receive_count)
-        if org_id in compiled and attempts == 1:
+        if org_id in compiled and (attempts == 1 or compiled[org_id]):
             return  # all of these changes were there when it was compiled
         try:
             # Who had this message before may have been killed half-way, or overtaken.
@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], context: Any) -> Any:
         except Exception:
             wiring().queues.compile_again(record.receipt_handle, attempts)
             raise
-        compiled.add(org_id)
+        compiled[org_id] = done.fresh
         if done.changes or done.fresh:
             _report(done)
 

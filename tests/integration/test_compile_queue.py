@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -9,9 +10,13 @@ from unittest import mock
 
 import pytest
 
+from pce.identifiers import OrgId
 from pce.runtime.wiring import Wiring
+from pce.usecases import warm_engines
+from pce.usecases.compile_policy import compile_policy
 from pce.usecases.create_org import create_org
 from tests.fakes.installation import Requests, installed
+from tests.fakes.policy_org import PolicyOrg
 
 HANDLER = Path(__file__).parents[2] / "functions/policy_compile/handler.py"
 
@@ -83,6 +88,28 @@ def test_a_message_that_comes_again_is_compiled_afresh(stores: Wiring) -> None:
     with mock.patch.object(module, "compile_policy", wraps=module.compile_policy) as compiled:
         module.handler({"Records": [message(2, 1), message(3, 1, received=2)]}, None)
     assert [call.kwargs["afresh"] for call in compiled.call_args_list] == [False, True]
+
+
+def test_messages_that_come_again_together_are_one_compile(stores: Wiring) -> None:
+    """One that read everything has done the work of all of them."""
+    module = worker()
+    event = {"Records": [message(number, 1, received=2) for number in range(10)]}
+    with mock.patch.object(module, "compile_policy", wraps=module.compile_policy) as compiled:
+        assert module.handler(event, None) == {"batchItemFailures": []}
+    assert [call.kwargs["afresh"] for call in compiled.call_args_list] == [True]
+
+
+def test_an_org_that_grows_takes_its_room(stores: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines are counted by the workloads that they have now, not by those of their first day."""
+    monkeypatch.setattr(warm_engines, "MAX_WORKLOADS", 250)
+    small, growing = OrgId(1), PolicyOrg(stores, OrgId(2))
+    for org_id in (small, growing.org_id):
+        compile_policy(org_id, stores, time.time)
+    growing.label(1)
+    growing.add(*range(60), label=1)
+    growing.compile()
+    assert stores.engines.take(small) is None
+    assert stores.engines.take(growing.org_id)
 
 
 def test_a_wake_up_without_changes_reads_the_log_alone(stores: Wiring) -> None:

@@ -82,6 +82,11 @@ class Engine:
         """The wide parts that are current."""
         return self._wide.head
 
+    @property
+    def workloads(self) -> int:
+        """How many workloads the org has."""
+        return len(self._places)
+
     def document(self, workload_id: str) -> PolicyDocument:
         """The document of a managed workload; KeyError for any other. Linear in its members."""
         part = self.class_part(self.target(workload_id).name)

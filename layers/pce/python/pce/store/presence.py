@@ -16,7 +16,7 @@ bolt was queued that no request has followed yet, ``ac`` pending actions.
 import hashlib
 import hmac
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pce.errors import Problem, Unauthenticated
@@ -94,13 +94,6 @@ class PresenceStore:
         """One VEN's row, read strongly, or None."""
         item = self._get(org_id, ven_id)
         return None if item is None else _presence(item)
-
-    def get_many(self, org_id: OrgId, ven_ids: Iterable[str]) -> dict[str, Presence]:
-        """Rows by VEN id as text, read strongly; those that do not exist are left out. One request
-        per 100."""
-        keys = [_key(org_id, uuid.UUID(ven_id)) for ven_id in ven_ids]
-        items = self._dynamodb.get_all(self._table, keys, strongly=True)
-        return {str(row.ven_id): row for row in map(_presence, items)}
 
     def all_of(self, org_id: OrgId) -> list[Presence]:
         """All VENs of an org, read strongly; 16 queries side by side would not be cheaper."""

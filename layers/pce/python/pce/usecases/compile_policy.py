@@ -58,7 +58,6 @@ class Compiled:
     fresh: bool = False
     """Everything was read anew."""
     workloads: int = 0
-    """When everything was read last."""
     classes_affected: int = 0
     classes_changed: int = 0
     set_delta_members: int = 0
@@ -128,7 +127,7 @@ def compile_policy(
         stores.directory.update(org_id, step.read.workloads, step.read.labels)
     stores.policies.record_compiled(org_id, number, hrefs, now)
     stores.objects.drain_change_log(org_id, (entry.id for entry in log))
-    stores.engines.put(org_id, WarmEngine(step.engine, step.read.known, number, step.workloads))
+    stores.engines.put(org_id, WarmEngine(step.engine, step.read.known, number))
     statistics = step.difference.effect.statistics
     return Compiled(
         org_id=org_id,
@@ -136,7 +135,7 @@ def compile_policy(
         reasons=tuple(sorted({entry.reason for entry in log})),
         lag_s=clock() - log[0].epoch_ms / 1000 if log else 0.0,
         fresh=step.fresh,
-        workloads=step.workloads,
+        workloads=step.engine.workloads,
         classes_affected=statistics.classes_affected,
         classes_changed=statistics.classes_changed,
         set_delta_members=statistics.members_added + statistics.members_removed,
@@ -156,7 +155,6 @@ class _Step:
     before: WideHead
     """The stored wide head."""
     difference: Difference
-    workloads: int
     fresh: bool
 
 
@@ -166,7 +164,7 @@ def _fresh_step(org_id: OrgId, stores: Stores) -> _Step:
     engine = Engine(before)
     effect = engine.apply(read.change)
     difference = of_store(org_id, engine, before, effect, stores)
-    return _Step(read, engine, before, difference, len(read.change.workloads), fresh=True)
+    return _Step(read, engine, before, difference, fresh=True)
 
 
 def _step(
@@ -190,7 +188,7 @@ def _step(
     else:
         whole = replace(effect, sets=warm.engine.sets(), targets=warm.engine.targets())
         difference = of_store(org_id, warm.engine, before, whole, stores)
-    return _Step(read, warm.engine, before, difference, warm.workloads, fresh=False)
+    return _Step(read, warm.engine, before, difference, fresh=False)
 
 
 def _write(

@@ -34,8 +34,6 @@ class WarmEngine:
     known: Known
     compiled: int
     """Number of that compile."""
-    workloads: int
-    """When it was made."""
 
 
 class WarmEngines:
@@ -63,4 +61,4 @@ class WarmEngines:
                 self._engines.popitem(last=False)
 
     def _size(self) -> int:
-        return sum(MIN_WORKLOADS + engine.workloads for engine in self._engines.values())
+        return sum(MIN_WORKLOADS + warm.engine.workloads for warm in self._engines.values())
