@@ -28,7 +28,7 @@ from pce.policy.wide import WideParts
 from pce.policy.work import Work
 from ven_protocol.policy import PolicyDocument
 
-WIDE_FROM = 1000
+WIDE_FROM = 500
 """VENs. Beyond this many a part is wide: a change would rewrite that many presence rows (1 write
 unit each, and most of a minute), and the head costs each heartbeat of those VENs a cached read."""
 
@@ -36,12 +36,15 @@ unit each, and most of a minute), and the head costs each heartbeat of those VEN
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """No search for garbage: of what is built from nothing everything is kept, and looking through
-    it again and again takes a third of the time."""
+    it again and again takes a third of the time. Once frozen and thawed it counts as old, so that
+    not even the next search for young garbage looks through it."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
+        gc.unfreeze()
         if enabled:
             gc.enable()
 
