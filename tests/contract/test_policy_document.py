@@ -33,8 +33,8 @@ EXPECTED_WEB = {
     },
     "visibility": "flow_summary",
     "sets": {
-        "i1d76ab8af7d5ae6": ["0.0.0.0-203.0.112.255", "203.0.114.0-255.255.255.255"],
-        "w69ee4ae2a02eabe": ["10.0.0.11"],
+        "i299125130094168": ["0.0.0.0-203.0.112.255", "203.0.114.0-255.255.255.255"],
+        "w9b5d87077a8ac30": ["10.0.0.11"],
     },
     "names": {},
     "not_enforced": [],
@@ -43,21 +43,21 @@ EXPECTED_WEB = {
             "id": "rule_sets/1/sec_rules/1/out",
             "direction": "out",
             "action": "allow",
-            "peers": ["w69ee4ae2a02eabe"],
+            "peers": ["w9b5d87077a8ac30"],
             "services": [{"proto": 6, "port": 5432}],
         },
         {
             "id": "rule_sets/1/sec_rules/2/in",
             "direction": "in",
             "action": "allow",
-            "peers": ["i1d76ab8af7d5ae6"],
+            "peers": ["i299125130094168"],
             "services": [{"proto": 6, "port": 443}],
         },
     ],
 }
 EXPECTED_ETAGS = {
-    WEB_HOST: "6bb5dcd4da34af19c10803644b804c1f",
-    DB_HOST: "30a6bb025692bfca4046431dc0fd29a5",
+    WEB_HOST: "86dfa8d1682e1d2cd33982efce48f156",
+    DB_HOST: "760276ff54b78d8370c64a4615aaec5e",
 }
 
 
