@@ -1,19 +1,27 @@
 """A compile that is killed, overtaken or late: whatever happens, the next one sets it right."""
 
 import functools
+import time
+import uuid
 from collections.abc import Iterator
+from typing import Any
+from unittest import mock
 
 import pytest
 
 from pce.policy.engine import Engine
 from pce.policy.parts import version_name
 from pce.presence.record import Presence
+from pce.store.change import Change, PresenceChange
+from pce.store.presence import token_hash
+from pce.store.queues import BoltBatch
 from pce.usecases import compile_policy as compiling
 from pce.usecases.compile_policy import OutOfTime, Overtaken, compile_policy
 from tests.fakes.installation import installed
 from tests.fakes.interrupted import Killed, before_request, killed_before_request
 from tests.fakes.policies import fetched, followed
 from tests.fakes.policy_org import PolicyOrg, another_worker
+from ven_protocol.paths import AgentToken
 from ven_protocol.policy import PolicyDocument, PolicyReply
 
 RULES = [(1, 2, 80), (2, 2, 22), ("ams", 1, 53)]
@@ -192,6 +200,44 @@ def test_a_fetch_in_the_middle_gives_one_state_whole(org: PolicyOrg) -> None:
         told.update(seen)
         number += 2  # each takes a second
     assert told == {False, True}, "there are moments before and after the new state holds"
+
+
+def test_a_fetch_before_the_wide_head_costs_no_bolt(org: PolicyOrg) -> None:
+    """A VEN answers the bolt of one change while the next is being written: it is told that nothing
+    changed, so it must hear of the next one although a bolt was under way when its row was
+    written. No wave would tell it: its wide parts stay as they are."""
+    org.add(5, 6, label=2)
+    org.provision((1, 2, 80), (2, 2, 22), ("ams", 1, 53))
+    org.compile()
+    ven = uuid.UUID(org.id(1))
+    presence, policies = org.stores.presence, org.stores.policies
+    token = AgentToken.new(org.org_id, ven)
+    org.stores.objects.commit(
+        Change(org.org_id, presence=(PresenceChange(ven, token_hash=token_hash(token.secret)),))
+    )
+    now = int(time.time())
+    presence.sign_of_life(token, now, attributes={"ci": {"S": "open"}}, remove=("bo",))
+    org.provision((1, 2, 81), (2, 2, 22), ("ams", 1, 53))
+    org.compile()
+    held = fetched(org.stores, presence.sign_of_life(token, now))
+    assert held is not None
+
+    def replaced(*arguments: Any) -> bool:
+        early = presence.sign_of_life(token, now, remove=("bo",))
+        assert early.bolt_at, "the first change's bolt led to this fetch"
+        assert fetched(org.stores, early, held.etag) is None
+        return replace(*arguments)
+
+    replace = policies.replace_wide_head
+    org.provision((1, 2, 82), (2, 2, 23), ("ams", 1, 53))
+    with (
+        mock.patch.object(policies, "replace_wide_head", replaced),
+        mock.patch.object(org.stores.queues, "send_bolts") as send,
+    ):
+        org.compile()
+    messages = [message for call in send.call_args_list for message, _ in call.args[0]]
+    batches = [message for message in messages if isinstance(message, BoltBatch)]
+    assert str(ven) in {order.ven_id for batch in batches for order in batch.orders}
 
 
 def rows_of(org: PolicyOrg) -> dict[str, Presence]:

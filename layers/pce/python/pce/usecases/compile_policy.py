@@ -239,6 +239,9 @@ def _retarget(
         )
         if before is None:
             return None
+        if wide_since and target.slots:
+            # The fetch that a bolt leads to may come before the wide head, and bring nothing.
+            before = replace(before, bolt_at=None)
         etag = etag_of(target.name, target.slots, head)
         return NewTarget(before, etag, id in difference.tightened)
 
