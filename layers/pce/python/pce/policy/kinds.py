@@ -74,11 +74,7 @@ class Kinds:
             workload.enforcement_mode,
             workload.visibility_level,
             self._firewalls[ipv6, reject],
-            tuple(
-                rule_id
-                for rule_id, hosts in self.custom_rules
-                if any(selector.matches(workload) for selector in hosts)
-            ),
+            self._not_enforced(workload) if self.custom_rules else (),
         )
 
     def addresses_of(self, workload: Workload, report: Callable[[str], None]) -> list[str]:
@@ -99,6 +95,13 @@ class Kinds:
                 if workload.in_policy and address is not None:
                     found.append(address)
         return found
+
+    def _not_enforced(self, workload: Workload) -> tuple[str, ...]:
+        return tuple(
+            rule_id
+            for rule_id, hosts in self.custom_rules
+            if any(selector.matches(workload) for selector in hosts)
+        )
 
     @cached_property
     def _firewalls(self) -> dict[tuple[Ipv6Handling, bool], Firewall]:

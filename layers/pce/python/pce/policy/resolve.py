@@ -1,7 +1,7 @@
 """From the rules of an estate to rules over selectors: everything that needs no workload."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pce.policy.estate import EVERYTHING, Estate, Rule, Scope
 from pce.policy.selectors import Side, workloads_meant
@@ -13,8 +13,7 @@ Report = Callable[[str, str], None]
 """Takes where (an object's id) and what cannot be understood there."""
 
 
-@dataclass(frozen=True)
-class Join:
+class Join(NamedTuple):
     """What a rule joins: one scope's providers with the same scope's consumers."""
 
     providers: Side
@@ -26,8 +25,7 @@ class Join:
     what tells its ports apart. Joins of one part have the same services."""
 
 
-@dataclass(frozen=True)
-class ResolvedRule:
+class ResolvedRule(NamedTuple):
     """A rule that may have an effect, over selectors."""
 
     rule: Rule

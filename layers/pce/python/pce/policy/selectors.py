@@ -8,9 +8,8 @@ nothing else.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -20,8 +19,7 @@ Report = Callable[[str], None]
 """Takes a sentence about what cannot be understood and therefore selects nothing."""
 
 
-@dataclass(frozen=True)
-class LabelCondition:
+class LabelCondition(NamedTuple):
     """A workload's label of ``key`` is (``negated``: is not) one of ``ids``.
 
     A workload without a label of that key fails the plain condition and meets the negated one.
@@ -36,8 +34,7 @@ class LabelCondition:
         return (workload.labels.get(self.key) in self.ids) is not self.negated
 
 
-@dataclass(frozen=True)
-class WorkloadSelector:
+class WorkloadSelector(msgspec.Struct, frozen=True, dict=True):
     """Workloads that meet every condition; with ``workload_id``, at most that one; with
     ``bound_to``, at most those whose binding this is; with ``container_host``, those that are."""
 
@@ -64,8 +61,7 @@ class WorkloadSelector:
         return "w" + _short_hash([self.workload_id, self.bound_to, self.container_host, conditions])
 
 
-@dataclass(frozen=True)
-class AddressSelector:
+class AddressSelector(msgspec.Struct, frozen=True, dict=True):
     """Addresses that an object says itself, whoever has them: the ranges and names of an IP list,
     or the IP overrides of a virtual service."""
 
@@ -81,8 +77,7 @@ class AddressSelector:
 Selector = WorkloadSelector | AddressSelector
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(NamedTuple):
     """The providers or the consumers of a rule, in one scope."""
 
     hosts: tuple[WorkloadSelector, ...]
@@ -146,8 +141,10 @@ def workloads_meant(
     return Side(tuple(hosts), (*hosts, *lists))
 
 
-@dataclass(frozen=True)
-class Conditions:
+_NO_IDS = frozenset[str]()
+
+
+class Conditions(msgspec.Struct, frozen=True):
     """On labels: per key, the ids that are wanted (absent: any) and those that are not."""
 
     wanted: dict[str, frozenset[str]]
@@ -182,15 +179,13 @@ class Conditions:
         conditions: list[LabelCondition] = []
         for key in sorted(self.wanted.keys() | self.unwanted.keys()):
             ids = self.wanted.get(key)
-            unwanted = self.unwanted.get(key)
+            unwanted = self.unwanted.get(key, _NO_IDS)
             if ids is None:
-                conditions.append(LabelCondition(key, True, unwanted or frozenset()))
-                continue
-            if unwanted:
-                ids -= unwanted
-            if not ids:
+                conditions.append(LabelCondition(key, True, unwanted))
+            elif ids <= unwanted:
                 return None
-            conditions.append(LabelCondition(key, False, ids))
+            else:
+                conditions.append(LabelCondition(key, False, ids - unwanted))
         return WorkloadSelector(tuple(conditions), workload_id, bound_to, container_host)
 
 
