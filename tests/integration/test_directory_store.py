@@ -109,3 +109,17 @@ def test_two_with_one_address_and_one_goes(stores: Wiring) -> None:
             ORG, {str(uuid.UUID(int=gone)): None, **by_id(workload(left, "10.0.0.1"))}, {}
         )
         assert loaded(stores)[packed("10.0.0.1")].hostname == f"host-{left}"
+
+
+def test_directories_in_memory_are_bounded(stores: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that serves many orgs forgets those that it used longest ago; the one in use stays,
+    and a forgotten one is read again."""
+    monkeypatch.setattr(store, "MAX_WORKLOADS", 3 * store.MIN_WORKLOADS + 10)
+    directory = DirectoryStore(stores.archive)
+    for number in range(1, 6):
+        directory.save(OrgId(number), [workload(number, f"10.0.0.{number}")], [])
+    reader = DirectoryStore(stores.archive)
+    for number in range(1, 6):
+        reader.load(OrgId(number))
+    assert set(reader._bases) == set(reader._cache) == {OrgId(3), OrgId(4), OrgId(5)}
+    assert len(reader.load(OrgId(2))) == 1

@@ -10,6 +10,7 @@ flow are those that its ends had when it was reported, to within that half minut
 import ipaddress
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,10 @@ MAX_AGE_S = 30
 """How long a function uses a directory without looking for a newer one."""
 MAX_HEAD_BYTES = 64_000
 """Compressed: some 1,000 changed workloads. Read every half minute by every flow function."""
+MAX_WORKLOADS = 150_000
+"""Of all directories in memory: the largest org and many small ones, some 100 MB."""
+MIN_WORKLOADS = 100
+"""What an empty org counts."""
 
 Document = Mapping[str, Any]
 
@@ -66,7 +71,8 @@ class DirectoryStore:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._bases: dict[OrgId, tuple[int, _Content]] = {}
+        self._bases: OrderedDict[OrgId, tuple[int, _Content]] = OrderedDict()
+        """The least recently used first."""
         self._cache: dict[OrgId, tuple[float, bytes, Directory]] = {}
 
     def save(
@@ -114,6 +120,7 @@ class DirectoryStore:
             head = _decoded(body)
             directory = _directory(self._base(org_id, head.base).changed_by(head.changes))
         self._cache[org_id] = (time.monotonic(), body, directory)
+        self._forget_oldest()
         return directory
 
     def holders(self, org_id: OrgId, addresses: Iterable[str]) -> set[str]:
@@ -140,13 +147,30 @@ class DirectoryStore:
         return _decoded(self._archive.get(_head_key(org_id)))
 
     def _base(self, org_id: OrgId, number: int) -> _Content:
-        known = self._bases.get(org_id)
+        # Taken out and put in again at the end: handlers may run in threads of one process.
+        known = self._bases.pop(org_id, None)
         if known is not None and known[0] == number:
+            self._bases[org_id] = known
             return known[1]
         body = self._archive.get(_base_key(org_id, number)) if number else None
         content = msgspec.convert(unpack_json(body), _Content) if body else _Content()
         self._bases[org_id] = (number, content)
+        self._forget_oldest()
         return content
+
+    def _forget_oldest(self) -> None:
+        """Keep memory bounded. The last one stays, however large: better than to read it anew each
+        time."""
+        while len(self._bases) > 1 and self._size() > MAX_WORKLOADS:
+            try:
+                org_id, _ = self._bases.popitem(last=False)
+            except KeyError:
+                return  # another thread was faster
+            self._cache.pop(org_id, None)
+
+    def _size(self) -> int:
+        bases = list(self._bases.values())
+        return sum(MIN_WORKLOADS + len(content.workloads) for _, content in bases)
 
     def _save_base(self, org_id: OrgId, number: int, content: _Content) -> None:
         self._archive.put(_base_key(org_id, number), pack_json(msgspec.to_builtins(content)))
