@@ -1,8 +1,8 @@
 """What a class has of a document beside its kind: the narrow lines and sets, and the wide parts."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from operator import attrgetter
 
 import msgspec
 
@@ -11,8 +11,7 @@ from pce.policy.kinds import Kind
 from pce.policy.parts import ClassPart, Target, content_digest, line_digest, name_of
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(msgspec.Struct, frozen=True, dict=True):
     """Content of the class parts of one class."""
 
     lines: tuple[Line, ...]
@@ -93,7 +92,7 @@ NOTHING = Content((), (), (), (), 0)
 
 
 def _sorted(audiences: Iterable[Audience]) -> tuple[Audience, ...]:
-    return tuple(sorted(audiences, key=lambda audience: audience.set_id))
+    return tuple(sorted(audiences, key=attrgetter("set_id")))
 
 
 def _merged(audiences: list[Audience]) -> list[Line]:

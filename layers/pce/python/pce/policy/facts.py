@@ -1,7 +1,7 @@
 """The facts that an engine holds, and which rules and workloads a change of them concerns."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -134,11 +134,8 @@ class Facts:
 
     def _take_workloads(self, change: EstateChange) -> list[str]:
         replaced = _replaced(self.workloads, change.workloads)
-        for old, new in replaced.values():
-            for label in old.labels.values() if old is not None else ():
-                self.uses[label] -= 1
-            for label in new.labels.values() if new is not None else ():
-                self.uses[label] += 1
+        self.uses.subtract(_labels(old for old, _ in replaced.values()))
+        self.uses.update(_labels(new for _, new in replaced.values()))
         return list(replaced)
 
     def _replace_rules(
@@ -242,6 +239,13 @@ def _replaced(facts: dict[str, Any], change: Mapping[str, Any]) -> dict[str, tup
         else:
             facts[id] = new
     return replaced
+
+
+def _labels(workloads: Iterable[Workload | None]) -> Iterator[str]:
+    """Ids of all their labels, with repeats."""
+    for workload in workloads:
+        if workload is not None:
+            yield from workload.labels.values()
 
 
 def _active(rule_set: RuleSet | None) -> dict[str, ActiveRule]:

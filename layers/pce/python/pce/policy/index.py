@@ -20,6 +20,8 @@ from ven_protocol.policy import Rule
 
 Fact = tuple[str, ...]
 """Key and id of a label; or one of the others, which have three parts."""
+Others = tuple[tuple[bool, frozenset[Fact]], ...]
+"""Groups of facts of which a class must have one or, with True, none."""
 _CONTAINER_HOST: Fact = ("container_host", "", "")
 
 
@@ -69,8 +71,7 @@ class Audience:
         self.fact_list: tuple[Fact, ...] = ()
         """What it is filed under; empty: it is tried always."""
         self.needs, self.others = _required(selector)
-        """Facts that a class must have, all of them; and groups of facts of which it must have one
-        or, with True, none."""
+        """Facts that a class must have, all of them; and what else it asks of them."""
         self.classes: set[HostClass] = set()
         self.members: list[str] | None = [] if isinstance(selector, AddressSelector) else None
         """Of an address selector, which says its members itself."""
@@ -219,7 +220,7 @@ class Index:
             audience
             for audience in found
             if host_class not in audience.classes
-            and all(facts.isdisjoint(group) is negated for negated, group in audience.others)
+            and (not audience.others or _meets(facts, audience.others))
         ]
         for audience in found:
             audience.classes.add(host_class)
@@ -302,9 +303,13 @@ class Index:
         return (_CONTAINER_HOST,) if selector.container_host else ()
 
 
+def _meets(facts: frozenset[Fact], others: Others) -> bool:
+    return all(facts.isdisjoint(group) is negated for negated, group in others)
+
+
 def _required(
     selector: Selector,
-) -> tuple[frozenset[Fact], tuple[tuple[bool, frozenset[Fact]], ...]]:
+) -> tuple[frozenset[Fact], Others]:
     """What a selector asks of facts, see ``Audience.needs`` and ``others``."""
     needs: set[Fact] = set()
     others: list[tuple[bool, frozenset[Fact]]] = []

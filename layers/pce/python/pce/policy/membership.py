@@ -15,7 +15,8 @@ def members_of(audience: Audience) -> Iterable[str]:
     """The members of an audience's set, without repeats, in no order."""
     if audience.members is not None:
         return audience.members
-    return set[str]().union(*(host_class.addresses for host_class in audience.classes))
+    of_classes = [host_class.addresses for host_class in audience.classes]
+    return of_classes[0] if len(of_classes) == 1 else set[str]().union(*of_classes)
 
 
 def count_vens(work: Work) -> None:
