@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import time
 
 from pce.runtime.clock import now_s
 from pce.runtime.http import Reply, Request, agent_of, http_function, json_body, json_reply
@@ -22,10 +23,11 @@ def handler(request: Request) -> Reply:
         applied = json_body(request, PolicyApplied)
         record_policy_applied(token, applied, wiring(), now_s())
         return json_reply(204)
+    asked_at = time.monotonic()
     # Whatever a bolt announced is answered with this.
     row = wiring().presence.sign_of_life(token, now_s(), remove=("bo",))
     held = request.headers.get("if-none-match", "").strip().strip('"')[:MAX_ETAG]
-    fetched = fetch_policy(row, held, wiring())
+    fetched = fetch_policy(row, held, wiring(), asked_at)
     headers = {"etag": f'"{fetched.etag}"'}
     if fetched.gzipped is None:
         return json_reply(304, headers=headers)

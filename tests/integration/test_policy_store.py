@@ -2,6 +2,7 @@
 
 import functools
 import ipaddress
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -231,6 +232,27 @@ def test_a_reply_is_made_once(stores: Wiring, served: Presence) -> None:
     with Requests(stores) as requests:
         assert fetch_policy(served, "b" * 32, stores).gzipped is first.gzipped
     assert not requests.counts
+
+
+def test_a_fleet_that_fetches_together_costs_one_read_each(
+    stores: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of VENs with wide parts a process reads the first one's row once more, since the head may be
+    newer than it. After that it knows the head, and reads nothing else."""
+    monkeypatch.setattr(compiling, "Engine", functools.partial(Engine, wide_from=3))
+    org = org_of_roles(stores, 1)
+    org.provision((1, 1, 80))
+    org.compile()
+    rows = stores.presence.all_of(ORG)
+    assert all(row.wide_slots for row in rows)
+    process = another_worker()
+    with Requests(process) as requests:
+        fetch_policy(rows[0], "a" * 32, process, time.monotonic())
+    assert requests.counts["GetItem"] == 2  # the head and the row
+    with Requests(process) as requests:
+        for row in rows[1:]:
+            fetch_policy(row, "a" * 32, process, time.monotonic())
+    assert requests.counts == {"GetItem": len(rows) - 1}
 
 
 def test_a_part_that_is_not_stored_is_our_trouble(stores: Wiring) -> None:

@@ -30,7 +30,7 @@ from ven_protocol.policy import PolicyDocument
 
 WIDE_FROM = 500
 """VENs. Beyond this many a part is wide: a change would rewrite that many presence rows (1 write
-unit each, and most of a minute), and the head costs each heartbeat of those VENs a cached read."""
+unit each, half a second), and below it the head would hold parts by the hundred."""
 
 
 @contextmanager

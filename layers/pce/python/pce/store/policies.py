@@ -53,7 +53,8 @@ class PolicyStore:
         self._parts: LruCache[tuple[OrgId, str], tuple[Any, int]] = LruCache(
             PARTS_BYTES, lambda part: part[1]
         )
-        self._heads: dict[OrgId, tuple[float, WideHead]] = {}
+        self._heads: dict[OrgId, tuple[float, float, WideHead]] = {}
+        """When the read of an org's wide head began, when it ended, and the head."""
         self.replies: LruCache[tuple[OrgId, str, str], bytes] = LruCache(REPLIES_BYTES, len)
         """Compressed replies by org, held etag and target etag."""
 
@@ -176,12 +177,17 @@ class PolicyStore:
         or none. An org without wide parts has an empty one of generation 0."""
         known = self._heads.get(org_id)
         if known is not None and self._clock() - known[0] < max_age_s:
-            return known[1]
-        read_at = self._clock()
+            return known[2]
+        began = self._clock()
         item = self._get(_wide_key(org_id, HEAD))
         head = _head_in(item) if item else WideHead()
-        self._heads[org_id] = (read_at, head)
+        self._heads[org_id] = (began, self._clock(), head)
         return head
+
+    def known_generation(self, org_id: OrgId, before: float) -> int | None:
+        """The generation of the wide head in memory, if it was there before this moment."""
+        known = self._heads.get(org_id)
+        return known[2].generation if known is not None and known[1] < before else None
 
     def former_head(self, org_id: OrgId, generation: int) -> WideHead | None:
         """A wide head that another one has replaced, for as long as it is kept. One request."""

@@ -1,6 +1,7 @@
 """Give a VEN the policy that it should hold: nothing new, a delta, or the whole document."""
 
 import gzip
+import math
 from dataclasses import dataclass
 
 import msgspec
@@ -47,8 +48,12 @@ class _State:
     """Set id to digest."""
 
 
-def fetch_policy(row: Presence, held_etag: str, stores: Stores) -> Fetched:
+def fetch_policy(
+    row: Presence, held_etag: str, stores: Stores, row_read_at: float = -math.inf
+) -> Fetched:
     """The policy of a VEN that holds ``held_etag`` ("" for none; any text).
+
+    ``row_read_at``: a moment before the row was read, in seconds of the process's monotonic clock.
 
     A delta when the held policy is still stored, else the document. Everything is read strongly or
     immutable, so it is never older than what the VEN was told. Raises :class:`NotFound` before the
@@ -58,24 +63,25 @@ def fetch_policy(row: Presence, held_etag: str, stores: Stores) -> Fetched:
     one after the other: see ``Presence.wide_since``.
 
     Cost: no read when the etag is held and has no wide parts; with wide parts the org's wide head,
-    and the row once more when another etag comes out. Then one or two batches of parts for each of
-    both policies, and nothing for what this function environment has seen. A reply that was made
-    before costs no more than these.
+    and the row once more when another etag comes out and the head was not known before. Then one
+    or two batches of parts for each of both policies, and nothing for what this function
+    environment has seen. A reply that was made before costs no more than these.
     """
     if not row.target:
         raise _not_computed()
+    known_before = stores.policies.known_generation(row.org_id, row_read_at)
     head = stores.policies.wide_head(row.org_id) if row.wide_slots else WideHead()
     etag = etag_of(row.target, row.wide_slots, head)
-    if row.wide_slots and etag != held_etag:
-        # The row was read before the head, and is written before it: now it is not older.
+    if row.wide_slots and etag != held_etag and known_before != head.generation:
+        # The head may be newer than the row, and rows are written first: now it is not.
         row = stores.presence.get(row.org_id, row.ven_id) or row
-        if row.wide_since > head.generation:
-            head = stores.policies.wide_head(row.org_id)
-        if row.wide_since > head.generation:
-            if not held_etag:
-                raise _not_computed()
-            return Fetched(held_etag, None)
-        etag = etag_of(row.target, row.wide_slots, head)
+    if row.wide_since > head.generation:
+        head = stores.policies.wide_head(row.org_id)
+    if row.wide_since > head.generation:
+        if not held_etag:
+            raise _not_computed()
+        return Fetched(held_etag, None)
+    etag = etag_of(row.target, row.wide_slots, head)
     if etag == held_etag:
         return Fetched(etag, None)
     key = (row.org_id, held_etag, etag)
