@@ -33,6 +33,8 @@ from tests.fleet.vens import Complaints, Measured, Vens, measure_requests, until
 DESCRIPTORS_PER_VEN = 10
 PAIRING_LIMIT_S = 120
 CHANGE_LIMIT_S = 60
+REPORTS_S = 3
+"""VENs report what they applied within two seconds."""
 KILL_AT_SHARE = 0.1
 """Of the VENs that have applied the change when the PCE is killed."""
 DISTURB = "SWARM_DISTURB"
@@ -91,7 +93,7 @@ def cpu_s(pce: LocalHost) -> dict[str, float]:
     return found
 
 
-async def change_policy(vens: Vens, pce: LocalHost, report: Report) -> None:
+async def change_policy(vens: Vens, pce: LocalHost, report: Report, which: str) -> None:
     """Provision a rule for all and wait until all have it."""
     loop = asyncio.get_running_loop()
     cpu_before = cpu_s(pce)
@@ -101,8 +103,8 @@ async def change_policy(vens: Vens, pce: LocalHost, report: Report) -> None:
     await until(lambda: len(vens.allowed_at(port)) == vens.size, CHANGE_LIMIT_S)
     applied = [at - replied for at in vens.allowed_at(port)]
     bolts = [at - replied for at in vens.bolts]
-    report.say(f"a rule for all: {len(bolts)} bolts arrived: {spread_of(bolts)}")
-    report.say(f"a rule for all: {len(applied)} VENs applied it: {spread_of(applied)}")
+    report.say(f"{which} rule for all: {len(bolts)} bolts arrived: {spread_of(bolts)}")
+    report.say(f"{which} rule for all: {len(applied)} VENs applied it: {spread_of(applied)}")
     used = [f"{name} {cpu - cpu_before[name]:.2f} s" for name, cpu in cpu_s(pce).items()]
     report.say(f"CPU until then: {', '.join(used)}")
     if len(applied) < vens.size:
@@ -169,7 +171,11 @@ async def run(pce: LocalHost, size: int, seconds: float, disturbed: bool, folder
     signs_before = Measured.answers["heartbeat"] + Measured.answers["flows"]
     await asyncio.sleep(seconds)
     traffic.cancel()  # a simulated kernel judges in Python, a second for all of them
-    await change_policy(vens, pce, report)
+    # The first brings every VEN the addresses of all others, the second a line of rules.
+    await change_policy(vens, pce, report, "first")
+    await until(vens.settled, CHANGE_LIMIT_S)
+    await asyncio.sleep(REPORTS_S)
+    await change_policy(vens, pce, report, "further")
     lived_s = time.monotonic() - lived
     signs = Measured.answers["heartbeat"] + Measured.answers["flows"] - signs_before
     interval_s = vens.agents[0].state.heartbeat.interval_s

@@ -30,7 +30,8 @@ from ven_protocol.policy import PolicyDocument
 
 WIDE_FROM = 500
 """VENs. Beyond this many a part is wide: a change would rewrite that many presence rows (1 write
-unit each, half a second), and below it the head would hold parts by the hundred."""
+unit each). Of the policy of 100,000 VENs 121 parts are wide from 500 on, 56 from 1,000 and 288 from
+250; each is a bit in presence rows and an entry of the head."""
 
 
 @contextmanager
