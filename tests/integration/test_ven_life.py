@@ -284,7 +284,10 @@ def test_a_killed_compile_is_done_again(pce: Pce) -> None:
         assert pce.reasons(), f"the log was emptied before {name}"
     pce.compile()
     assert not pce.reasons()
-    assert wanted_document(pce.stores, presence.get(pce.org_id, token.ven_id)).mode == "visibility_only"
+    assert (
+        wanted_document(pce.stores, presence.get(pce.org_id, token.ven_id)).mode
+        == "visibility_only"
+    )
 
 
 def test_a_lost_wake_up_is_repaired_by_the_sweep(pce: Pce) -> None:
