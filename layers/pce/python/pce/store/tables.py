@@ -1,7 +1,7 @@
-"""The items of the objects, events and policy tables, as pynamodb models.
+"""The items of the objects, events and policy tables, and the events' pynamodb model.
 
-Owns attribute names and key forms; the tables themselves are made by ``infra`` (or the local
-host). All three share one shape: partition key ``pk``, sort key ``sk``, a compressed JSON ``body``.
+Owns key forms; the tables themselves are made by ``infra`` (or the local host). All three share one
+shape: partition key ``pk``, sort key ``sk``, a compressed JSON ``body``.
 There is no index and no stream, so that a write costs what the item costs and any
 DynamoDB-compatible store will do.
 
@@ -36,22 +36,6 @@ class _Meta:
     max_retry_attempts = MAX_RETRIES
 
 
-class ObjectItem(Model):
-    """One item of the objects table."""
-
-    class Meta(_Meta):
-        """Where it lies; ``table_name`` is set by :func:`bind_tables`."""
-
-        table_name = ""
-
-    pk = UnicodeAttribute(hash_key=True)
-    sk = UnicodeAttribute(range_key=True)
-    body = BinaryAttribute(null=True, legacy_encoding=False)
-    rev = UnicodeAttribute(null=True)
-    counter = NumberAttribute(null=True)
-    ttl = NumberAttribute(null=True)
-
-
 class EventItem(Model):
     """One audit event: partition ``<org>#YYYY-MM-DD``, sort key the event's uuid7."""
 
@@ -66,34 +50,8 @@ class EventItem(Model):
     ttl = NumberAttribute()
 
 
-class PresenceItem(Model):
-    """The presence item of a VEN as a part of transactions; see ``presence.py`` for the rest."""
-
-    class Meta(_Meta):
-        """Where it lies; ``table_name`` is set by :func:`bind_tables`."""
-
-        table_name = ""
-
-    p = UnicodeAttribute(hash_key=True)
-    v = BinaryAttribute(range_key=True, legacy_encoding=False)
-    hb = NumberAttribute(null=True)
-    st = UnicodeAttribute(null=True)
-    fl = UnicodeAttribute(null=True)
-    gb = NumberAttribute(null=True)
-    th = BinaryAttribute(null=True, legacy_encoding=False)
-    tn = BinaryAttribute(null=True, legacy_encoding=False)
-    ty = UnicodeAttribute(null=True)
-    ac = UnicodeAttribute(null=True)
-    ci = UnicodeAttribute(null=True)
-
-
 def bind_tables(names: TableNames, region: str) -> None:
-    """Point the models at the deployed tables; called once, by ``runtime.wiring``."""
-    for model, name in (
-        (ObjectItem, names.objects),
-        (EventItem, names.events),
-        (PresenceItem, names.presence),
-    ):
-        model.Meta.table_name = name
-        model.Meta.region = region
-        model._connection = None  # a test may bind again, to other tables
+    """Point the model at the deployed table; called once, by ``runtime.wiring``."""
+    EventItem.Meta.table_name = names.events
+    EventItem.Meta.region = region
+    EventItem._connection = None  # a test may bind again, to other tables
