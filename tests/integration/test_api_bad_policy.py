@@ -247,7 +247,7 @@ BAD: tuple[tuple[str, str, str, dict[str, Any], str, str], ...] = (
         "{bottom}",
         {"sub_groups": [{"href": "{top}"}]},
         "label_group_cycle",
-        "{middle} contains {bottom} contains {top}",
+        "{bottom} contains {top} contains {middle} contains {bottom}",
     ),
     (
         "a group of a key that is none",

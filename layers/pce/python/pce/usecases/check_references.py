@@ -181,10 +181,10 @@ class Surroundings:
         drafts = self._stores.policy_versions.drafts(
             self._caller.org_id, LABEL_GROUPS.name, self._head
         )
-        inside = {
-            str(d["href"]): [inner["href"] for inner in d["sub_groups"]]
-            for d in (*(found.draft.document for found in drafts), group)
-        }
+        others = (draft.draft.document for draft in drafts)
+        inside: dict[str, list[str]] = {}
+        for one in (group, *others):  # its own first: a circle is told from there
+            inside.setdefault(str(one["href"]), [inner["href"] for inner in one["sub_groups"]])
         circle = cycle(inside)
         if circle:
             message = f"a label group cannot contain itself: {' contains '.join(circle)}"
