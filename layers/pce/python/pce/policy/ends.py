@@ -8,7 +8,6 @@ from ipaddress import ip_address
 from pce.policy.addresses import Interval, interval, peer_address
 from pce.policy.estate import Estate, Workload
 from pce.policy.kinds import Kinds
-from pce.policy.selectors import AddressSelector
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,6 @@ def _addresses(workload: Workload) -> Iterable[str]:
             continue
         if address is not None:
             yield address
-
-
-def names_ip_list(selector: object) -> bool:
-    """Does the selector stand for an IP list?"""
-    return isinstance(selector, AddressSelector) and selector.kind == "ip_list"
 
 
 def _ignore(*what: str) -> None:

@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
     from botocore.session import Session
 
 _CREATING = threading.Lock()
@@ -40,8 +39,3 @@ def aws_client(service: str, region: str, endpoint_url: str | None = None) -> An
         return _session().create_client(
             service, region_name=region, endpoint_url=endpoint_url, config=config
         )
-
-
-def error_code(error: "ClientError") -> str:
-    """The service's code of a failed call, for example ``GoneException``."""
-    return str(error.response.get("Error", {}).get("Code", ""))
