@@ -13,10 +13,10 @@ import msgspec
 from bench.figure import Figure
 from bench.policy_estate import APPS, LOCATIONS, ROLES, SEED, large_estate
 from pce.policy.change import EstateChange, changed, everything
-from pce.policy.effect import Effect
-from pce.policy.engine import Engine
 from pce.policy.estate import Estate, Workload
-from pce.policy.work import Work
+from pce.policy.incremental.effect import Effect
+from pce.policy.incremental.engine import Engine
+from pce.policy.incremental.work import Work
 from ven_protocol.policy import Service
 
 CHANGES = 200

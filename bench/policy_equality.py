@@ -6,8 +6,8 @@ from random import Random
 
 from bench.figure import Figure
 from pce.policy.change import EstateChange, changed, difference, everything
-from pce.policy.engine import Engine
 from pce.policy.estate import Estate
+from pce.policy.incremental.engine import Engine
 from pce.policy.recompute import recompute
 
 random_facts = importlib.import_module("tests.property.policy_estates")  # tests are not typed

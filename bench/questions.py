@@ -11,11 +11,11 @@ from typing import Any
 from bench.figure import Figure
 from pce.identifiers import OrgId
 from pce.objects.policy_content import PolicyContent
-from pce.policy.ends import end_at
 from pce.policy.estate_from_documents import Surroundings, label_keys_of, workload_of
-from pce.policy.explain import explain
-from pce.policy.impact import Impact
-from pce.policy.rule_index import RuleIndex
+from pce.policy.questions.ends import end_at
+from pce.policy.questions.explain import explain
+from pce.policy.questions.impact import Impact
+from pce.policy.questions.rule_index import RuleIndex
 from pce.policy.traffic import Traffic
 from pce.store.directory import DirectoryStore
 from pce.usecases.estimate_impact import MAX_WORKLOADS

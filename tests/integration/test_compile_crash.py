@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from pce.policy.engine import Engine
+from pce.policy.incremental.engine import Engine
 from pce.policy.parts import version_name
 from pce.presence.record import Presence
 from pce.store.change import Change, PresenceChange

@@ -11,8 +11,8 @@ import pytest
 
 from pce.errors import TooLarge, Unavailable
 from pce.identifiers import OrgId
-from pce.policy.effect import SetChange
-from pce.policy.engine import Engine
+from pce.policy.incremental.effect import SetChange
+from pce.policy.incremental.engine import Engine
 from pce.policy.parts import ClassPart, WideHead, WidePart, set_digest, version_name
 from pce.presence.heartbeat import facts_hash
 from pce.presence.record import Presence

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import pytest
 
 from pce.policy.decide import Decision, Endpoint, decide
-from pce.policy.ends import end_at
 from pce.policy.estate import Estate, FirewallSettings
-from pce.policy.explain import Explanation, explain
+from pce.policy.questions.ends import end_at
+from pce.policy.questions.explain import Explanation, explain
+from pce.policy.questions.rule_index import RuleIndex
 from pce.policy.recompute import recompute
-from pce.policy.rule_index import RuleIndex
 from pce.policy.traffic import Verdict
 from tests.kernel.attempts import TCP, Answering, Attempt
 from tests.kernel.decision_rows import HOSTS, MANAGED, ROWS, ROWS_WITHOUT_IPV6, Row, estate_on

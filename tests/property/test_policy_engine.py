@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pce.policy.change import changed, difference, everything
-from pce.policy.engine import Engine
 from pce.policy.estate import Estate
+from pce.policy.incremental.engine import Engine
 from pce.policy.parts import (
     assemble,
     block_digest,

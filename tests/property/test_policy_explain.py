@@ -5,13 +5,13 @@ import dataclasses
 from hypothesis import given, settings
 
 from pce.policy.decide import decide
-from pce.policy.ends import end_at, end_of_ip_list, end_of_workload
 from pce.policy.estate import Estate
 from pce.policy.evaluate import evaluate
-from pce.policy.explain import explain
-from pce.policy.impact import Impact
+from pce.policy.questions.ends import end_at, end_of_ip_list, end_of_workload
+from pce.policy.questions.explain import explain
+from pce.policy.questions.impact import Impact
+from pce.policy.questions.rule_index import RuleIndex
 from pce.policy.recompute import recompute
-from pce.policy.rule_index import RuleIndex
 from pce.policy.selectors import AddressSelector
 from pce.policy.traffic import service_matches
 from tests.property.policy_estates import TRAFFIC, endpoints, estates, random_estate, seeds

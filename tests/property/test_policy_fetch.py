@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pce.identifiers import OrgId
 from pce.policy.change import changed, everything
-from pce.policy.engine import Engine
+from pce.policy.incremental.engine import Engine
 from pce.policy.recompute import recompute
 from pce.presence.record import Presence
 from pce.runtime.wiring import Wiring

@@ -92,6 +92,14 @@ RULES = {
         ("pce.runtime", "functions", *AWS_CLIENTS, "os", "time", "logging"),
         "stores, clock and settings come as arguments, so that a test can pass others",
     ),
+    "what policy means knows no faster way": Rule(
+        (
+            *("pce.policy.decide", "pce.policy.evaluate", "pce.policy.recompute"),
+            *("pce.policy.parts", "pce.policy.resolve", "pce.policy.selectors"),
+        ),
+        ("pce.policy.incremental", "pce.policy.questions"),
+        "the engine and the answers are compared with it, so it may lean on neither",
+    ),
     "stores know storage only": Rule(
         ("pce.store",),
         ("pce.usecases", "pce.runtime", "functions", "os"),
@@ -233,7 +241,8 @@ def module_edges() -> dict[str, set[str]]:
 
 def package_of(module: str) -> str:
     """The room of a module: `pce.policy` of `pce.policy.recompute`; a module at the top itself."""
-    return ".".join(module.split(".")[:2])
+    parts = module.split(".")
+    return ".".join(parts[: max(2, len(parts) - 1)])
 
 
 def place(module: str, found: Import) -> str:

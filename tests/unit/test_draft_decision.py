@@ -3,10 +3,10 @@
 import pytest
 
 from pce.objects.draft_decision import draft_decision
-from pce.policy.ends import end_at
 from pce.policy.estate import Actor, Estate, Rule, RuleSet, Workload
-from pce.policy.explain import explain
-from pce.policy.rule_index import RuleIndex
+from pce.policy.questions.ends import end_at
+from pce.policy.questions.explain import explain
+from pce.policy.questions.rule_index import RuleIndex
 from pce.policy.traffic import Traffic
 from ven_protocol.policy import Service
 

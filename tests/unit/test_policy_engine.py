@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from pce.policy.change import EstateChange, everything
-from pce.policy.engine import Engine
 from pce.policy.estate import Actor, Estate, IpList, IpRange, Rule, RuleSet, Workload
+from pce.policy.incremental.engine import Engine
 from pce.policy.parts import set_digest
 from ven_protocol.policy import Service
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from pce.policy.explain import Explanation, Reading
+from pce.policy.questions.explain import Explanation, Reading
 from ven_protocol.policy import RuleAction
 
 _ATTRIBUTES: dict[RuleAction, str] = {

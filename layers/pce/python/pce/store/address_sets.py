@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from pce.identifiers import OrgId
-from pce.policy.effect import SetChange
+from pce.policy.incremental.effect import SetChange
 from pce.policy.parts import Part, version_name
 from pce.store.lru import LruCache
 from pce.store.policies import PolicyStore

@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 
 from pce.errors import Conflict, Problem, Unavailable
 from pce.identifiers import OrgId
-from pce.policy.engine import Engine
+from pce.policy.incremental.engine import Engine
 from pce.policy.parts import WideHead, etag_of
 from pce.store.objects import ChangeLogEntry
 from pce.usecases.announce_policy import NewTarget, WideChange, announce_policy

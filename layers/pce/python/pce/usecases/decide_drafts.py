@@ -14,10 +14,10 @@ from pce.objects.hrefs import DRAFT
 from pce.objects.policy_content import PolicyContent
 from pce.objects.traffic_query import drafts_decided
 from pce.policy.addresses import interval
-from pce.policy.ends import End
 from pce.policy.estate import Estate, Workload
-from pce.policy.explain import explain
-from pce.policy.rule_index import RuleIndex
+from pce.policy.questions.ends import End
+from pce.policy.questions.explain import explain
+from pce.policy.questions.rule_index import RuleIndex
 from pce.policy.traffic import Traffic
 from pce.usecases.query_traffic import ResultForm, result_key
 from pce.usecases.read_policy import read_policy

@@ -13,7 +13,7 @@ from pce.policy.estate_from_documents import (
     label_keys_of,
     workload_of,
 )
-from pce.policy.impact import Impact
+from pce.policy.questions.impact import Impact
 from pce.usecases.caller import Caller
 from pce.usecases.provision import plan
 from pce.usecases.read_policy import read_policy

@@ -6,10 +6,10 @@ from typing import Any
 from pce.identifiers import tail
 from pce.objects.connection import asked_end, asked_traffic, shown_traffic
 from pce.objects.policy_content import PolicyContent
-from pce.policy.ends import End, end_at
 from pce.policy.estate import Actor
-from pce.policy.explain import Reading, explain
-from pce.policy.rule_index import Match, RuleIndex
+from pce.policy.questions.ends import End, end_at
+from pce.policy.questions.explain import Reading, explain
+from pce.policy.questions.rule_index import Match, RuleIndex
 from pce.policy.traffic import Traffic
 from pce.usecases.caller import Caller
 from pce.usecases.find_ends import FoundEnd, FoundEnds, find_ends

@@ -10,10 +10,10 @@ from pce.objects.connection import AskedEnd, asked_traffic, only_end
 from pce.objects.hrefs import parse_href
 from pce.objects.policy_content import PolicyContent
 from pce.objects.rule_questions import coverage_edges, rule_search
-from pce.policy.ends import End, end_at, end_of_ip_list, end_of_workload
 from pce.policy.estate import Actor, Estate
-from pce.policy.rule_index import RuleIndex
-from pce.policy.rule_search import search
+from pce.policy.questions.ends import End, end_at, end_of_ip_list, end_of_workload
+from pce.policy.questions.rule_index import RuleIndex
+from pce.policy.questions.rule_search import search
 from pce.policy.selectors import AddressSelector
 from pce.usecases.caller import Caller
 from pce.usecases.find_ends import FoundEnd, find_ends

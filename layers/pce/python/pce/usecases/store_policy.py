@@ -9,8 +9,8 @@ from typing import TypeVar
 import msgspec
 
 from pce.identifiers import OrgId
-from pce.policy.effect import Effect, SetChange
-from pce.policy.engine import Engine
+from pce.policy.incremental.effect import Effect, SetChange
+from pce.policy.incremental.engine import Engine
 from pce.policy.parts import ClassPart, Part, Target, WideHead, block_id, version_name
 from pce.presence.record import Presence
 from pce.store.dynamodb import WRITTEN_TOGETHER

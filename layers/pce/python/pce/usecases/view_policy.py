@@ -11,7 +11,7 @@ import msgspec
 from pce.errors import Invalid, PceError, Problem
 from pce.objects.hrefs import ACTIVE
 from pce.objects.policy_content import PolicyContent
-from pce.policy.rule_index import Held, RuleIndex
+from pce.policy.questions.rule_index import Held, RuleIndex
 from pce.usecases.caller import Caller
 from pce.usecases.fetch_policy import fetch_policy
 from pce.usecases.find_ends import find_workload

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pce.identifiers import OrgId
 from pce.objects.policy_version import Manifest
-from pce.policy.engine import Engine
 from pce.policy.estate import PortOverride
+from pce.policy.incremental.engine import Engine
 
 MAX_WORKLOADS = 150_000
 """Of all engines together: the largest org and many small ones. 256 MiB for 100,000 workloads."""

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pce.policy.ends import End
 from pce.policy.kinds import Kinds
-from pce.policy.rule_index import Match, RuleIndex
+from pce.policy.questions.ends import End
+from pce.policy.questions.rule_index import Match, RuleIndex
 from pce.policy.traffic import Judgement, Traffic, Verdict, judge, strictest
 
 Because = Literal["stranger", "unmanaged", "idle", "ipv6", "rules", "default"]
@@ -46,7 +46,7 @@ class Explanation:
 
 
 def explain(index: RuleIndex, source: End, destination: End, traffic: Traffic) -> Explanation:
-    """Explain one connection attempt. Each end is one address (:func:`pce.policy.ends.end_at`).
+    """Explain one connection attempt. Each end is one address (``ends.end_at``).
 
     Cost: that of ``RuleIndex.matches``, twice when IP lists name domains.
     """

@@ -5,9 +5,9 @@ number of VENs and stays so until it has less than half of it, its slot is which
 generations count up. Documents do not depend on it.
 """
 
-from pce.policy.index import Audience
+from pce.policy.incremental.index import Audience
+from pce.policy.incremental.work import Work
 from pce.policy.parts import WideHead, WidePart, block_digest, version_name
-from pce.policy.work import Work
 
 
 class WideParts:

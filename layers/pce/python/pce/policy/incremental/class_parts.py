@@ -1,10 +1,10 @@
 """The class parts that VENs are to hold, by narrow name."""
 
-from pce.policy.content import NOTHING, Content
-from pce.policy.index import HostClass
+from pce.policy.incremental.content import NOTHING, Content
+from pce.policy.incremental.index import HostClass
+from pce.policy.incremental.work import Work
 from pce.policy.kinds import Kind
 from pce.policy.parts import ClassPart
-from pce.policy.work import Work
 
 
 class ClassParts:

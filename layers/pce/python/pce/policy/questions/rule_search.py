@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from pce.policy.ends import End
 from pce.policy.estate import Actor, Rule
-from pce.policy.rule_index import RuleIndex
+from pce.policy.questions.ends import End
+from pce.policy.questions.rule_index import RuleIndex
 from pce.policy.selectors import (
     AddressSelector,
     Selector,

@@ -1,7 +1,7 @@
 """Policy computed incrementally: what a change of the facts makes other, and nothing else.
 
 The meaning is :mod:`pce.policy.recompute`'s, to which tests hold this. An engine is a function of
-the present facts: how it came to them does not matter, but for what is wide (:mod:`wide`).
+the present facts: how it came to them does not matter, but for what is wide (``wide.py``).
 docs/policy.md says how the pieces fit.
 """
 
@@ -12,20 +12,26 @@ from itertools import chain
 from typing import NamedTuple
 
 from pce.policy.change import EstateChange
-from pce.policy.class_parts import ClassParts
-from pce.policy.effect import Effect, SetChange, Statistics
 from pce.policy.estate import Workload
-from pce.policy.facts import Facts, Stale
-from pce.policy.index import HostClass, Index, has_any
+from pce.policy.incremental.class_parts import ClassParts
+from pce.policy.incremental.effect import Effect, SetChange, Statistics
+from pce.policy.incremental.facts import Facts, Stale
+from pce.policy.incremental.index import HostClass, Index, has_any
+from pce.policy.incremental.lists import Said
+from pce.policy.incremental.membership import (
+    add_vens,
+    count_vens,
+    fill_sets,
+    members_of,
+    needed_sets,
+)
+from pce.policy.incremental.rulebook import Rulebook
+from pce.policy.incremental.wide import WideParts
+from pce.policy.incremental.work import Work
 from pce.policy.kinds import Kind
-from pce.policy.lists import Said
-from pce.policy.membership import add_vens, count_vens, fill_sets, members_of, needed_sets
 from pce.policy.parts import Block, ClassPart, Target, WideHead, assemble
 from pce.policy.recompute import PolicyProblem
-from pce.policy.rulebook import Rulebook
 from pce.policy.selectors import AddressSelector
-from pce.policy.wide import WideParts
-from pce.policy.work import Work
 from ven_protocol.policy import PolicyDocument
 
 WIDE_FROM = 500

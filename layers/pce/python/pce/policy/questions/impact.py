@@ -10,10 +10,10 @@ from functools import cached_property
 
 from pce.policy.change import difference, everything
 from pce.policy.estate import Estate, Workload
-from pce.policy.facts import Facts
+from pce.policy.incremental.facts import Facts
+from pce.policy.questions.rule_index import Held, RuleIndex
 from pce.policy.recompute import line_id, names_said
 from pce.policy.repeats import without_repeats
-from pce.policy.rule_index import Held, RuleIndex
 from pce.policy.selectors import WorkloadSelector
 from ven_protocol.policy import Rule
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pce.policy.addresses import Interval, member_interval
-from pce.policy.ends import End
 from pce.policy.estate import Actor, Estate, Rule, Scope, Workload
 from pce.policy.kinds import Kinds
+from pce.policy.questions.ends import End
 from pce.policy.recompute import Direction, members_said, names_said
 from pce.policy.resolve import Join, active_rules, resolve_rule
 from pce.policy.selectors import AddressSelector, Selector, Side, label_conditions

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from pce.policy.effect import SetChange
-from pce.policy.index import Audience, Index
-from pce.policy.lists import Said
+from pce.policy.incremental.effect import SetChange
+from pce.policy.incremental.index import Audience, Index
+from pce.policy.incremental.lists import Said
+from pce.policy.incremental.work import Work
 from pce.policy.parts import digest_of_sum, member_hash, version_name
 from pce.policy.selectors import AddressSelector
-from pce.policy.work import Work
 
 
 def members_of(audience: Audience) -> Iterable[str]:

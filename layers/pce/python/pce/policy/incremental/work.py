@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pce.policy.index import Audience, Fact, HostClass
+from pce.policy.incremental.index import Audience, Fact, HostClass
 from pce.policy.parts import Target
 
 

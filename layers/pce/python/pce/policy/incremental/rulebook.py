@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from pce.policy.facts import Facts
-from pce.policy.index import Audience, Index, Line
-from pce.policy.lines import RuleLines, lines_of, loses_access
-from pce.policy.lists import Lists
+from pce.policy.incremental.facts import Facts
+from pce.policy.incremental.index import Audience, Index, Line
+from pce.policy.incremental.lines import RuleLines, lines_of, loses_access
+from pce.policy.incremental.lists import Lists
+from pce.policy.incremental.work import Work
 from pce.policy.parts import line_digest
 from pce.policy.recompute import PolicyProblem
 from pce.policy.resolve import ResolvedRule, resolve_rule
 from pce.policy.selectors import Selector
-from pce.policy.work import Work
 
 
 class Rulebook:

@@ -1,0 +1,1 @@
+"""Policy computed incrementally, for what the full recompute is too slow for. Pure."""

@@ -1,0 +1,1 @@
+"""What people ask about policy, answered inside an API call. Pure."""
