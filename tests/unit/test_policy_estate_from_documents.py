@@ -4,6 +4,7 @@ import pytest
 
 from pce.policy.estate import EVERYTHING, Actor, IpList, IpRange, LabelGroup
 from pce.policy.estate_from_documents import estate_from_documents
+from pce.policy.recompute import recompute
 from ven_protocol.policy import Service
 
 O, A = "/orgs/1", "/orgs/1/sec_policy/active"  # noqa: E741
@@ -310,3 +311,27 @@ def test_the_ipv6_switch(settings, blocks):
     documents = {"firewall_settings": [{"href": f"{A}/firewall_settings", **settings}]}
     firewall = estate_from_documents([], [], documents).firewall
     assert (firewall.ipv6 == "blocked_in_full") is blocks
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "blocked"),
+    [
+        ({"os_type": "linux", "ven_version": "20.2.0-1"}, "by_policy", "blocked_in_full"),
+        ({"os_type": "linux", "ven_version": "20.1.9"}, "allowed", "blocked_in_full"),
+        ({"os_type": "aix", "ven_version": "21.5.0"}, "by_policy", "allowed"),
+        ({"os_type": "solaris", "ven_version": "21.5.0"}, "by_policy", "allowed"),
+    ],
+)
+def test_what_a_ven_does_with_ipv6(host, allowed, blocked):
+    """From 20.2.0 on by the rules, before that all or nothing; AIX and Solaris never block it."""
+    href = f"{O}/workloads/1"
+    workload = {"href": href, "ven": {"href": f"{O}/vens/1"}, "online": True, **host}
+    for allow, expected in ((True, allowed), (False, blocked)):
+        mode = "policy_based" if allow else "block_all"
+        settings = {
+            "href": f"{A}/firewall_settings",
+            "allow_ipv6": allow,
+            "ipv6_mode": mode,
+        }
+        estate = estate_from_documents([workload], [], {"firewall_settings": [settings]})
+        assert recompute(estate).documents["1"].firewall.ipv6 == expected
