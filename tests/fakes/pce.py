@@ -46,6 +46,7 @@ from ven_protocol.messages import (
     SupportReportRequest,
     SupportReportUpload,
     Tampering,
+    UsersReport,
 )
 from ven_protocol.paths import AgentToken
 from ven_protocol.policy import PolicyDocument
@@ -121,6 +122,10 @@ class FakePce:
     def interfaces(self) -> list[InterfacesReport]:
         found = self.told("interfaces")
         return [msgspec.json.decode(heard.body, type=InterfacesReport) for heard in found]
+
+    def users(self) -> list[UsersReport]:
+        found = self.told("users")
+        return [msgspec.json.decode(heard.body, type=UsersReport) for heard in found]
 
     def services(self) -> list[ServicesReport]:
         found = self.told("services")

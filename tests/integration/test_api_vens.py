@@ -13,7 +13,7 @@ from pce.runtime.wiring import Wiring
 from pce.store.change import Change, PresenceChange
 from pce.usecases.change_ven_state import deactivate
 from pce.usecases.record_heartbeat import record_heartbeat
-from pce.usecases.record_reports import record_services
+from pce.usecases.record_reports import record_interfaces, record_services, record_users
 from tests.fakes.api import Api
 from tests.fakes.pairing import PairedVen, pair
 from ven_protocol.messages import (
@@ -21,8 +21,12 @@ from ven_protocol.messages import (
     HealthCondition,
     Heartbeat,
     HostFacts,
+    InteractiveUser,
+    Interface,
+    InterfacesReport,
     OpenPort,
     ServicesReport,
+    UsersReport,
 )
 
 NOW = 1_800_000_000
@@ -32,8 +36,10 @@ def org(api: Api) -> OrgId:
     return OrgId(api.created["org_id"])
 
 
-def heartbeat(ven: PairedVen, stores: Wiring, now: int, etag: str = "", **more: Any) -> Any:
-    facts = HostFacts(hostname="web-1", version="1.2.3-4", os_id="debian-12")
+def heartbeat(
+    ven: PairedVen, stores: Wiring, now: int, etag: str = "", platform: Any = "linux", **more: Any
+) -> Any:
+    facts = HostFacts(hostname="web-1", version="1.2.3-4", os_id="debian-12", os_platform=platform)
     message = Heartbeat(host=facts, uptime_seconds=77, applied_etag=etag, **more)
     return record_heartbeat(ven.token, message, stores, now)
 
@@ -139,6 +145,38 @@ def test_open_ports_are_shown_with_one_workload(api: Api, stores: Wiring) -> Non
     assert (port["port"], port["process_name"], port["win_service_name"]) == (22, None, None)
     [listed] = api.get(f"{api.org}/workloads")
     assert listed["services"]["open_service_ports"] == []
+
+
+def test_users_are_shown_with_one_workload(api: Api, stores: Wiring) -> None:
+    """Who is logged on to a Windows host, with an event when that changes; lists do not say."""
+    ven = pair(api, stores, "desk-1", ven_type="endpoint")
+    heartbeat(ven, stores, NOW + 60, platform="windows")
+    report = UsersReport(
+        users=[InteractiveUser(name="ACME\\ann", sid="S-1-5-21-7", groups=["S-1"])]
+    )
+    for again in (0, 1):
+        record_users(ven.token, report, stores, NOW + 60 + again)
+    shown = api.get(ven.workload_href)
+    assert shown["os_type"] == "windows"
+    assert shown["interactive_users"] == [
+        {"name": "ACME\\ann", "sid": "S-1-5-21-7", "groups": ["S-1"]}
+    ]
+    query = {"event_type": "agent.update_interactive_users", "timestamp[lte]": "2028-01-01"}
+    assert len(api.get(f"{api.org}/events", **query)) == 1
+    record_users(ven.token, UsersReport(users=[]), stores, NOW + 120)
+    assert api.get(ven.workload_href)["interactive_users"] == []
+    assert "interactive_users" not in api.get(f"{api.org}/workloads")[0]
+
+
+def test_wireless_on_a_server_is_a_condition(api: Api, stores: Wiring) -> None:
+    """An operator sees why peers do not know the address; of an endpoint nothing is said."""
+    wireless = [Interface(name="wlan0", address="10.8.0.1", kind="wireless")]
+    for ven_type, codes in (("server", ["agent.wireless_not_supported"]), ("endpoint", [])):
+        ven = pair(api, stores, ven_type=ven_type)
+        record_interfaces(ven.token, InterfacesReport(interfaces=wireless), stores, NOW + 60)
+        found = [c["latest_event"]["notification_type"] for c in api.get(ven.href)["conditions"]]
+        assert found == codes
+        assert api.get(ven.workload_href)["interfaces"][0]["address"] == "10.8.0.1"
 
 
 def test_a_ven_has_a_name_of_its_own(api: Api, stores: Wiring) -> None:

@@ -28,7 +28,7 @@ from ven.edge.host import host_facts
 from ven.edge.simulated import SimulatedKernel
 from ven.enforcement import load_last_known_good
 from ven_protocol.flows import to_summaries
-from ven_protocol.messages import Action, Intervals
+from ven_protocol.messages import Action, InteractiveUser, Intervals
 
 HOST, FRIEND, STRANGER = "10.0.0.1", "10.0.0.2", "10.0.0.9"
 MEMORY_BUDGET_BYTES = 40 * 2**20
@@ -284,6 +284,23 @@ def test_interfaces_are_reported_when_they_change(
         signs = len(pce.told("heartbeat"))
         wait_until("more heartbeats", lambda: len(pce.told("heartbeat")) > signs + 1)
         assert len(pce.interfaces()) == 2
+
+
+@pytest.mark.usefixtures("paired")
+def test_users_are_reported_where_there_are_any(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """Of a (simulated) Windows host; other systems report none, not even an empty list."""
+    with running(data, kernel):
+        wait_until("services", pce.services)
+    assert not pce.told("users")
+    kernel.users = [
+        InteractiveUser(name="bob", sid="S-1-5-2"),
+        InteractiveUser(name="ann", sid="S-1"),
+    ]
+    with running(data, kernel):
+        report = wait_until("users", pce.users)[0]
+        assert [user.name for user in report.users] == ["ann", "bob"]
 
 
 @pytest.mark.usefixtures("paired")

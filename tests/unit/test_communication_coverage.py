@@ -27,6 +27,7 @@ SECTIONS = (
     "Failed authentication and the VEN minimal state",
     "VEN Offline Timers and Isolation",
     "Linux TCP Timeout Variable",
+    "Wireless Connections and VPNs",
     "Show Amount of Data Transfer",
 )
 """Titles of the document, in its order."""

@@ -335,3 +335,23 @@ def test_what_a_ven_does_with_ipv6(host, allowed, blocked):
         }
         estate = estate_from_documents([workload], [], {"firewall_settings": [settings]})
         assert recompute(estate).documents["1"].firewall.ipv6 == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ({"ven_type": "server"}, False),
+        ({"ven_type": "containerized"}, False),
+        ({}, False),
+        ({"ven_type": "endpoint"}, True),
+        ({"ven": None}, True),
+    ],
+)
+def test_wireless_addresses_are_those_of_endpoints(host, known):
+    """Peers of a server know it by its wires, and by its VPN; what a person enters is believed."""
+    interfaces = [
+        {"name": "wlan0", "address": "10.8.0.1", "kind": "wireless"},
+        {"name": "tun0", "address": "10.9.0.1", "kind": "vpn"},
+    ]
+    addresses = only_workload(interfaces=interfaces, **host).addresses
+    assert addresses == (("10.8.0.1", "10.9.0.1") if known else ("10.9.0.1",))

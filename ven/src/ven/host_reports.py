@@ -1,4 +1,4 @@
-"""What this host is: its interfaces and services, looked at and reported.
+"""What this host is: its interfaces, services and users, looked at and reported.
 
 When a report is owed is decided in ``ven.core.reports``. Flow collection is told what was seen, so
 that it knows which networks are near and which process owns a port.
@@ -15,7 +15,15 @@ from ven.edge.host import uptime_s
 from ven.edge.http import Pce, RequestFailed
 from ven.edge.readers import StreamReader
 from ven.work import Work
-from ven_protocol.messages import Interface, InterfacesReport, OpenPort, Process, ServicesReport
+from ven_protocol.messages import (
+    InteractiveUser,
+    Interface,
+    InterfacesReport,
+    OpenPort,
+    Process,
+    ServicesReport,
+    UsersReport,
+)
 
 INTERFACE_SETTLE_S = 0.3
 """Links, addresses and routes change in bursts; what came of them is read this much later."""
@@ -43,6 +51,7 @@ class HostReports:
         self._on_error = on_error
         self._interfaces: list[Interface] = []
         self._services: tuple[list[OpenPort], list[Process]] = ([], [])
+        self._users: list[InteractiveUser] = []
         self._reader: StreamReader[None] | None = None
 
     def start(self) -> None:
@@ -63,10 +72,14 @@ class HostReports:
             self._reader = None
 
     async def observe_services(self) -> None:
-        """Ends in ``Observed``."""
+        """Ends in ``Observed``, where users are reported in two of them."""
         self._services = await self._work.in_thread(self._kernel.open_ports)
         self._flows.ledger.owners = port_owners(self._services[0])
         self._feed(reports.Observed("services", reports.digest(self._services)))
+        users = await self._work.in_thread(self._kernel.interactive_users)
+        if users is not None:
+            self._users = users
+            self._feed(reports.Observed("users", reports.digest(users)))
 
     async def send(self, kind: reports.ReportKind) -> None:
         """Ends in ``ReportAccepted`` or ``ReportFailed``."""
@@ -75,6 +88,8 @@ class HostReports:
                 await self._work.request(
                     self._pce.interfaces, InterfacesReport(interfaces=self._interfaces)
                 )
+            elif kind == "users":
+                await self._work.request(self._pce.users, UsersReport(users=self._users))
             else:
                 ports, processes = self._services
                 report = ServicesReport(

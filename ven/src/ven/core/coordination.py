@@ -159,7 +159,7 @@ class CloseWindow(Struct, frozen=True):
 
 
 class ObserveServices(Struct, frozen=True):
-    """Look at open ports and processes; ends in ``reports.Observed``."""
+    """Look at open ports, processes and users; ends in ``reports.Observed``."""
 
 
 class StartCollecting(Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 from msgspec import Struct
 
 from ven.core.dns import Answer
-from ven_protocol.messages import Interface, OpenPort, Process
+from ven_protocol.messages import InteractiveUser, Interface, OpenPort, Process
 from ven_protocol.policy import PolicyDocument
 
 
@@ -175,3 +175,6 @@ class Kernel(Protocol):
 
     def open_ports(self) -> tuple[list[OpenPort], list[Process]]:
         """Listening sockets and the processes behind them, sorted; up to 50 ms."""
+
+    def interactive_users(self) -> list[InteractiveUser] | None:
+        """Who is logged on, sorted by name; None where that is not reported (all but Windows)."""

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-ReportKind = Literal["interfaces", "services"]
-KINDS: tuple[ReportKind, ...] = ("interfaces", "services")
+ReportKind = Literal["interfaces", "services", "users"]
+KINDS: tuple[ReportKind, ...] = ("interfaces", "services", "users")
 
 
 def digest(content: object) -> str:
@@ -36,6 +36,7 @@ class ReportState(Struct, frozen=True, kw_only=True):
 
     interfaces: Report = Report()
     services: Report = Report()
+    users: Report = Report()
 
 
 class Observed(Struct, frozen=True):
@@ -103,10 +104,20 @@ def _owed(state: ReportState, kind: ReportKind) -> _Result:
 
 
 def _of(state: ReportState, kind: ReportKind) -> Report:
-    return state.interfaces if kind == "interfaces" else state.services
+    match kind:
+        case "interfaces":
+            return state.interfaces
+        case "services":
+            return state.services
+        case "users":
+            return state.users
 
 
 def _with(state: ReportState, kind: ReportKind, report: Report) -> ReportState:
-    if kind == "interfaces":
-        return replace(state, interfaces=report)
-    return replace(state, services=report)
+    match kind:
+        case "interfaces":
+            return replace(state, interfaces=report)
+        case "services":
+            return replace(state, services=report)
+        case "users":
+            return replace(state, users=report)

@@ -36,6 +36,7 @@ from ven_protocol.messages import (
     SupportReportRequest,
     SupportReportUpload,
     Tampering,
+    UsersReport,
 )
 from ven_protocol.paths import ACTIVATE
 from ven_protocol.policy import PolicyReply
@@ -290,6 +291,10 @@ class Pce:
     def services(self, message: ServicesReport) -> None:
         """PUT services."""
         self._tell("PUT", "services", message)
+
+    def users(self, message: UsersReport) -> None:
+        """PUT users."""
+        self._tell("PUT", "users", message)
 
     def tampering(self, message: Tampering) -> None:
         """POST tampering."""

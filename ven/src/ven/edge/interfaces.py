@@ -31,6 +31,9 @@ _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _NEXT_HOP = struct.Struct("=HBBi")
 
+SYSFS = Path("/sys/class/net")
+"""What the kernel says of each device beside netlink."""
+
 _ETHER = 1
 _VPN_KINDS = frozenset(
     ("tun", "wireguard", "ovpn", "ppp", "l2tp", "ipsec", "xfrm", "vti", "vti6")
@@ -136,7 +139,7 @@ def _kind(name: str, flags: int, hardware: int, software: str) -> Kind:
         return "bridge"
     if software not in _WIRED_KINDS:
         return "virtual"
-    directory = Path("/sys/class/net") / name
+    directory = SYSFS / name
     if (directory / "wireless").exists() or (directory / "phy80211").exists():
         return "wireless"
     return "ethernet" if hardware == _ETHER else "other"

@@ -20,7 +20,7 @@ from ven.edge.nflog import DropLog
 from ven.edge.nftables import Firewall
 from ven.edge.sockets import connected_sockets
 from ven.edge.table_watch import TableWatch
-from ven_protocol.messages import Interface, OpenPort, Process
+from ven_protocol.messages import InteractiveUser, Interface, OpenPort, Process
 from ven_protocol.policy import PolicyDocument
 
 COUNT_EVERY_S = 5.0
@@ -172,6 +172,10 @@ class LinuxKernel:
     def open_ports(self) -> tuple[list[OpenPort], list[Process]]:
         """Listening sockets and the processes behind them."""
         return processes.open_ports()
+
+    def interactive_users(self) -> list[InteractiveUser] | None:
+        """Nobody's business but Windows'."""
+        return None
 
 
 class Drops:

@@ -28,7 +28,7 @@ from ven.core.kernel import (
     KernelRefused,
     Stream,
 )
-from ven_protocol.messages import Interface, OpenPort, Process
+from ven_protocol.messages import InteractiveUser, Interface, OpenPort, Process
 from ven_protocol.policy import PolicyDocument, RuleAction, Service
 
 _Item = TypeVar("_Item")
@@ -171,6 +171,8 @@ class SimulatedKernel:
         self.refuse = ""
         """When set, :meth:`apply` refuses with this text."""
         self.tampered = False
+        self.users: list[InteractiveUser] | None = None
+        """Who is logged on; None on a host that is no Windows."""
 
     # What the agent uses
 
@@ -235,6 +237,9 @@ class SimulatedKernel:
 
     def open_ports(self) -> tuple[list[OpenPort], list[Process]]:
         return list(self._ports), []
+
+    def interactive_users(self) -> list[InteractiveUser] | None:
+        return None if self.users is None else sorted(self.users, key=lambda user: user.name)
 
     # What the outside world does to it
 
@@ -366,9 +371,16 @@ class _Try(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stays_open: bool = False
 
 
+class _LogOn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line to the control socket: these users are logged on, and no others."""
+
+    users: list[InteractiveUser]
+
+
 async def serve(kernel: SimulatedKernel, path: Path) -> asyncio.AbstractServer:
     """Let other programs try connections through a Unix socket: one JSON object a line in, one
-    ``{"decision": "allowed", "qualifier": 0}`` out; or ``{"error": ...}``."""
+    ``{"decision": "allowed", "qualifier": 0}`` out; or ``{"error": ...}``. ``{"users": [...]}``
+    says who is logged on."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.CancelledError):  # the VEN stops
@@ -378,16 +390,19 @@ async def serve(kernel: SimulatedKernel, path: Path) -> asyncio.AbstractServer:
     async def answer_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             try:
-                wish = msgspec.json.decode(line, type=_Try)
-                judgement = kernel.connect(**msgspec.structs.asdict(wish))
-                answer: dict[str, object] = {
-                    "decision": judgement.decision.name.lower(),
-                    "qualifier": judgement.qualifier,
-                }
+                answer = obey(msgspec.json.decode(line))
             except ValueError as error:
                 answer = {"error": str(error)}
             writer.write(msgspec.json.encode(answer) + b"\n")
             await writer.drain()
+
+    def obey(wish: object) -> dict[str, object]:
+        if isinstance(wish, dict) and "users" in wish:
+            kernel.users = msgspec.convert(wish, _LogOn).users
+            return {"users": len(kernel.users)}
+        attempt = msgspec.convert(wish, _Try)
+        judgement = kernel.connect(**msgspec.structs.asdict(attempt))
+        return {"decision": judgement.decision.name.lower(), "qualifier": judgement.qualifier}
 
     path.unlink(missing_ok=True)
     return await asyncio.start_unix_server(talk, path)

@@ -28,7 +28,13 @@ from pce.objects.fields import (
 )
 from pce.objects.filters import contains, equals, flag, has_address, has_labels, one_of
 from pce.timestamps import rfc3339
-from ven_protocol.messages import EnforcementMode, HostFacts, Interface, VisibilityLevel
+from ven_protocol.messages import (
+    EnforcementMode,
+    HostFacts,
+    Interface,
+    VenType,
+    VisibilityLevel,
+)
 
 ENFORCEMENT_MODES: tuple[str, ...] = get_args(EnforcementMode)
 VISIBILITY_LEVELS: tuple[str, ...] = get_args(VisibilityLevel)
@@ -162,7 +168,7 @@ WORKLOADS = Collection(
     searched=("name", "hostname"),
     numbered=False,
     keeps_deleted=True,
-    private=("agent_id", "deleted_at"),
+    private=("agent_id", "deleted_at", "ven_type"),
     shown_in_events=("href", "name", "hostname"),
 )
 
@@ -187,6 +193,7 @@ def new_managed_workload(
     label_hrefs: Iterable[str],
     enforcement_mode: EnforcementMode,
     visibility_level: VisibilityLevel,
+    ven_type: VenType,
     agent_id: int,
     now: float,
 ) -> dict[str, Any]:
@@ -212,6 +219,7 @@ def new_managed_workload(
         "os_type": host.os_platform,
         "ven": {"href": ven_href(org_id, ven_id)},
         "ven_version": host.version,
+        "ven_type": ven_type,
         "agent_id": agent_id,
         "created_at": at,
         "created_by": actor,

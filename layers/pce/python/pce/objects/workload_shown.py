@@ -10,6 +10,7 @@ from typing import Any
 
 from pce.objects.filters import MakeFilter, at_least, at_most, equals, flag
 from pce.objects.workload import LEGACY_MODES, WORKLOADS
+from pce.policy.estate_from_documents import is_unsupported_wireless
 from pce.presence.record import Presence
 from pce.timestamps import rfc3339
 
@@ -25,6 +26,8 @@ class Host:
     presence: Presence | None = None
     service_report: Document | None = None
     """Stored report of open ports; read only when one workload is shown."""
+    user_report: Document | None = None
+    """Stored report of who is logged on; read only when one workload is shown."""
     wanted_etag: str = ""
     """Of the policy that its VEN should hold; empty while none was computed."""
 
@@ -70,9 +73,19 @@ class Host:
         if self.ven is None or row is None:
             return []
         found = [(c["code"], c["severity"], c.get("message")) for c in self.ven.get("health") or ()]
+        if wireless := self._unsupported_wireless():
+            message = (
+                f"{', '.join(wireless)}: wireless interfaces are supported on endpoints only; peers"
+                " are not told of their addresses"
+            )
+            found.append(("agent.wireless_not_supported", "warning", message))
         if row.flags & {"warned", "offline"}:
             found.insert(0, ("agent.missed_heartbeats", "warning", None))
         return [self._condition(*each, at=rfc3339(row.last_heartbeat)) for each in found]
+
+    def _unsupported_wireless(self) -> list[str]:
+        interfaces = self.workload.get("interfaces") or ()
+        return sorted({i["name"] for i in interfaces if is_unsupported_wireless(self.workload, i)})
 
     def _condition(self, code: str, severity: str, message: str | None, at: str) -> dict[str, Any]:
         ven = self.ven or {}
@@ -101,6 +114,7 @@ def shown_workload(host: Host) -> dict[str, Any]:
         "managed": managed,
         "interfaces": [_interface(i, managed=managed) for i in stored.get("interfaces") or ()],
         "services": _services(host) if managed else None,
+        **({"interactive_users": _users(host)} if host.user_report else {}),
         "agent": _agent(host) if managed else {"config": _config(stored)},
         "ven": dict(stored["ven"]) if managed else None,
         "policy_health": host.health if managed else None,
@@ -280,6 +294,15 @@ def _services(host: Host) -> dict[str, Any]:
             for port in ports
         ],
     }
+
+
+def _users(host: Host) -> list[dict[str, Any]]:
+    """Who is logged on, with the SIDs that rules about user groups would name."""
+    report = (host.user_report or {}).get("report") or {}
+    return [
+        {"name": user["name"], "sid": user["sid"], "groups": user.get("groups") or []}
+        for user in report.get("users") or ()
+    ]
 
 
 SHOWN_FILTERS: dict[str, MakeFilter] = {

@@ -103,7 +103,9 @@ def workload_of(document: Document, around: Surroundings) -> Workload:
     interfaces = [
         interface
         for interface in document.get("interfaces") or ()
-        if interface.get("address") and interface.get("name") not in ignored
+        if interface.get("address")
+        and interface.get("name") not in ignored
+        and not is_unsupported_wireless(document, interface)
     ]
     return Workload(
         id=tail(document["href"]),
@@ -117,6 +119,15 @@ def workload_of(document: Document, around: Surroundings) -> Workload:
         ipv6_support=_ipv6_support(document),
         bound=around.bound.get(tail(document["href"]), frozenset()),
         container_host=bool(document.get("container_cluster")),
+    )
+
+
+def is_unsupported_wireless(workload: Document, interface: Document) -> bool:
+    """Whether an interface is wireless on a host where that is not supported: peers are not told of
+    its addresses (VEN-to-PCE Communication, Wireless Connections and VPNs: endpoints only)."""
+    managed = bool((workload.get("ven") or {}).get("href"))
+    return (
+        managed and interface.get("kind") == "wireless" and workload.get("ven_type") != "endpoint"
     )
 
 

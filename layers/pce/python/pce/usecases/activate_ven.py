@@ -63,6 +63,7 @@ def _activate(
         label_hrefs=label_hrefs,
         enforcement_mode=granted.enforcement_mode,
         visibility_level=granted.visibility_level,
+        ven_type=wish.ven_type,
         agent_id=agent_id,
         now=now,
     )

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pce.identifiers import tail
@@ -42,10 +43,16 @@ def list_workloads(caller: Caller, query: Query, stores: Stores, limit: int | No
 
 
 def get_workload(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
-    """One workload, with its open ports; deleted or not. Raises :class:`NotFound`."""
+    """One workload, with its open ports and users; deleted or not. Raises :class:`NotFound`."""
     stored = find(caller, WORKLOADS, id, stores)
-    report = stores.objects.get(caller.org_id, "service_reports", id)
-    [host] = _hosts(caller, [stored.document], stores, report)
+    [host] = _hosts(caller, [stored.document], stores)
+    services = stores.objects.get(caller.org_id, "service_reports", id)
+    users = stores.objects.get(caller.org_id, "user_reports", id)
+    host = replace(
+        host,
+        service_report=services.document if services else None,
+        user_report=users.document if users else None,
+    )
     return _labelled(caller, [shown_workload(host)], stores)[0]
 
 
@@ -81,7 +88,6 @@ def _hosts(
     caller: Caller,
     workloads: Sequence[Mapping[str, Any]],
     stores: Stores,
-    service_report: Stored | None = None,
 ) -> list[Host]:
     ids = [tail(workload["href"]) for workload in workloads if workload.get("ven")]
     vens = stores.objects.get_many(caller.org_id, VENS.name, ids)
@@ -92,7 +98,6 @@ def _hosts(
             vens[tail(workload["href"])].document if tail(workload["href"]) in vens else None,
             presence.get(tail(workload["href"])),
             stores,
-            service_report,
         )
         for workload in workloads
     ]
@@ -103,15 +108,9 @@ def _host(
     ven: Mapping[str, Any] | None,
     row: Presence | None,
     stores: Stores,
-    service_report: Stored | None = None,
 ) -> Host:
-    return Host(
-        workload,
-        ven,
-        row,
-        service_report.document if service_report else None,
-        current_etag(row, row.applied_etag, stores) if row else "",
-    )
+    wanted_etag = current_etag(row, row.applied_etag, stores) if row else ""
+    return Host(workload, ven, row, wanted_etag=wanted_etag)
 
 
 def _presence(caller: Caller, ids: Sequence[str], stores: Stores) -> dict[str, Presence]:
