@@ -65,20 +65,23 @@ class Kinds:
         )
 
     def of(self, workload: Workload) -> Kind:
-        """The kind of one workload."""
+        """The kind of one workload; of equal ones the same object."""
         ipv6 = self.older_ipv6 if workload.ipv6_support == "all_or_nothing" else self.ipv6
         if ipv6 == "blocked_in_full" and workload.ipv6_support == "never_blocked":
             ipv6 = "allowed"
         reject = bool(self.reject) and any(c.hold(workload.labels) for c in self.reject)
-        return Kind(
-            workload.enforcement_mode,
-            workload.visibility_level,
-            self._firewalls[ipv6, reject],
-            self._not_enforced(workload) if self.custom_rules else (),
-        )
+        not_enforced = self._not_enforced(workload) if self.custom_rules else ()
+        said = (workload.enforcement_mode, workload.visibility_level, ipv6, reject, not_enforced)
+        kind = self._kinds.get(said)
+        if kind is None:
+            mode, visibility, *_ = said
+            kind = Kind(mode, visibility, self._firewalls[ipv6, reject], not_enforced)
+            self._kinds[said] = kind
+        return kind
 
-    def addresses_of(self, workload: Workload, report: Callable[[str], None]) -> list[str]:
-        """The addresses that peers know a workload by, canonical; none while it is out of policy.
+    def addresses_of(self, workload: Workload, report: Callable[[str], None]) -> tuple[str, ...]:
+        """The addresses that peers know a workload by, canonical, without repeats; none while it is
+        out of policy.
 
         Those on loopback interfaces count inside the scopes that say so.
         """
@@ -94,7 +97,7 @@ class Kinds:
             else:
                 if workload.in_policy and address is not None:
                     found.append(address)
-        return found
+        return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
 
     def _not_enforced(self, workload: Workload) -> tuple[str, ...]:
         return tuple(
@@ -102,6 +105,11 @@ class Kinds:
             for rule_id, hosts in self.custom_rules
             if any(selector.matches(workload) for selector in hosts)
         )
+
+    @cached_property
+    def _kinds(self) -> dict[tuple[object, ...], Kind]:
+        """Those that were asked for; there are few."""
+        return {}
 
     @cached_property
     def _firewalls(self) -> dict[tuple[Ipv6Handling, bool], Firewall]:

@@ -9,14 +9,12 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import NamedTuple
 
 from pce.policy.change import EstateChange
-from pce.policy.estate import Workload
 from pce.policy.incremental.class_parts import ClassParts
 from pce.policy.incremental.effect import Effect, SetChange, Statistics
 from pce.policy.incremental.facts import Facts, Stale
-from pce.policy.incremental.index import HostClass, Index, has_any
+from pce.policy.incremental.index import Index
 from pce.policy.incremental.lists import Said
 from pce.policy.incremental.membership import (
     add_vens,
@@ -24,11 +22,12 @@ from pce.policy.incremental.membership import (
     fill_sets,
     members_of,
     needed_sets,
+    sum_sets,
 )
+from pce.policy.incremental.places import Places
 from pce.policy.incremental.rulebook import Rulebook
 from pce.policy.incremental.wide import WideParts
 from pce.policy.incremental.work import Work
-from pce.policy.kinds import Kind
 from pce.policy.parts import Block, ClassPart, Target, WideHead, assemble
 from pce.policy.recompute import PolicyProblem
 from pce.policy.selectors import AddressSelector
@@ -56,16 +55,6 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-class _Place(NamedTuple):
-    """Where a workload is."""
-
-    host_class: HostClass
-    kind: Kind | None
-    """Without a VEN: None."""
-    addresses: tuple[str, ...]
-    """Those that it lends to sets, without repeats."""
-
-
 class Engine:
     """The policy of one org, held in memory and kept up with changes.
 
@@ -81,11 +70,8 @@ class Engine:
         self._wide = WideParts(head or WideHead(), wide_from)
         self._rulebook = Rulebook(self._facts, self._index, self._wide.introduce)
         self._class_parts = ClassParts()
-        self._places: dict[str, _Place] = {}
-        self._kinds: dict[Kind, Kind] = {}
-        """Each kind once: there are few."""
-        self._problems: dict[str, list[PolicyProblem]] = {}
-        """By workload id."""
+        self._places = Places(self._facts, self._index)
+        self._built = False
 
     @property
     def head(self) -> WideHead:
@@ -108,18 +94,14 @@ class Engine:
 
     def target(self, workload_id: str) -> Target:
         """What a managed workload is to hold; KeyError for any other."""
-        place = self._places[workload_id]
-        if place.kind is None:
+        target = self._places[workload_id].target
+        if target is None:
             raise KeyError(f"workload {workload_id} has no VEN, so no target")
-        return place.host_class.targets[place.kind]
+        return target
 
     def targets(self) -> dict[str, Target]:
         """Every managed workload's target. Linear in the workloads."""
-        return {
-            id: place.host_class.targets[place.kind]
-            for id, place in self._places.items()
-            if place.kind is not None
-        }
+        return self._places.targets()
 
     def sets(self) -> dict[str, SetChange]:
         """The version of every set that some document mentions, as if none had been needed before.
@@ -141,8 +123,8 @@ class Engine:
 
     def problems(self) -> tuple[PolicyProblem, ...]:
         """What cannot be understood and selects nothing; sorted, without repeats."""
-        found = chain(self._facts.problems(), self._rulebook.problems(), *self._problems.values())
-        return tuple(sorted(set(found)))
+        of_each = (self._facts, self._rulebook, self._places)
+        return tuple(sorted({problem for each in of_each for problem in each.problems()}))
 
     def apply(self, change: EstateChange) -> Effect:
         """Take a change over, and say what it does.
@@ -151,27 +133,40 @@ class Engine:
         rules that changed or name what did, the classes that they reach, and the members that came
         or went; all workloads when a rule asks about a label that none asked about before.
         """
-        if self._places:
-            return self._apply(change)
+        if self._built:
+            return self._change(change)
+        self._built = True
         with _uncollected():
-            return self._apply(change)
+            return self._build(change)
 
-    def _apply(self, change: EstateChange) -> Effect:
+    def _build(self, change: EstateChange) -> Effect:
+        """The first change, which is all facts. What :meth:`_change` does to the same end, but
+        rules come first, so that each workload is placed once and each class summed once."""
+        work = Work()
+        stale = self._facts.replace(change)
+        for rule_id in stale.rules:
+            self._rulebook.replace(rule_id, work)
+        self._places.fill(work)
+        count_vens(work)
+        sum_sets(self._index, self._changed_lists(stale, work))
+        return self._finish(stale, work, 0)
+
+    def _change(self, change: EstateChange) -> Effect:
+        """Any change; the workloads first, then the rules."""
         work = Work()
         tried = self._index.tried
         stale = self._facts.replace(change)
-        if self._places:
-            self._place_workloads(stale, work)
-            self._replace_rules(stale, work)
-        else:  # From nothing it goes the other way round: then each workload is placed once.
-            self._replace_rules(stale, work)
-            self._place_workloads(stale, work)
+        if stale.kinds:
+            self._places.replace({**self._facts.workloads, **stale.workloads}, work)
+        else:
+            self._places.replace(stale.workloads, work)
+        self._replace_rules(stale, work)
+        count_vens(work)
+        fill_sets(self._index, self._changed_lists(stale, work), work)
         return self._finish(stale, work, tried)
 
     def _finish(self, stale: Stale, work: Work, tried: int) -> Effect:
-        """What follows from new lines and places."""
-        count_vens(work)
-        fill_sets(self._index, self._changed_lists(stale, work), work)
+        """What follows from new lines, places and members."""
         self._wide.turn(work)
         _affect_classes(work)
         self._class_parts.rename(work)
@@ -205,105 +200,13 @@ class Engine:
         for rule_id in stale.rules:
             self._rulebook.replace(rule_id, work)
         if work.fresh:
-            for id, place in list(self._places.items()):
-                workload = self._facts.workloads[id]
-                if has_any(workload, work.fresh):
-                    self._move(id, workload, place.kind, place.addresses, work)
+            self._places.tell_apart(work.fresh, work)
         for audience in work.born:
             vens = 0
             for host_class in self._index.candidates(audience):
                 if self._index.match((audience,), host_class):
                     vens += host_class.counted
             add_vens(audience, vens, work)
-
-    def _place_workloads(self, stale: Stale, work: Work) -> None:
-        """Put every changed workload where it belongs."""
-        kinds = self._facts.kinds
-        workloads = dict(stale.workloads)
-        if stale.kinds:
-            workloads.update(self._facts.workloads)
-        for id, workload in workloads.items():
-            self._problems.pop(id, None)
-            kind: Kind | None = None
-            addresses: list[str] = []
-            if workload is not None:
-
-                def report(what: str, id: str = id) -> None:
-                    problem = PolicyProblem(f"workload {id}", what)
-                    self._problems.setdefault(id, []).append(problem)
-
-                addresses = kinds.addresses_of(workload, report)
-                if workload.managed:
-                    kind = kinds.of(workload)
-                    kind = self._kinds.setdefault(kind, kind)
-            self._move(id, workload, kind, tuple(dict.fromkeys(addresses)), work)
-
-    def _move(
-        self,
-        id: str,
-        workload: Workload | None,
-        kind: Kind | None,
-        addresses: tuple[str, ...],
-        work: Work,
-    ) -> None:
-        """Take a workload from where it was, if it was anywhere, to where it is."""
-        old = self._places.get(id)
-        new: _Place | None = None
-        if workload is not None:
-            new = _Place(self._index.class_of(workload), kind, addresses)
-        if old == new:
-            return
-        self._remember_members(old, new, work)
-        if old is not None:
-            self._leave(id, old, work)
-        if new is not None:
-            self._join(id, new, work)
-            self._places[id] = new
-        else:
-            del self._places[id]
-        if not (old and new and (old.host_class, old.kind) == (new.host_class, new.kind)):
-            work.tightened.add(id)
-
-    def _remember_members(self, old: _Place | None, new: _Place | None, work: Work) -> None:
-        """Note of every address that may come or go whether it is a member now."""
-        if len(work.born) == len(self._index.audiences):
-            return  # there was no set before
-        stays: set[str] = set()
-        if old and new and old.host_class is new.host_class:
-            stays = set(old.addresses).intersection(new.addresses)
-        for place in filter(None, (old, new)):
-            for audience in place.host_class.audiences:
-                if audience in work.born:
-                    continue
-                was = work.was_member.setdefault(audience, {})
-                for address in place.addresses:
-                    if address not in was and address not in stays:
-                        was[address] = self._index.has_member(audience, address)
-
-    def _leave(self, id: str, place: _Place, work: Work) -> None:
-        host_class, kind = place.host_class, place.kind
-        if kind is not None:
-            work.was_target.setdefault(id, host_class.targets.get(kind))
-        ids = host_class.members[kind]
-        ids.discard(id)
-        if not ids:
-            del host_class.members[kind]
-            work.affect((host_class,))
-        for address in place.addresses:
-            self._index.take_back(host_class, address)
-        work.resized.add(host_class)
-
-    def _join(self, id: str, place: _Place, work: Work) -> None:
-        host_class, kind = place.host_class, place.kind
-        if kind is not None:
-            work.was_target.setdefault(id, None)
-        if kind not in host_class.members:
-            host_class.members[kind] = set()
-            work.affect((host_class,))
-        host_class.members[kind].add(id)
-        for address in place.addresses:
-            self._index.lend(host_class, address)
-        work.resized.add(host_class)
 
     def _changed_lists(self, stale: Stale, work: Work) -> dict[AddressSelector, Said]:
         """What lists say: those of new audiences, and those that changed."""
@@ -319,7 +222,7 @@ class Engine:
         targets: dict[str, Target | None] = {}
         for id, was in work.was_target.items():
             place = self._places.get(id)
-            now = place.host_class.targets[place.kind] if place and place.kind else None
+            now = place.target if place else None
             if now != was:
                 targets[id] = now
         return targets

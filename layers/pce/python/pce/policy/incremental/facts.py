@@ -55,6 +55,8 @@ class Facts:
         self.rules: dict[str, ActiveRule] = {}
         self.kinds = Kinds.of_estate(Estate(), lambda where, what: None)
         self._label_keys: dict[str, str] = {}
+        self._sound: set[tuple[str, str]] = set()
+        """Key and id of every label: what workloads may have."""
         self._label_groups: dict[str, LabelGroup] = {}
         self._ip_lists: dict[str, IpList] = {}
         self._services: dict[str, tuple[Service, ...]] = {}
@@ -80,7 +82,7 @@ class Facts:
         offering = self._virtual_services_offering(services)
         rule_sets = _replaced(self._rule_sets, change.rule_sets)
         boundaries = _replaced(self._boundaries, change.boundaries)
-        stale.workloads = {id: self.workloads.get(id) for id in self._take_workloads(change)}
+        stale.workloads = self._take_workloads(change)
         for old, new in rule_sets.values():
             self._replace_rules(_active(old), _active(new), stale)
         for boundary, successor in boundaries.values():
@@ -132,11 +134,12 @@ class Facts:
             firewall=self._firewall,
         )
 
-    def _take_workloads(self, change: EstateChange) -> list[str]:
+    def _take_workloads(self, change: EstateChange) -> dict[str, Workload | None]:
+        """Those that differ, as they are now."""
         replaced = _replaced(self.workloads, change.workloads)
         self.uses.subtract(_labels(old for old, _ in replaced.values()))
         self.uses.update(_labels(new for _, new in replaced.values()))
-        return list(replaced)
+        return {id: new for id, (_, new) in replaced.items()}
 
     def _replace_rules(
         self, old: Mapping[str, ActiveRule], new: Mapping[str, ActiveRule], stale: Stale
@@ -208,22 +211,22 @@ class Facts:
 
     def _check_labels(self, labels: Mapping[str, Any], workloads: Mapping[str, Any]) -> None:
         """Find workloads that have labels that do not exist."""
-        checked = set(workloads)
+        if labels:
+            self._sound = {(key, label) for label, key in self._label_keys.items()}
+        checked = workloads
         if any(self.uses[label] for label in labels):
-            checked.update(self.workloads)
-        keys = self._label_keys
-        for id in checked:
-            workload = self.workloads.get(id)
-            labels_of = workload.labels if workload is not None else {}
-            wrong = [
-                PolicyProblem(f"workload {id}", f"label {label} of key {key} does not exist")
-                for key, label in labels_of.items()
-                if keys.get(label) != key
-            ]
-            if wrong:
-                self._label_problems[id] = wrong
+            checked = {**workloads, **self.workloads}
+        sound = self._sound
+        for id, workload in checked.items():
+            if workload is None or sound.issuperset(workload.labels.items()):
+                if self._label_problems:
+                    self._label_problems.pop(id, None)
             else:
-                self._label_problems.pop(id, None)
+                self._label_problems[id] = [
+                    PolicyProblem(f"workload {id}", f"label {label} of key {key} does not exist")
+                    for key, label in workload.labels.items()
+                    if (key, label) not in sound
+                ]
 
 
 def _replaced(facts: dict[str, Any], change: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -243,9 +246,9 @@ def _replaced(facts: dict[str, Any], change: Mapping[str, Any]) -> dict[str, tup
 
 def _labels(workloads: Iterable[Workload | None]) -> Iterator[str]:
     """Ids of all their labels, with repeats."""
-    for workload in workloads:
-        if workload is not None:
-            yield from workload.labels.values()
+    return chain.from_iterable(
+        workload.labels.values() for workload in workloads if workload is not None
+    )
 
 
 def _active(rule_set: RuleSet | None) -> dict[str, ActiveRule]:

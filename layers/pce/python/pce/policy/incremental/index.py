@@ -10,7 +10,7 @@ those that nothing restricts.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pce.policy.estate import Workload
 from pce.policy.kinds import Kind
@@ -155,10 +155,14 @@ class Index:
         self.tried = 0
         """Tests of a selector against a class so far."""
         self._uses = uses
-        self._asked: set[Fact] = set()
+        self._asked: dict[Fact, Fact] = {}
+        """What selectors ask about: the facts of all classes are these very objects."""
         self._filed: dict[Fact, list[Audience]] = {}
         self._classes_with: dict[Fact, set[HostClass]] = {}
-        self._holders: dict[str, HostClass | set[HostClass]] = {}
+        self._holder: dict[str, HostClass] = {}
+        """Address to a class that lends it."""
+        self._further_holders: dict[str, set[HostClass]] = {}
+        """Address to the others that do; few addresses have any."""
 
     def add(self, selector: Selector) -> tuple[Audience, list[Fact]]:
         """A new audience, filed, and the facts that nobody asked about before. It has no classes
@@ -168,8 +172,8 @@ class Index:
         if isinstance(selector, AddressSelector):
             return audience, []
         asked = audience.needs.union(*(facts for _, facts in audience.others))
-        fresh = list(asked - self._asked)
-        self._asked.update(fresh)
+        fresh = [fact for fact in asked if fact not in self._asked]
+        self._asked.update(zip(fresh, fresh, strict=True))
         audience.fact_list = self._tightest(selector)
         for fact in audience.fact_list:
             self._filed.setdefault(fact, []).append(audience)
@@ -241,15 +245,8 @@ class Index:
         """One more workload of the class lends this address."""
         count = host_class.addresses.get(address, 0)
         host_class.addresses[address] = count + 1
-        if count:
-            return
-        holders = self._holders.get(address)
-        if holders is None:
-            self._holders[address] = host_class
-        elif isinstance(holders, HostClass):
-            self._holders[address] = {holders, host_class}
-        else:
-            holders.add(host_class)
+        if not count and self._holder.setdefault(address, host_class) is not host_class:
+            self._further_holders.setdefault(address, set()).add(host_class)
 
     def take_back(self, host_class: HostClass, address: str) -> None:
         """One workload of the class fewer lends this address."""
@@ -257,35 +254,41 @@ class Index:
             host_class.addresses[address] -= 1
             return
         del host_class.addresses[address]
-        holders = self._holders[address]
-        if isinstance(holders, HostClass):
-            del self._holders[address]
+        others = self._further_holders.get(address)
+        if others is None:
+            del self._holder[address]
             return
-        holders.discard(host_class)
-        if not holders:
-            del self._holders[address]
+        if self._holder[address] is host_class:
+            self._holder[address] = others.pop()
+        else:
+            others.discard(host_class)
+        if not others:
+            del self._further_holders[address]
 
     def has_member(self, audience: Audience, address: str) -> bool:
         """Is the address in the audience's set? Linear in the classes that lend it or in those of
         the audience, whichever are fewer."""
-        holders = self._holders.get(address)
-        if holders is None:
-            return False
-        if isinstance(holders, HostClass):
-            return holders in audience.classes
-        return not holders.isdisjoint(audience.classes)
+        if self._holder.get(address) in audience.classes:
+            return True
+        others = self._further_holders.get(address)
+        return others is not None and not others.isdisjoint(audience.classes)
+
+    def shared(self) -> Iterator[tuple[str, tuple[HostClass, ...]]]:
+        """Every address that several classes lend, with all of these."""
+        for address, others in self._further_holders.items():
+            yield address, (self._holder[address], *others)
 
     def _facts(self, workload: Workload) -> frozenset[Fact]:
         """Those of a workload's facts that some selector asks about."""
-        asked = self._asked
-        facts: set[Fact] = {item for item in workload.labels.items() if item in asked}
-        if ("workload", workload.id, "") in asked:
-            facts.add(("workload", workload.id, ""))
+        asked = self._asked.get
+        facts = frozenset(filter(None, map(asked, workload.labels.items())))
+        others: list[Fact] = [("workload", workload.id, "")]
         if workload.bound:
-            facts.update(asked.intersection(("bound", id, "") for id in workload.bound))
-        if workload.container_host and _CONTAINER_HOST in asked:
-            facts.add(_CONTAINER_HOST)
-        return frozenset(facts)
+            others += [("bound", id, "") for id in workload.bound]
+        if workload.container_host:
+            others.append(_CONTAINER_HOST)
+        found = [fact for fact in map(asked, others) if fact is not None]
+        return facts.union(found) if found else facts
 
     def _tightest(self, selector: WorkloadSelector) -> tuple[Fact, ...]:
         """The facts one of which whatever is selected must have, of the restriction that the

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 
 from pce.policy.incremental.effect import SetChange
 from pce.policy.incremental.index import Audience, Index
@@ -71,6 +72,31 @@ def fill_sets(index: Index, changed: dict[AddressSelector, Said], work: Work) ->
             again.add(mentioned)
     for audience in again:
         audience.total = sum_of(members_of(audience))
+        audience.digest = digest_of_sum(audience.total)
+
+
+def sum_sets(index: Index, lists: dict[AddressSelector, Said]) -> None:
+    """What :func:`fill_sets` does when there was no set before: the members of a class are summed
+    once, however many audiences select it.
+
+    ``lists``: what all lists say. Cost: the addresses, and the classes of every audience.
+    """
+    sums = {
+        host_class: sum(map(member_hash, host_class.addresses))
+        for host_class in index.classes.values()
+    }
+    for audience in index.audiences.values():
+        audience.total = sum(map(sums.__getitem__, audience.classes))
+    for address, holders in index.shared():
+        again = Counter(chain.from_iterable(holder.audiences for holder in holders))
+        for audience, times in again.items():
+            audience.total -= (times - 1) * member_hash(address)
+    for selector, said in lists.items():
+        listed = index.audiences.get(selector.set_id)
+        if listed is not None:
+            listed.members, listed.names = said.members, said.names
+            listed.total = sum(map(member_hash, said.members))
+    for audience in index.audiences.values():
         audience.digest = digest_of_sum(audience.total)
 
 
