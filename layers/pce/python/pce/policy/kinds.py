@@ -146,7 +146,11 @@ def _custom_rules(
 
             sides = (
                 workloads_meant(
-                    estate, rule.actors, scope, labels_are_workloads=True, report=report_here
+                    estate,
+                    rule.actors,
+                    scope_conditions(estate, scope, report_here),
+                    labels_are_workloads=True,
+                    report=report_here,
                 )
                 for scope in rule_set.scopes
             )

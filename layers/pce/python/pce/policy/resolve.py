@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from pce.policy.estate import EVERYTHING, Estate, Rule, Scope
-from pce.policy.selectors import Side, workloads_meant
+from pce.policy.selectors import ANYBODY, Side, scope_conditions, workloads_meant
 from pce.policy.services import sound_services
 from pce.policy.virtual_services import as_consumer, offers, services_meant, united
 from ven_protocol.policy import Service
@@ -66,11 +66,12 @@ def resolve_rule(
     services = sound_services(estate, rule.services, report_here)
     joins: list[Join] = []
     for scope in scopes:
-        consumers_within = EVERYTHING if rule.unscoped_consumers else scope
+        within = scope_conditions(estate, scope, report_here)
+        consumers_within = ANYBODY if rule.unscoped_consumers else within
         providers = workloads_meant(
             estate,
             rule.providers,
-            scope,
+            within,
             labels_are_workloads=rule.provider_labels_are_workloads,
             report=report_here,
         )
@@ -95,7 +96,7 @@ def resolve_rule(
         providing_services = services_meant(
             estate,
             rule.providers,
-            scope,
+            within,
             labels_are_services=rule.provider_labels_are_services,
             report=report_here,
         )

@@ -97,12 +97,12 @@ def _short_hash(value: object) -> str:
 def workloads_meant(
     estate: Estate,
     actors: Iterable[Actor],
-    scope: Scope,
+    within: "Conditions | None",
     *,
     labels_are_workloads: bool,
     report: Report,
 ) -> Side:
-    """The side that ``actors`` make inside ``scope``, virtual services left aside.
+    """The side that ``actors`` make inside the scope ``within``, virtual services left aside.
 
     - Labels and label groups: OR within a key, AND between keys, exclusions taken out. They are
       one selector. ``ams`` stands for every workload and makes the plain labels pointless;
@@ -111,26 +111,20 @@ def workloads_meant(
     - The scope restricts all of them but IP lists.
 
     A label, group or IP list that is missing selects nothing; where it would have restricted or
-    taken something out (another key, an exclusion, the scope) nothing is left: fail closed.
+    taken something out (another key, an exclusion, the scope: None) nothing is left: fail closed.
     """
     actors = tuple(actors)
-    hosts: list[WorkloadSelector] = []
+    selected: list[WorkloadSelector | None] = []
     lists: list[Selector] = []
-    within = scope_conditions(estate, scope, report)
-
-    def add(selector: WorkloadSelector | None) -> None:
-        if selector is not None:
-            hosts.append(selector)
-
-    if labels_are_workloads and any(a.kind in ("ams", "label", "label_group") for a in actors):
+    if labels_are_workloads and not _LABELLED.isdisjoint([actor.kind for actor in actors]):
         labelled = label_conditions(estate, actors, report)
         if labelled is not None and within is not None:
-            add(labelled.both(within).selector())
+            selected.append(labelled.both(within).selector())
     for actor in actors:
         if actor.kind == "workload" and within is not None:
-            add(within.selector(actor.id))
+            selected.append(within.selector(actor.id))
         elif actor.kind == "container_host" and within is not None:
-            add(within.selector(container_host=True))
+            selected.append(within.selector(container_host=True))
         elif actor.kind == "ip_list":
             if actor.id in estate.ip_lists:
                 lists.append(AddressSelector("ip_list", actor.id))
@@ -138,9 +132,12 @@ def workloads_meant(
                 report(f"ip list {actor.id} does not exist")
         elif actor.kind == "other":
             report(f"actors of the kind {actor.id} are not enforced")
-    return Side(tuple(hosts), (*hosts, *lists))
+    hosts = tuple([selector for selector in selected if selector is not None])
+    return Side(hosts, (*hosts, *lists))
 
 
+_LABELLED = frozenset({"ams", "label", "label_group"})
+"""Kinds of actors that mean workloads by their labels."""
 _NO_IDS = frozenset[str]()
 
 
@@ -182,11 +179,15 @@ class Conditions(msgspec.Struct, frozen=True):
             unwanted = self.unwanted.get(key, _NO_IDS)
             if ids is None:
                 conditions.append(LabelCondition(key, True, unwanted))
-            elif ids <= unwanted:
-                return None
             else:
-                conditions.append(LabelCondition(key, False, ids - unwanted))
+                left = ids - unwanted if unwanted else ids
+                if not left:
+                    return None
+                conditions.append(LabelCondition(key, False, left))
         return WorkloadSelector(tuple(conditions), workload_id, bound_to, container_host)
+
+
+ANYBODY = Conditions({}, {})
 
 
 def label_conditions(estate: Estate, actors: Iterable[Actor], report: Report) -> Conditions | None:
@@ -194,9 +195,10 @@ def label_conditions(estate: Estate, actors: Iterable[Actor], report: Report) ->
     wanted: dict[str, frozenset[str]] = {}
     unwanted: dict[str, frozenset[str]] = {}
     known = True
-    everyone = any(actor.kind == "ams" for actor in actors)
+    everyone = False
     for actor in actors:
         if actor.kind not in ("label", "label_group"):
+            everyone |= actor.kind == "ams"
             continue
         named = _labels_of(estate, actor, report)
         if named is None:
@@ -204,7 +206,7 @@ def label_conditions(estate: Estate, actors: Iterable[Actor], report: Report) ->
             continue
         key, ids = named
         into = unwanted if actor.exclusion else wanted
-        into[key] = into.get(key, frozenset()) | ids
+        into[key] = into[key] | ids if key in into else ids
     if not known:
         return None
     return Conditions({} if everyone else wanted, unwanted)
@@ -226,7 +228,7 @@ def scope_conditions(estate: Estate, scope: Scope, report: Report) -> Conditions
             continue
         key, ids = named
         if entry.exclusion:
-            unwanted[key] = unwanted.get(key, frozenset()) | ids
+            unwanted[key] = unwanted[key] | ids if key in unwanted else ids
         else:
             wanted[key] = wanted[key] & ids if key in wanted else ids
     return Conditions(wanted, unwanted) if known else None

@@ -1,6 +1,7 @@
 """Services: protocol and ports in one spelling each, and which a packet filter can match."""
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from pce.policy.estate import Estate
 from ven_protocol.policy import Service
@@ -25,11 +26,18 @@ def sound_services(
             report(f"service {service} does not exist")
     sound: set[Service] = set()
     for service in found:
-        if is_sound(service):
-            sound.add(canonical(service))
-        else:
+        spelled = _spelled(service)
+        if spelled is None:
             report(f"no packet filter can match {service}")
+        else:
+            sound.add(spelled)
     return tuple(sorted(sound, key=_order)) if len(sound) > 1 else tuple(sound)
+
+
+@lru_cache(maxsize=4096)
+def _spelled(service: Service) -> Service | None:
+    """A service in its one spelling, None for an unsound one. Many rules are about few services."""
+    return canonical(service) if is_sound(service) else None
 
 
 def is_sound(service: Service) -> bool:

@@ -9,7 +9,7 @@ other ports is an offer of its own.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pce.policy.estate import Actor, Estate, PortOverride, Scope
+from pce.policy.estate import Actor, Estate, PortOverride
 from pce.policy.selectors import (
     AddressSelector,
     Conditions,
@@ -17,13 +17,11 @@ from pce.policy.selectors import (
     Side,
     WorkloadSelector,
     label_conditions,
-    scope_conditions,
 )
 from pce.policy.services import canonical, sound_services
 from ven_protocol.policy import Service
 
 Report = Callable[[str], None]
-_ANYBODY = Conditions({}, {})
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,12 @@ class Offer:
 def services_meant(
     estate: Estate,
     actors: Iterable[Actor],
-    scope: Scope,
+    within: Conditions | None,
     *,
     labels_are_services: bool,
     report: Report,
 ) -> list[str]:
-    """Ids of the virtual services that ``actors`` mean inside ``scope``, sorted.
+    """Ids of the virtual services that ``actors`` mean inside the scope ``within``, sorted.
 
     By id, and by label where labels mean virtual services (``ams``: all of them). The scope
     restricts both, by the labels of the virtual service. What is missing selects nothing.
@@ -57,7 +55,6 @@ def services_meant(
         return []
     for id in sorted(named - estate.virtual_services.keys()):
         report(f"virtual service {id} does not exist")
-    within = scope_conditions(estate, scope, report)
     if within is None:
         return []
     wanted = label_conditions(estate, actors, report) if by_label else None

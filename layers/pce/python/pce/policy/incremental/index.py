@@ -5,8 +5,8 @@ asks about (a label, a workload's id, a binding, being a container host) are the
 them. An **audience** is a selector with what it selects and what rules make of it.
 
 Each audience is filed under the facts of its tightest restriction, one of which a workload must
-have. So a class is tried only against audiences that are filed under its own facts, and against
-those that nothing restricts.
+have, and there under one more fact that it must have, if any. So a class is tried only against
+audiences that are filed under its own facts, and against those that nothing restricts.
 """
 
 from collections import Counter
@@ -48,6 +48,7 @@ class Audience:
         "denies",
         "digest",
         "fact_list",
+        "further_fact",
         "lines",
         "members",
         "mentioned_by",
@@ -70,6 +71,8 @@ class Audience:
         self.set_id = selector.set_id
         self.fact_list: tuple[Fact, ...] = ()
         """What it is filed under; empty: it is tried always."""
+        self.further_fact: Fact | None = None
+        """What it is filed under there."""
         self.needs, self.others = _required(selector)
         """Facts that a class must have, all of them; and what else it asks of them."""
         self.classes: set[HostClass] = set()
@@ -157,7 +160,7 @@ class Index:
         self._uses = uses
         self._asked: dict[Fact, Fact] = {}
         """What selectors ask about: the facts of all classes are these very objects."""
-        self._filed: dict[Fact, list[Audience]] = {}
+        self._filed: dict[Fact, dict[Fact | None, list[Audience]]] = {}
         self._classes_with: dict[Fact, set[HostClass]] = {}
         self._holder: dict[str, HostClass] = {}
         """Address to a class that lends it."""
@@ -171,12 +174,15 @@ class Index:
         self.audiences[audience.set_id] = audience
         if isinstance(selector, AddressSelector):
             return audience, []
-        asked = audience.needs.union(*(facts for _, facts in audience.others))
+        asked = audience.needs.union(*[facts for _, facts in audience.others])
         fresh = [fact for fact in asked if fact not in self._asked]
         self._asked.update(zip(fresh, fresh, strict=True))
         audience.fact_list = self._tightest(selector)
+        further = audience.needs.difference(audience.fact_list)
+        audience.further_fact = min(further, key=self._uses_of, default=None)
         for fact in audience.fact_list:
-            self._filed.setdefault(fact, []).append(audience)
+            there = self._filed.setdefault(fact, {})
+            there.setdefault(audience.further_fact, []).append(audience)
         if not audience.fact_list:
             self.always[audience] = None
         return audience, fresh
@@ -186,8 +192,11 @@ class Index:
         del self.audiences[audience.set_id]
         self.always.pop(audience, None)
         for fact in audience.fact_list:
-            self._filed[fact].remove(audience)
-            if not self._filed[fact]:
+            there = self._filed[fact]
+            there[audience.further_fact].remove(audience)
+            if not there[audience.further_fact]:
+                del there[audience.further_fact]
+            if not there:
                 del self._filed[fact]
         for host_class in audience.classes:
             host_class.audiences.remove(audience)
@@ -209,10 +218,14 @@ class Index:
         host_class = self.classes.get(facts)
         if host_class is None:
             host_class = self.classes[facts] = HostClass(facts)
-            self.match(self.always, host_class)
+            may_select = list(self.always)
             for fact in facts:
                 self._classes_with.setdefault(fact, set()).add(host_class)
-                self.match(self._filed.get(fact, ()), host_class)
+                there = self._filed.get(fact)
+                if there is not None:
+                    for further in (None, *facts):
+                        may_select += there.get(further, ())
+            self.match(may_select, host_class)
         return host_class
 
     def match(self, audiences: Collection[Audience], host_class: HostClass) -> list[Audience]:
@@ -282,13 +295,13 @@ class Index:
         """Those of a workload's facts that some selector asks about."""
         asked = self._asked.get
         facts = frozenset(filter(None, map(asked, workload.labels.items())))
-        others: list[Fact] = [("workload", workload.id, "")]
+        if ("workload", workload.id, "") in self._asked:
+            facts |= {("workload", workload.id, "")}
         if workload.bound:
-            others += [("bound", id, "") for id in workload.bound]
-        if workload.container_host:
-            others.append(_CONTAINER_HOST)
-        found = [fact for fact in map(asked, others) if fact is not None]
-        return facts.union(found) if found else facts
+            facts = facts.union(filter(None, [asked(("bound", id, "")) for id in workload.bound]))
+        if workload.container_host and _CONTAINER_HOST in self._asked:
+            facts |= {_CONTAINER_HOST}
+        return facts
 
     def _tightest(self, selector: WorkloadSelector) -> tuple[Fact, ...]:
         """The facts one of which whatever is selected must have, of the restriction that the
@@ -299,11 +312,14 @@ class Index:
             return (("bound", selector.bound_to, ""),)
         plain = [condition for condition in selector.conditions if not condition.negated]
         if plain:
-            rarest = min(
-                plain, key=lambda condition: sum(map(self._uses.__getitem__, condition.ids))
-            )
-            return tuple((rarest.key, id) for id in rarest.ids)
+            uses = self._uses
+            rarest = min(plain, key=lambda condition: sum([uses[id] for id in condition.ids]))
+            return tuple([(rarest.key, id) for id in rarest.ids])
         return (_CONTAINER_HOST,) if selector.container_host else ()
+
+    def _uses_of(self, fact: Fact) -> int:
+        """The number of workloads that have the label; 0 for facts that are no labels."""
+        return self._uses[fact[1]] if len(fact) == 2 else 0
 
 
 def _meets(facts: frozenset[Fact], others: Others) -> bool:
@@ -318,12 +334,12 @@ def _required(
     others: list[tuple[bool, frozenset[Fact]]] = []
     if isinstance(selector, AddressSelector):
         return frozenset(), ()
-    for condition in selector.conditions:
-        facts = frozenset((condition.key, id) for id in condition.ids)
-        if len(facts) == 1 and not condition.negated:
-            needs |= facts
+    for key, negated, ids in selector.conditions:
+        facts = [(key, id) for id in ids]
+        if len(facts) == 1 and not negated:
+            needs.add(facts[0])
         else:
-            others.append((condition.negated, facts))
+            others.append((negated, frozenset(facts)))
     if selector.workload_id is not None:
         needs.add(("workload", selector.workload_id, ""))
     if selector.bound_to is not None:

@@ -30,8 +30,10 @@ class Lists:
 
     def use(self, estate: Estate, rule_id: str, resolved: ResolvedRule | None) -> None:
         """This is what the rule is now; lists that it is the first to use are read."""
-        used = set(_lists_of(resolved)) if resolved else set()
+        used = _lists_of(resolved) if resolved else set()
         before = self._used_by.pop(rule_id, set())
+        if not used and not before:
+            return
         if used:
             self._used_by[rule_id] = used
         for selector in used - before:
@@ -62,8 +64,10 @@ class Lists:
         self.said[selector] = Said(members, names_said(estate, selector), tuple(problems))
 
 
-def _lists_of(resolved: ResolvedRule) -> Iterable[AddressSelector]:
-    for join in resolved.joins:
-        for peer in (*join.providers.peers, *join.consumers.peers):
-            if isinstance(peer, AddressSelector):
-                yield peer
+def _lists_of(resolved: ResolvedRule) -> set[AddressSelector]:
+    return {
+        peer
+        for join in resolved.joins
+        for peer in (*join.providers.peers, *join.consumers.peers)
+        if isinstance(peer, AddressSelector)
+    }
