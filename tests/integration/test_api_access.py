@@ -87,7 +87,7 @@ def test_users_of_other_orgs_do_not_exist(stores: Wiring) -> None:
     mine, theirs = new_org("Mine"), new_org("Theirs")
     user = theirs.get("/users")[0]["href"]
     assert mine.call("GET", user).status == 404
-    assert mine.call("POST", f"{user}/api_keys", {"name": "x"}).status == 404
+    assert mine.call("POST", f"{user}/api_keys", {"name": "x"}).status == 403
 
 
 def test_no_secret_is_stored(api: Api) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pce.access.roles import EVERYTHING
 from pce.identifiers import OrgId
 from pce.runtime.wiring import Wiring
 from pce.store import policy_versions
@@ -391,7 +392,7 @@ def test_a_provisioning_reads_the_head_before_the_drafts(api: Api, stores: Wirin
     version that the commit is conditional on."""
     ip_list(api)
     order = []
-    caller = Caller(OrgId(api.created["org_id"]), "/users/1", "x", 1_800_000_000)
+    caller = Caller(OrgId(api.created["org_id"]), "/users/1", "x", 1_800_000_000, EVERYTHING)
     head, drafts = policy_versions.PolicyVersions.head, policy_versions.PolicyVersions.drafts
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(

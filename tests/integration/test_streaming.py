@@ -14,6 +14,7 @@ import pytest
 
 from functions.stream_out.handler import handler as stream_out
 from functions.stream_wake.handler import handler as stream_wake
+from pce.access.roles import EVERYTHING
 from pce.identifiers import OrgId
 from pce.runtime.wiring import Wiring
 from pce.store.event_log import first_position
@@ -315,7 +316,7 @@ def test_a_destination_that_is_down_for_an_hour(
 
 
 def delivery(api: Api, stores: Wiring, destination: dict[str, Any], now: int) -> dict[str, Any]:
-    caller = Caller(OrgId(api.created["org_id"]), "/users/1", "x", now)
+    caller = Caller(OrgId(api.created["org_id"]), "/users/1", "x", now, EVERYTHING)
     return delivery_of(caller, destination, stores)
 
 

@@ -30,6 +30,7 @@ PURE = (
     "pce.errors",
     "pce.identifiers",
     "pce.timestamps",
+    "pce.access",
     "pce.objects",
     "pce.policy",
     "pce.presence",

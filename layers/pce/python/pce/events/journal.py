@@ -24,6 +24,11 @@ def user_actor(href: str, username: str) -> JsonObject:
     return {"user": {"href": href, "username": username}}
 
 
+def service_account_actor(href: str, name: str) -> JsonObject:
+    """A script with an account of its own."""
+    return {"service_account": {"href": href, "name": name}}
+
+
 def ven_actor(org_id: OrgId, ven_id: uuid.UUID, hostname: str, agent_id: int) -> JsonObject:
     """A VEN, under both names that clients look for."""
     return {

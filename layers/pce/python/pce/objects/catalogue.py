@@ -1,5 +1,6 @@
 """All collections by name."""
 
+from pce.objects.auth_security_principal import AUTH_SECURITY_PRINCIPALS
 from pce.objects.collection import Collection
 from pce.objects.container_cluster import CONTAINER_CLUSTERS
 from pce.objects.container_workload_profile import CONTAINER_WORKLOAD_PROFILES
@@ -10,6 +11,7 @@ from pce.objects.label import LABELS
 from pce.objects.label_dimension import LABEL_DIMENSIONS
 from pce.objects.label_group import LABEL_GROUPS
 from pce.objects.pairing_profile import PAIRING_PROFILES
+from pce.objects.permission import PERMISSIONS
 from pce.objects.rule import DENY_RULES, SEC_RULES
 from pce.objects.rule_set import RULE_SETS
 from pce.objects.service import SERVICES
@@ -32,6 +34,8 @@ PROVISIONED: tuple[Collection, ...] = (
 COLLECTIONS: dict[str, Collection] = {
     collection.name: collection
     for collection in (
+        AUTH_SECURITY_PRINCIPALS,
+        PERMISSIONS,
         LABELS,
         LABEL_DIMENSIONS,
         WORKLOADS,

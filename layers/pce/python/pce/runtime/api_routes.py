@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pce.events.journal import HttpAction
+from pce.access.roles import Right
+from pce.objects.auth_security_principal import AUTH_SECURITY_PRINCIPALS
 from pce.objects.container_cluster import CONTAINER_CLUSTERS
 from pce.objects.enforcement_boundary import ENFORCEMENT_BOUNDARIES
 from pce.objects.firewall_settings import FIREWALL_SETTINGS
@@ -18,6 +19,7 @@ from pce.objects.label import LABELS
 from pce.objects.label_dimension import LABEL_DIMENSIONS
 from pce.objects.label_group import LABEL_GROUPS
 from pce.objects.pairing_profile import PAIRING_PROFILES
+from pce.objects.permission import PERMISSIONS
 from pce.objects.rule import DENY_RULES, SEC_RULES
 from pce.objects.rule_set import RULE_SETS
 from pce.objects.service import SERVICES
@@ -25,17 +27,17 @@ from pce.objects.service_binding import SERVICE_BINDINGS
 from pce.objects.settings import EVENT_SETTINGS, ORG_SETTINGS, WORKLOAD_SETTINGS
 from pce.objects.virtual_service import VIRTUAL_SERVICES
 from pce.objects.workload import WORKLOADS
+from pce.runtime import access_endpoints as people
 from pce.runtime import api_endpoints as to
 from pce.runtime import cluster_endpoints as clusters
 from pce.runtime import policy_endpoints as ask
 from pce.runtime import streaming_endpoints as streaming
 from pce.runtime import version_endpoints as versions
-from pce.runtime.api_call import Call, Endpoint, api_path, fitting, no_content, ok
+from pce.runtime.api_access import right_to
+from pce.runtime.api_call import Endpoint, api_path, fitting, no_content, ok
+from pce.runtime.api_gate import admit
 from pce.runtime.http import Reply, Request, json_reply
-from pce.usecases.authenticate import Identity, authenticate, require_org
-from pce.usecases.caller import Caller
 from pce.usecases.change_in_bulk import bulk_create, bulk_delete, bulk_update
-from pce.usecases.log_in import identity_of_token
 from pce.usecases.stores import Stores
 
 _O = "/orgs/{org}"
@@ -59,6 +61,19 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/users/{id}/api_keys", to.create_api_key),
     ("GET", "/users/{id}/api_keys/{key}", to.get_api_key),
     ("DELETE", "/users/{id}/api_keys/{key}", to.delete_api_key),
+    # Roles and permissions
+    ("GET", f"{_O}/roles", people.list_roles),
+    ("GET", f"{_O}/roles/{{id}}", people.get_role),
+    ("GET", f"{_O}/permissions", to.list_all(PERMISSIONS)),
+    ("POST", f"{_O}/permissions", people.create_permission),
+    ("GET", f"{_O}/permissions/{{id}}", to.get_one(PERMISSIONS)),
+    ("PUT", f"{_O}/permissions/{{id}}", people.update_permission),
+    ("DELETE", f"{_O}/permissions/{{id}}", people.delete_permission),
+    ("GET", f"{_O}/auth_security_principals", to.list_all(AUTH_SECURITY_PRINCIPALS)),
+    ("POST", f"{_O}/auth_security_principals", to.create(AUTH_SECURITY_PRINCIPALS)),
+    ("GET", f"{_O}/auth_security_principals/{{id}}", to.get_one(AUTH_SECURITY_PRINCIPALS)),
+    ("PUT", f"{_O}/auth_security_principals/{{id}}", to.update(AUTH_SECURITY_PRINCIPALS)),
+    ("DELETE", f"{_O}/auth_security_principals/{{id}}", people.delete_principal),
     # Labels
     ("GET", f"{_O}/labels", to.list_all(LABELS)),
     ("POST", f"{_O}/labels", to.create(LABELS)),
@@ -251,6 +266,8 @@ class Route:
     method: str
     pattern: re.Pattern[str]
     endpoint: Endpoint
+    right: Right
+    """Who may use it, from the table in ``api_access.py``."""
 
 
 def _compiled() -> Iterator[Route]:
@@ -260,7 +277,7 @@ def _compiled() -> Iterator[Route]:
             lambda match: f"(?P<{match[1]}>{_FORMS.get(match[1], _ANY_ID)})",
             path,
         )
-        yield Route(method, re.compile(pattern), endpoint)
+        yield Route(method, re.compile(pattern), endpoint, right_to(method, path))
 
 
 ROUTES = tuple(_compiled())
@@ -276,30 +293,11 @@ def answer(request: Request, stores: Stores, now: float) -> Reply:
         return _refusal(404, "not_found", f"there is nothing at {request.path}")
     for route, match in routes:
         if route.method == request.method:
-            call = _call(request, match.groupdict(), stores, now)
+            call = admit(request, match.groupdict(), route.right, stores, now)
             return fitting(route.endpoint(call), request)
     allowed = ", ".join(sorted({route.method for route, _ in routes}))
     message = f"{request.method} is not possible at {request.path}; {allowed} is"
     return _refusal(405, "method_not_allowed_error", message, {"allow": allowed})
-
-
-def _call(request: Request, path: Mapping[str, str], stores: Stores, now: float) -> Call:
-    """The call with its caller authenticated, and the org in the path checked to be theirs."""
-    identity = _identity(request, stores, now)
-    if "org" in path:
-        require_org(identity, path["org"])
-    # The journal sets the status: it is known when the change is written.
-    action = HttpAction(request.path, request.method, 0, request.source_ip)
-    caller = Caller(identity.org_id, identity.user_href, identity.username, now, action)
-    return Call(request, path, caller, identity, stores)
-
-
-def _identity(request: Request, stores: Stores, now: float) -> Identity:
-    authorization = request.headers.get("authorization", "")
-    log_in_token = re.fullmatch(r"Token token=(\S{1,256})", authorization)
-    if log_in_token and api_path(request.path) == "/users/login":
-        return identity_of_token(log_in_token[1], stores, int(now))
-    return authenticate(authorization, stores, int(now))
 
 
 def _refusal(

@@ -1,11 +1,16 @@
 """Find out who calls the management API, from the Authorization header alone."""
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from pce.access.roles import Grant, grant_of
 from pce.errors import NotAllowed, Problem, Unauthenticated
 from pce.identifiers import INSTALLATION, OrgId
 from pce.objects.api_key import is_secret_of, key_id_of
+from pce.objects.auth_security_principal import USER
+from pce.objects.permission import grants_of
 from pce.usecases.stores import Stores
 
 MAX_HEADER = 1024
@@ -14,19 +19,22 @@ MAX_HEADER = 1024
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The owner of an API key."""
+    """Who has shown good credentials, and what they may do."""
 
     org_id: OrgId
-    user_href: str
-    username: str
+    href: str
+    """Of the user."""
+    name: str
     auth_username: str
+    grants: tuple[Grant, ...]
+    """As they are now: a permission that is taken away is gone with the next request."""
 
 
 def authenticate(authorization: str, stores: Stores, now: int) -> Identity:
     """Who sent ``Basic base64(api_KEY:SECRET)``; raises :class:`Unauthenticated` otherwise.
 
     The key is read strongly on each request, so a deleted key is refused at once. An unknown key
-    takes as long as a wrong secret. One read.
+    takes as long as a wrong secret. One read, and one query for what the owner may do.
     """
     username, secret = _basic(authorization)
     key_id = key_id_of(username)
@@ -34,9 +42,15 @@ def authenticate(authorization: str, stores: Stores, now: int) -> Identity:
     credential = stored.document if stored else None
     if not is_secret_of(credential, secret, now) or credential is None:
         raise _refused("the API key or its secret is wrong")
-    return Identity(
-        OrgId(credential["org_id"]), credential["user_href"], credential["username"], username
-    )
+    return identity_of(credential, username, stores)
+
+
+def identity_of(credential: Mapping[str, Any], auth_username: str, stores: Stores) -> Identity:
+    """Whom good credentials stand for. One query."""
+    org_id, name = OrgId(credential["org_id"]), str(credential["username"])
+    granted = stores.objects.all_of(org_id, grants_of(USER, name))
+    grants = tuple(grant_of(stored.document) for stored in granted)
+    return Identity(org_id, credential["user_href"], name, auth_username, grants)
 
 
 def require_org(identity: Identity, org: str) -> None:

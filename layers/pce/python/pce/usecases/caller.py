@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pce.events.journal import HttpAction, Journal, user_actor
+from pce.access.roles import Grant
+from pce.events.journal import HttpAction, Journal, JsonObject, service_account_actor, user_actor
 from pce.identifiers import OrgId, org_href
 from pce.timestamps import rfc3339
 from pce.usecases.stores import Stores, journal
@@ -19,9 +20,12 @@ class Caller:
 
     org_id: OrgId
     user_href: str
+    """Of the user, or of the service account."""
     username: str
     now: float
     """Epoch seconds. Events of one second are told apart by its fraction."""
+    grants: tuple[Grant, ...]
+    """Those by which this call is allowed; see ``usecases/check_scope.py``."""
     action: HttpAction | None = None
 
     @property
@@ -46,8 +50,14 @@ class Caller:
     def journal(self, stores: Stores, status: int) -> Journal:
         """A journal for events of this call, which answers with ``status``."""
         action = replace(self.action, status=status) if self.action else None
-        actor = user_actor(self.user_href, self.username)
-        return journal(stores, self.org_id, actor, self.now, action)
+        return journal(stores, self.org_id, self.actor, self.now, action)
+
+    @property
+    def actor(self) -> JsonObject:
+        """What events say of who acts."""
+        if "/service_accounts/" in self.user_href:
+            return service_account_actor(self.user_href, self.username)
+        return user_actor(self.user_href, self.username)
 
     def created(self) -> Mapping[str, Any]:
         """Authorship of a new object."""

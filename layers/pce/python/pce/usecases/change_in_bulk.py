@@ -14,6 +14,7 @@ from pce.objects.hrefs import parse_href
 from pce.store.objects import ClaimTaken, Stored
 from pce.usecases.caller import Caller
 from pce.usecases.check_references import Surroundings, hrefs_to_check
+from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.create_object import creation, identified
 from pce.usecases.delete_object import deletion, refuse_needed
 from pce.usecases.find_usage import Users
@@ -41,6 +42,7 @@ def bulk_create(caller: Caller, collection: Collection, body: Any, stores: Store
     entries = _entries(body)
     documents = [_or_error(collection.new_document, entry) for entry in entries]
     sound = [document for document in documents if not isinstance(document, PceError)]
+    check = ScopeCheck(caller, stores)
     around = Surroundings(caller, stores)
     around.look_up({href for d in sound for href in hrefs_to_check(collection, d)})
 
@@ -48,7 +50,9 @@ def bulk_create(caller: Caller, collection: Collection, body: Any, stores: Store
         if isinstance(document, PceError):
             return document
         around.check(collection, document)
-        return creation(collection, identified(caller, collection, document, stores))
+        edit = creation(collection, identified(caller, collection, document, stores))
+        check.require(collection, *edit.states)
+        return edit
 
     made = [_or_error(make, document) for document in documents]
     written = _write(caller, collection, made, "bulk_create", stores)
@@ -66,6 +70,7 @@ def bulk_update(caller: Caller, collection: Collection, body: Any, stores: Store
 
     changes = [_or_error(change, entry) for entry in entries]
     sound = [change for change in changes if not isinstance(change, PceError)]
+    check = ScopeCheck(caller, stores)
     around = Surroundings(caller, stores)
     around.look_up(
         {href for f, after in sound for href in hrefs_to_check(collection, after, f.document)}
@@ -78,6 +83,7 @@ def bulk_update(caller: Caller, collection: Collection, body: Any, stores: Store
         if after == found.document:
             return None
         around.check(collection, after, found.document)
+        check.require(collection, found.document, after)
         return update(caller, collection, found, after, stores)
 
     made = [_or_error(make, change) for change in changes]
@@ -98,9 +104,11 @@ def bulk_delete(caller: Caller, collection: Collection, body: Any, stores: Store
     head = stores.policy_versions.head(caller.org_id) if collection.provisionable else None
     provisioned = head.manifest.get(collection.name, {}) if head else {}
     users = Users(caller, collection, stores)
+    check = ScopeCheck(caller, stores)
 
     def make(entry: Any) -> Made:
         found = _found(collection, entry, stored)
+        check.require(collection, found.document)
         refuse_needed(caller, collection, found.document, users, stores)
         is_active = tail(found.document["href"]) in provisioned
         return deletion(caller, collection, found, provisioned=is_active)

@@ -13,6 +13,7 @@ from pce.objects.hrefs import PROVISIONABLE, Href, parse_href
 from pce.objects.label_group import LABEL_GROUPS, cycle
 from pce.objects.policy_version import references
 from pce.objects.product import networks
+from pce.objects.role import roles
 from pce.objects.rule_set import scope_key_problems
 from pce.objects.service_binding import unknown_port_problems
 from pce.objects.virtual_service import VIRTUAL_SERVICES, offers
@@ -29,6 +30,7 @@ _READ_TOGETHER = {
     "container_workload_profiles": ("labels", "assign_labels"),
     "label_groups": ("labels", "sub_groups"),
     "rule_sets": ("scopes",),
+    "permissions": ("scope",),
     "firewall_settings": (*SCOPE_LISTS, "firewall_coexistence"),
 }
 """Attributes whose references must fit each other, so that all of them are read when one changes.
@@ -98,6 +100,8 @@ class Surroundings:
                 wanted[parsed.collection].append((href, parsed))
         if wanted.pop("networks", None):
             self.found |= {str(network["href"]): network for network in networks(org_id)}
+        if wanted.pop("roles", None):
+            self.found |= {str(role["href"]): role for role in roles(org_id)}
         for name, asked in wanted.items():
             where = f"draft#{name}" if name in PROVISIONABLE else name
             read = self._stores.objects.get_many(org_id, where, [h.item_id for _, h in asked])
@@ -144,6 +148,9 @@ class Surroundings:
             case "rule_sets":
                 if changed("scopes"):
                     yield from scope_key_problems(document["scopes"], "scopes", self.found)
+            case "permissions":
+                if changed("scope"):
+                    yield from scope_key_problems([document["scope"]], "scope", self.found)
             case "firewall_settings":
                 for name in filter(changed, SCOPE_LISTS):
                     yield from scope_key_problems(document[name], name, self.found)

@@ -43,6 +43,8 @@ def creation(collection: Collection, document: dict[str, Any]) -> Edit:
             "create",
             collection.changes(None, document),
         ),
+        collection,
+        (document,),
         puts=(Put(collection.stored_in, item_id(tail(document["href"])), document),),
         claims=tuple(collection.claims(document)),
         # Of a label too, although nobody has it yet: a warm engine reads only what it is told of.

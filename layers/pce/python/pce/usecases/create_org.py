@@ -5,15 +5,19 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from pce.access.roles import EVERYTHING, OWNER
 from pce.errors import Conflict, Invalid, Problem
 from pce.events.journal import SYSTEM, ResourceChange
 from pce.identifiers import INSTALLATION, OrgId, org_href, tail
 from pce.objects.api_key import USERNAME_PREFIX, new_api_key, new_credential
+from pce.objects.auth_security_principal import USER
 from pce.objects.catalogue import COLLECTIONS
 from pce.objects.factory import default_pairing_profile, factory_dimensions, factory_drafts
 from pce.objects.hrefs import item_id
 from pce.objects.pairing_profile import new_pairing_key
+from pce.objects.permission import grants_of
 from pce.objects.policy_version import REVISION, new_draft, provisioned_form, version_record
+from pce.objects.role import role_href
 from pce.pairing.activation import code_hash
 from pce.store.change import Change, Put
 from pce.store.policy_versions import PolicyVersions
@@ -46,13 +50,14 @@ def create_org(name: str, request_id: str, stores: Stores, now: int) -> CreatedO
     if request_id:
         _refuse_repeat(request_id, stores)
     org_id = OrgId(stores.objects.next_id(INSTALLATION, "orgs"))
-    system = Caller(org_id, SYSTEM_USER, "system", now)
+    system = Caller(org_id, SYSTEM_USER, "system", now, EVERYTHING)
     plan = _Plan(system, stores)
     drafts, manifest = plan.factory_policy()
     profile = plan.numbered("pairing_profiles", default_pairing_profile())
     for dimension in factory_dimensions():
         plan.identified("label_dimensions", str(uuid.uuid4()), dimension)
     user = plan.user(name)
+    plan.owner(user["username"])
     key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
     activation_code = secrets.token_hex(40)
     key = new_pairing_key(org_id, item_id(tail(profile["href"])), profile, now)
@@ -159,6 +164,22 @@ class _Plan:
             "locked": False,
             "created_at": self._system.at,
         }
+
+    def owner(self, username: str) -> None:
+        """The permission that makes a user the org's owner."""
+        whom = {"name": username, "display_name": username, "type": USER, "sid": None}
+        principal = self.identified("auth_security_principals", str(uuid.uuid4()), whom)
+        permission = self.identified(
+            "permissions",
+            str(uuid.uuid4()),
+            {
+                "role": {"href": role_href(self._system.org_id, OWNER)},
+                "scope": [],
+                "auth_security_principal": {"href": principal["href"]},
+            },
+        )
+        copy = Put(grants_of(USER, username), tail(permission["href"]), permission)
+        self.puts.append(copy)
 
 
 def _refuse_repeat(request_id: str, stores: Stores) -> None:

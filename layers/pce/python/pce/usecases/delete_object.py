@@ -57,6 +57,8 @@ def deletion(
     return Edit(
         str(document["href"]),
         ResourceChange(collection.kind, collection.in_event(document), "delete", {}),
+        collection,
+        (document,),
         puts=_marked(caller, collection, stored, provisioned=provisioned),
         deletes=()
         if collection.provisionable or collection.keeps_deleted

@@ -5,11 +5,11 @@ provisioned, reverted and versioned with it.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pce.errors import Invalid, NotFound, Problem
+from pce.errors import Invalid, NotAllowed, NotFound, Problem
 from pce.events.journal import ResourceChange
 from pce.identifiers import tail
 from pce.objects.collection import Collection
@@ -47,6 +47,7 @@ def create_rule(
     """
     document = kind.new_document(body)
     check_references(caller, kind, document, stores)
+    _refuse_beyond_scope(caller, document)
     number = stores.objects.next_id(caller.org_id, kind.name)
     parent = caller.path("sec_policy", "draft", RULE_SETS.name, rule_set_id)
     rule = {
@@ -83,6 +84,7 @@ def update_rule(
             return None
         check_references(caller, kind, after, stores, before)
         after = {**after, **caller.updated()}
+        _refuse_beyond_scope(caller, after)
         changed = [*rules[:at], after, *rules[at + 1 :]]
         return _Edit(changed, "update", 204, _change(kind, "update", before, after))
 
@@ -130,10 +132,24 @@ def _edit(
         put = Put(
             RULE_SETS.stored_in, stored.id, new_draft(document, str(uuid.uuid4())), stored.rev
         )
-        edit_of_rule_set = Edit(str(document["href"]), made.change, puts=(put,))
+        states = (stored.document, document)
+        edit_of_rule_set = Edit(str(document["href"]), made.change, RULE_SETS, states, puts=(put,))
         commit_edit(caller, kind, edit_of_rule_set, made.verb, made.status, stores)
 
     until_settled(attempt)
+
+
+def _refuse_beyond_scope(caller: Caller, rule: Mapping[str, Any]) -> None:
+    """Raise :class:`NotAllowed` for a rule by which a manager of one scope would reach hosts
+    outside it: whose consumers are anywhere, and whose providers are addresses rather than
+    workloads of the scope. It would open, or close, the way out for every host of the org."""
+    held = all(grant.is_scoped for grant in caller.grants)
+    if held and rule.get("unscoped_consumers") and any("ip_list" in p for p in rule["providers"]):
+        message = (
+            "unscoped_consumers with an IP list among the providers reaches workloads outside the"
+            " scopes of your roles; scope the consumers, or ask an administrator"
+        )
+        raise NotAllowed(Problem("outside_scope", message, "unscoped_consumers"))
 
 
 def _active_rules(caller: Caller, kind: Collection, rule_set_id: str, stores: Stores) -> set[str]:

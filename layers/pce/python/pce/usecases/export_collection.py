@@ -45,15 +45,16 @@ def export_collection(
 
 
 def list_jobs(caller: Caller, stores: Stores) -> list[dict[str, Any]]:
-    """The jobs of the last day."""
+    """The caller's jobs of the last day."""
     jobs = [stored.document for stored in stores.objects.all_of(caller.org_id, "jobs")]
-    return [_shown(job) for job in jobs if job["kept_until"] > caller.now_s]
+    return [_shown(job) for job in jobs if _is_there(job, caller)]
 
 
 def get_job(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
-    """One job. Raises :class:`NotFound`."""
+    """One job. Raises :class:`NotFound`, also for somebody else's: its file may hold what the
+    caller may not read."""
     stored = stores.objects.get(caller.org_id, "jobs", id)
-    if stored is None or stored.document["kept_until"] <= caller.now_s:
+    if stored is None or not _is_there(stored.document, caller):
         raise NotFound(Problem("job_not_found", f"there is no job {id}; jobs are kept for a day"))
     return _shown(stored.document)
 
@@ -65,6 +66,10 @@ def read_datafile(caller: Caller, id: str, stores: Stores) -> bytes:
     if body is None:
         raise NotFound(Problem("datafile_not_found", f"there is no file {id}, or it has expired"))
     return body
+
+
+def _is_there(job: Mapping[str, Any], caller: Caller) -> bool:
+    return bool(job["kept_until"] > caller.now_s and job["requested_by"] == caller.by)
 
 
 def _shown(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,7 @@ _UNVERSIONED = (
     ("workloads", "workload"),
     ("pairing_profiles", "pairing_profile"),
     ("container_workload_profiles", "container_workload_profile"),
+    ("permissions", "permission"),
 )
 """Collections without drafts that refer to labels, and what their use is called."""
 

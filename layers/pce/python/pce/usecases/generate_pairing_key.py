@@ -9,6 +9,7 @@ from pce.objects.pairing_profile import PAIRING_PROFILES, new_pairing_key
 from pce.pairing.activation import code_hash
 from pce.store.change import Change, Put
 from pce.usecases.caller import Caller
+from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import find, until_settled
 
@@ -22,6 +23,7 @@ def generate_pairing_key(caller: Caller, profile_id: str, stores: Stores) -> str
     Raises :class:`NotFound`, and :class:`Invalid` for a profile that is disabled.
     """
     profile = find(caller, PAIRING_PROFILES, profile_id, stores)
+    ScopeCheck(caller, stores).require(PAIRING_PROFILES, profile.document)
     if not profile.document["enabled"]:
         message = f"{profile.document['href']} is disabled; enable it before pairing with it"
         raise Invalid(Problem("pairing_profile_disabled", message))
@@ -44,6 +46,7 @@ def revoke_pairing_keys(caller: Caller, profile_id: str, stores: Stores) -> None
 
     def attempt() -> None:
         stored = find(caller, PAIRING_PROFILES, profile_id, stores)
+        ScopeCheck(caller, stores).require(PAIRING_PROFILES, stored.document)
         generation = stored.document.get("key_generation", 0) + 1
         document = {**stored.document, "key_generation": generation}
         changed = ResourceChange(

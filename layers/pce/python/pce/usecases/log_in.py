@@ -12,7 +12,7 @@ from pce.identifiers import INSTALLATION, tail
 from pce.objects.api_key import USERNAME_PREFIX, new_credential, secret_hash
 from pce.objects.hrefs import item_id
 from pce.store.change import Change, Delete, Put
-from pce.usecases.authenticate import Identity
+from pce.usecases.authenticate import Identity, identity_of
 from pce.usecases.caller import Caller
 from pce.usecases.manage_api_keys import find_user
 from pce.usecases.stores import Stores
@@ -52,7 +52,7 @@ def identity_of_token(token: str, stores: Stores, now: int) -> Identity:
     document = stored.document
     used = Delete("login_tokens", stored.id, stored.rev, org_id=INSTALLATION)
     stores.objects.commit(Change(document["org_id"], deletes=(used,)))
-    return Identity(document["org_id"], document["user_href"], document["username"], "")
+    return identity_of(document, "", stores)
 
 
 def open_session(caller: Caller, stores: Stores) -> dict[str, Any]:

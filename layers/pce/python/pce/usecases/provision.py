@@ -26,6 +26,7 @@ from pce.objects.policy_version import (
 from pce.store.change import Change, Delete
 from pce.store.policy_versions import Head, PolicyVersions, StoredDraft
 from pce.usecases.caller import Caller
+from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.stores import Stores
 
 MAX_DESCRIPTION = 4096
@@ -67,11 +68,13 @@ def provision(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
     ``change_subset`` names them; without it all are. One small transaction whatever the size.
     Raises :class:`Invalid` when a named href does not exist, nothing is pending, or the result
     would refer to something that is not provisioned, hold a name twice or a circle of label groups;
+    :class:`NotAllowed` for what the caller's roles may not provision;
     :class:`Conflict` when another provisioning was faster.
     """
     message = _description(body)
     planned = plan(caller, body, stores)
     head, manifest = planned.head, planned.manifest
+    _refuse_foreign(caller, planned, stores)
     prepared = stores.policy_versions.prepare(caller.org_id, manifest, planned.revisions)
     counts = dict(Counter(found.draft.collection for found in planned.selected))
     record = version_record(caller.org_id, head.version + 1, message, counts, caller.at, caller.by)
@@ -94,6 +97,21 @@ def provision(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
         raise Conflict(Problem("conflict", message)) from error
     _remove_gone(caller, planned.drafts, manifest, stores)
     return record
+
+
+def _refuse_foreign(caller: Caller, planned: "Plan", stores: Stores) -> None:
+    """Raise :class:`NotAllowed` for drafts that the caller's roles may not make active: of another
+    kind, or outside their scopes in the state that comes or the one that goes."""
+    check = ScopeCheck(caller, stores)
+    was = {
+        str(document["href"]): document
+        for documents in stores.policy_versions.active(caller.org_id, planned.head).values()
+        for document in documents
+    }
+    for found in planned.selected:
+        draft = found.draft.document
+        before = was.get(str(draft["href"]), draft)
+        check.require(COLLECTIONS[found.draft.collection], draft, before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from pce.store.objects import ClaimTaken
 from pce.store.policy_versions import StoredDraft
 from pce.usecases.caller import Caller
 from pce.usecases.check_references import Surroundings
+from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.provision import all_drafts, pending, pending_among, selected_among
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import Edit, commit_edits, not_unique, until_settled
@@ -130,6 +131,8 @@ class _Reset:
             ResourceChange(
                 self.collection.kind, self.collection.in_event(self.after), "update", {}
             ),
+            self.collection,
+            (self.found.draft.document, self.after) if self.found else (self.after,),
             puts=(
                 Put(
                     self.collection.stored_in,
@@ -204,6 +207,9 @@ def _refuse_lost(
 def _write(
     caller: Caller, resets: Sequence[_Reset], event_type: str, status: int, stores: Stores
 ) -> None:
+    check = ScopeCheck(caller, stores)
+    for reset in resets:
+        check.require(reset.collection, *reset.edit().states)
     for batch in list(_batches(resets)):  # all of them, so that a refusal comes first
         had, has = _names(batch)
         edits = [reset.edit() for reset in batch]

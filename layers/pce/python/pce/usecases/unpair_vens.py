@@ -13,6 +13,7 @@ from pce.objects.workload import WORKLOADS
 from pce.store.change import Change, PolicyChange, PresenceChange, Put
 from pce.store.objects import Stored
 from pce.usecases.caller import Caller
+from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import not_found, refuse_deleted, until_settled
 
@@ -32,9 +33,12 @@ def unpair_vens(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
     restore = _restore(body)
     failed: dict[tuple[str, str], list[str]] = defaultdict(list)
     found: dict[str, tuple[Stored, Stored]] = {}
+    check = ScopeCheck(caller, stores)
     for href in _hrefs(body):
         try:
-            found[href] = _records(caller, href, stores)
+            records = _records(caller, href, stores)
+            check.require(WORKLOADS, records[0].document)
+            found[href] = records
         except PceError as error:
             failed[_token(error)].append(href)
     hrefs = list(found)

@@ -69,6 +69,8 @@ def update(
             "update",
             collection.changes(before, after),
         ),
+        collection,
+        (before, after),
         puts=(Put(collection.stored_in, stored.id, after, stored.rev),),
         claims=tuple(name for name in has if name not in had),
         releases=tuple(name for name in had if name not in has),

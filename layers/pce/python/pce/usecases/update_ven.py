@@ -6,9 +6,11 @@ from typing import Any
 from pce.errors import Invalid, Problem
 from pce.events.journal import ResourceChange
 from pce.objects.ven import VENS
+from pce.objects.workload import WORKLOADS
 from pce.presence.record import flags_text
 from pce.store.change import Change, PresenceChange, Put
 from pce.usecases.caller import Caller
+from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import find, refuse_deleted, until_settled
 
@@ -27,6 +29,8 @@ def update_ven(caller: Caller, id: str, body: Any, stores: Stores) -> None:
 def _update(caller: Caller, id: str, body: Any, stores: Stores) -> None:
     stored = find(caller, VENS, id, stores)
     refuse_deleted(VENS, stored)
+    workload = find(caller, WORKLOADS, id, stores)
+    ScopeCheck(caller, stores).require(WORKLOADS, workload.document)
     after = VENS.changed_document(stored.document, body)
     if after == stored.document:
         return

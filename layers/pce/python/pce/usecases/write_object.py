@@ -12,6 +12,7 @@ from pce.objects.hrefs import item_id
 from pce.store.change import Change, Delete, PolicyChange, Put
 from pce.store.objects import ClaimTaken, Stored
 from pce.usecases.caller import Caller
+from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.stores import Stores
 
 ATTEMPTS = 5
@@ -29,6 +30,9 @@ class Edit:
 
     href: str
     change: ResourceChange
+    collection: Collection
+    states: tuple[Mapping[str, Any], ...]
+    """The object (of a rule: its rule set) before and after, as far as it exists."""
     puts: tuple[Put, ...] = ()
     deletes: tuple[Delete, ...] = ()
     claims: tuple[str, ...] = ()
@@ -39,8 +43,12 @@ class Edit:
 def commit_edits(
     caller: Caller, edits: Sequence[Edit], event_type: str, status: int, stores: Stores
 ) -> None:
-    """Write edits and one event of them together, or nothing. Raises what
-    ``ObjectStore.commit`` does; a conflict names the objects."""
+    """Write edits and one event of them together, or nothing. Raises :class:`NotAllowed` for what
+    lies outside the caller's scopes, and what ``ObjectStore.commit`` does; a conflict names the
+    objects."""
+    check = ScopeCheck(caller, stores)
+    for edit in edits:
+        check.require(edit.collection, *edit.states)
     event = caller.journal(stores, status).event(event_type, changes=[e.change for e in edits])
     reasons: dict[str, list[str]] = {}
     for policy_change in (change for edit in edits for change in edit.policy_changes):

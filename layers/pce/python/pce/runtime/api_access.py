@@ -1,0 +1,199 @@
+"""Who may use each endpoint of the management API: one table, path and method to right.
+
+This is the page of the security review, beside ``infra/functions.py``. An endpoint of
+``api_routes.py`` without a row here is refused to everybody, and a test names it.
+
+A scoped role that is let in here is held to its scope where objects are written:
+``usecases/check_scope.py``, and ``usecases/provision.py`` for what may be made active.
+"""
+
+from collections.abc import Mapping
+
+from pce.access.roles import (
+    ADMIN,
+    OBJECT_PROVISIONER,
+    OWNER,
+    ROLES,
+    RULESET_MANAGER,
+    RULESET_PROVISIONER,
+    VIEWER,
+    WORKLOAD_MANAGER,
+    Right,
+)
+
+ANYBODY = Right(frozenset(), anybody=True)
+"""Everybody with good credentials, roles or not: what is no org's object."""
+SELF = Right(frozenset(), self_too=True)
+"""The user whom the path names, and nobody else: a key acts in its owner's name."""
+READERS = Right(frozenset(ROLES))
+"""Everybody with a role: scoped ones see what lies around their scope."""
+AUDITORS = Right(frozenset({OWNER, ADMIN, VIEWER}))
+"""Who sees people and what they did."""
+AUDITORS_AND_SELF = Right(AUDITORS.roles, self_too=True)
+OWNERS = Right(frozenset({OWNER}))
+"""People, permissions and settings of the organization."""
+OWNERS_AND_SELF = Right(OWNERS.roles, self_too=True)
+ADMINS = Right(frozenset({OWNER, ADMIN}))
+"""All that is policy, and all that policy is made of."""
+RULESET_EDITORS = Right(ADMINS.roles | {RULESET_MANAGER})
+WORKLOAD_EDITORS = Right(ADMINS.roles | {WORKLOAD_MANAGER})
+SECURITY_EDITORS = Right(ADMINS.roles | {OBJECT_PROVISIONER})
+PROVISIONERS = Right(ADMINS.roles | {OBJECT_PROVISIONER, RULESET_PROVISIONER})
+NOBODY = Right(frozenset())
+
+_O = "/orgs/{org}"
+_ANY = f"{_O}/sec_policy/{{version}}"
+_DRAFT = f"{_O}/sec_policy/draft"
+_RULES = "rule_sets/{rule_set}"
+_CLUSTER = f"{_O}/container_clusters/{{cluster}}"
+_QUERIES = f"{_O}/traffic_flows/async_queries"
+
+ACCESS: Mapping[str, Mapping[str, Right]] = {
+    # The PCE itself
+    "/health": {"GET": ANYBODY},
+    f"{_O}/health": {"GET": READERS},
+    "/product_version": {"GET": ANYBODY},
+    # People and their keys
+    "/login_users/authenticate": {"POST": ANYBODY},
+    "/users/login": {"GET": ANYBODY},
+    "/users": {"GET": AUDITORS},
+    "/users/{id}": {"GET": AUDITORS_AND_SELF},
+    "/users/{id}/api_keys": {"GET": AUDITORS_AND_SELF, "POST": SELF},
+    "/users/{id}/api_keys/{key}": {"GET": AUDITORS_AND_SELF, "DELETE": OWNERS_AND_SELF},
+    f"{_O}/roles": {"GET": AUDITORS},
+    f"{_O}/roles/{{id}}": {"GET": AUDITORS},
+    f"{_O}/permissions": {"GET": AUDITORS, "POST": OWNERS},
+    f"{_O}/permissions/{{id}}": {"GET": AUDITORS, "PUT": OWNERS, "DELETE": OWNERS},
+    f"{_O}/auth_security_principals": {"GET": AUDITORS, "POST": OWNERS},
+    f"{_O}/auth_security_principals/{{id}}": {"GET": AUDITORS, "PUT": OWNERS, "DELETE": OWNERS},
+    # Labels
+    f"{_O}/labels": {"GET": READERS, "POST": ADMINS},
+    f"{_O}/labels/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
+    f"{_O}/label_dimensions": {"GET": READERS, "POST": ADMINS},
+    f"{_O}/label_dimensions/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
+    # Workloads and VENs
+    f"{_O}/workloads": {"GET": READERS, "POST": WORKLOAD_EDITORS},
+    f"{_O}/workloads/bulk_create": {"PUT": WORKLOAD_EDITORS},
+    f"{_O}/workloads/bulk_update": {"PUT": WORKLOAD_EDITORS},
+    f"{_O}/workloads/bulk_delete": {"PUT": WORKLOAD_EDITORS},
+    f"{_O}/workloads/unpair": {"PUT": WORKLOAD_EDITORS},
+    f"{_O}/workloads/{{id}}": {
+        "GET": READERS,
+        "PUT": WORKLOAD_EDITORS,
+        "DELETE": WORKLOAD_EDITORS,
+    },
+    f"{_O}/workloads/{{id}}/interfaces": {"GET": READERS},
+    f"{_O}/workloads/{{id}}/interfaces/{{name}}": {"GET": READERS},
+    f"{_O}/vens": {"GET": READERS},
+    f"{_O}/vens/unpair": {"PUT": WORKLOAD_EDITORS},
+    f"{_O}/vens/{{id}}": {"GET": READERS, "PUT": WORKLOAD_EDITORS},
+    f"{_O}/networks": {"GET": READERS},
+    # Pairing
+    f"{_O}/pairing_profiles": {"GET": READERS, "POST": WORKLOAD_EDITORS},
+    f"{_O}/pairing_profiles/{{id}}": {
+        "GET": READERS,
+        "PUT": WORKLOAD_EDITORS,
+        "DELETE": WORKLOAD_EDITORS,
+    },
+    f"{_O}/pairing_profiles/{{id}}/pairing_key": {"POST": WORKLOAD_EDITORS},
+    f"{_O}/pairing_profiles/{{id}}/pairing_keys": {"DELETE": WORKLOAD_EDITORS},
+    # Security policy: versions and provisioning
+    f"{_O}/sec_policy": {"GET": READERS, "POST": PROVISIONERS},
+    f"{_O}/sec_policy/pending": {"GET": READERS, "DELETE": RULESET_EDITORS},
+    f"{_O}/sec_policy/delete": {"PUT": RULESET_EDITORS},
+    f"{_DRAFT}/dependencies": {"POST": READERS},
+    f"{_O}/sec_policy/{{number}}": {"GET": READERS},
+    f"{_O}/sec_policy/{{number}}/restore": {"POST": ADMINS},
+    f"{_ANY}/modified_objects": {"GET": READERS},
+    # Security policy: questions
+    f"{_O}/sec_policy/explain": {"GET": READERS},
+    f"{_ANY}/explain": {"GET": READERS},
+    f"{_ANY}/allow": {"GET": READERS},
+    f"{_ANY}/policy_check": {"GET": READERS},
+    f"{_ANY}/rule_coverage": {"POST": READERS},
+    f"{_ANY}/rule_search": {"POST": READERS},
+    f"{_ANY}/policy_view": {"GET": READERS},
+    f"{_O}/sec_policy/impact": {"POST": READERS},
+    # Security policy: objects
+    f"{_ANY}/label_groups": {"GET": READERS},
+    f"{_DRAFT}/label_groups": {"POST": ADMINS},
+    f"{_ANY}/label_groups/{{id}}": {"GET": READERS},
+    f"{_DRAFT}/label_groups/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
+    f"{_ANY}/label_groups/{{id}}/member_of": {"GET": READERS},
+    f"{_ANY}/label_groups/{{id}}/all_labels": {"GET": READERS},
+    f"{_ANY}/ip_lists": {"GET": READERS},
+    f"{_DRAFT}/ip_lists": {"POST": ADMINS},
+    f"{_ANY}/ip_lists/{{id}}": {"GET": READERS},
+    f"{_DRAFT}/ip_lists/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
+    f"{_ANY}/services": {"GET": READERS},
+    f"{_DRAFT}/services": {"POST": ADMINS},
+    f"{_ANY}/services/{{id}}": {"GET": READERS},
+    f"{_DRAFT}/services/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
+    f"{_ANY}/rule_sets": {"GET": READERS},
+    f"{_DRAFT}/rule_sets": {"POST": RULESET_EDITORS},
+    f"{_ANY}/rule_sets/{{id}}": {"GET": READERS},
+    f"{_DRAFT}/rule_sets/{{id}}": {"PUT": RULESET_EDITORS, "DELETE": RULESET_EDITORS},
+    f"{_ANY}/{_RULES}/sec_rules": {"GET": READERS},
+    f"{_DRAFT}/{_RULES}/sec_rules": {"POST": RULESET_EDITORS},
+    f"{_ANY}/{_RULES}/sec_rules/{{id}}": {"GET": READERS},
+    f"{_DRAFT}/{_RULES}/sec_rules/{{id}}": {"PUT": RULESET_EDITORS, "DELETE": RULESET_EDITORS},
+    f"{_ANY}/{_RULES}/deny_rules": {"GET": READERS},
+    f"{_DRAFT}/{_RULES}/deny_rules": {"POST": RULESET_EDITORS},
+    f"{_ANY}/{_RULES}/deny_rules/{{id}}": {"GET": READERS},
+    f"{_DRAFT}/{_RULES}/deny_rules/{{id}}": {"PUT": RULESET_EDITORS, "DELETE": RULESET_EDITORS},
+    f"{_ANY}/enforcement_boundaries": {"GET": READERS},
+    f"{_DRAFT}/enforcement_boundaries": {"POST": ADMINS},
+    f"{_ANY}/enforcement_boundaries/{{id}}": {"GET": READERS},
+    f"{_DRAFT}/enforcement_boundaries/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
+    f"{_ANY}/firewall_settings": {"GET": READERS},
+    f"{_DRAFT}/firewall_settings": {"PUT": SECURITY_EDITORS},
+    f"{_ANY}/virtual_services": {"GET": READERS},
+    f"{_DRAFT}/virtual_services": {"POST": ADMINS},
+    f"{_DRAFT}/virtual_services/bulk_create": {"PUT": ADMINS},
+    f"{_DRAFT}/virtual_services/bulk_update": {"PUT": ADMINS},
+    f"{_DRAFT}/virtual_services/bulk_delete": {"PUT": ADMINS},
+    f"{_ANY}/virtual_services/{{id}}": {"GET": READERS},
+    f"{_DRAFT}/virtual_services/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
+    # Service bindings and container clusters: not provisioned
+    f"{_O}/service_bindings": {"GET": READERS, "POST": ADMINS},
+    f"{_O}/service_bindings/{{id}}": {"GET": READERS, "DELETE": ADMINS},
+    f"{_O}/container_clusters": {"GET": READERS, "POST": ADMINS},
+    f"{_O}/container_clusters/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
+    f"{_CLUSTER}/container_workload_profiles": {"GET": READERS, "POST": ADMINS},
+    f"{_CLUSTER}/container_workload_profiles/{{id}}": {
+        "GET": READERS,
+        "PUT": ADMINS,
+        "DELETE": ADMINS,
+    },
+    f"{_CLUSTER}/service_backends": {"GET": READERS},
+    f"{_O}/container_workloads": {"GET": READERS},
+    # What clients load at their start and what this product has none of
+    f"{_ANY}/virtual_servers": {"GET": READERS},
+    f"{_O}/security_principals": {"GET": READERS},
+    # Traffic: everybody may ask
+    _QUERIES: {"GET": READERS, "POST": READERS},
+    f"{_QUERIES}/{{id}}": {"GET": READERS, "PUT": READERS, "DELETE": READERS},
+    f"{_QUERIES}/{{id}}/update_rules": {"PUT": READERS},
+    f"{_QUERIES}/{{id}}/download": {"GET": READERS},
+    # Settings
+    f"{_O}/settings": {"GET": READERS, "PUT": OWNERS},
+    f"{_O}/settings/workloads": {"GET": READERS, "PUT": OWNERS},
+    f"{_O}/settings/events": {"GET": READERS, "PUT": OWNERS},
+    f"{_O}/settings/syslog/destinations": {"GET": AUDITORS, "POST": OWNERS},
+    f"{_O}/settings/syslog/destinations/{{id}}": {
+        "GET": AUDITORS,
+        "PUT": OWNERS,
+        "DELETE": OWNERS,
+    },
+    # Events and jobs; a job is seen by who asked for it alone
+    f"{_O}/events": {"GET": AUDITORS},
+    f"{_O}/events/{{id}}": {"GET": AUDITORS},
+    f"{_O}/jobs": {"GET": READERS},
+    f"{_O}/jobs/{{id}}": {"GET": READERS},
+    f"{_O}/datafiles/{{id}}": {"GET": READERS},
+}
+
+
+def right_to(method: str, path: str) -> Right:
+    """Who may use the endpoint at a path as ``api_routes.py`` writes it; nobody, without a row."""
+    return ACCESS.get(path, {}).get(method, NOBODY)

@@ -1,0 +1,56 @@
+"""The way into the management API: who calls, and whether they may."""
+
+import re
+from collections.abc import Mapping
+
+from pce.access.roles import Grant, Right
+from pce.errors import NotAllowed, Problem
+from pce.events.journal import HttpAction
+from pce.runtime.api_call import Call, api_path
+from pce.runtime.http import Request
+from pce.usecases.authenticate import Identity, authenticate, require_org
+from pce.usecases.caller import Caller
+from pce.usecases.log_in import identity_of_token
+from pce.usecases.stores import Stores
+
+
+def admit(
+    request: Request, path: Mapping[str, str], right: Right, stores: Stores, now: float
+) -> Call:
+    """The call with its caller authenticated, the org in its path checked to be theirs, and the
+    grants by which they may use the endpoint.
+
+    Raises :class:`Unauthenticated` and :class:`NotAllowed`.
+    """
+    identity = _identity(request, stores, now)
+    if "org" in path:
+        require_org(identity, path["org"])
+    # The journal sets the status: it is known when the change is written.
+    action = HttpAction(request.path, request.method, 0, request.source_ip)
+    grants = _grants(identity, request, path, right)
+    caller = Caller(identity.org_id, identity.href, identity.name, now, grants, action)
+    return Call(request, path, caller, identity, stores)
+
+
+def _grants(
+    identity: Identity, request: Request, path: Mapping[str, str], right: Right
+) -> tuple[Grant, ...]:
+    grants = right.used_by(identity.grants)
+    is_self = right.self_too and identity.href == f"/users/{path.get('id')}"
+    if not (grants or is_self or right.anybody):
+        roles = ", ".join(sorted({grant.role for grant in identity.grants})) or "no role"
+        needed = ", ".join(sorted(right.roles)) or "the user whom the path names"
+        message = (
+            f"{identity.name} has {roles}; {request.method} {api_path(request.path)} needs one of:"
+            f" {needed}"
+        )
+        raise NotAllowed(Problem("forbidden", message))
+    return grants
+
+
+def _identity(request: Request, stores: Stores, now: float) -> Identity:
+    authorization = request.headers.get("authorization", "")
+    log_in_token = re.fullmatch(r"Token token=(\S{1,256})", authorization)
+    if log_in_token and api_path(request.path) == "/users/login":
+        return identity_of_token(log_in_token[1], stores, int(now))
+    return authenticate(authorization, stores, int(now))

@@ -1,0 +1,39 @@
+"""The table of who may use each endpoint covers the table of endpoints, and nothing else."""
+
+import pytest
+
+from pce.access.roles import ADMIN, OWNER, ROLES, VIEWER
+from pce.runtime.api_access import ACCESS, NOBODY, right_to
+from pce.runtime.api_routes import _ENDPOINTS
+
+ENDPOINTS = [(method, path) for method, path, _ in _ENDPOINTS]
+
+
+@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
+def test_every_endpoint_has_a_row(method: str, path: str) -> None:
+    """An endpoint without a row in ``pce/runtime/api_access.py`` is refused to everybody: add who
+    may use it."""
+    assert right_to(method, path) != NOBODY
+
+
+def test_every_row_has_an_endpoint() -> None:
+    """A right to what does not exist is a mistake in a path."""
+    rows = {(method, path) for path, rights in ACCESS.items() for method in rights}
+    assert rows - set(ENDPOINTS) == set()
+
+
+@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
+def test_owners_may_everything_and_viewers_change_nothing(method: str, path: str) -> None:
+    """Except acting in another user's name, which nobody may. What a viewer may POST or PUT asks
+    questions; it is listed here, so that nothing slips in."""
+    right = right_to(method, path)
+    if right.anybody or right.self_too:
+        return
+    assert OWNER in right.roles and right.roles <= set(ROLES)
+    asks = path.endswith(
+        ("/dependencies", "/rule_coverage", "/rule_search", "/impact", "/update_rules")
+    )
+    if method != "GET" and not asks and "/traffic_flows/" not in path:
+        assert VIEWER not in right.roles
+    if method == "GET":
+        assert {ADMIN, VIEWER} <= right.roles
