@@ -80,6 +80,13 @@ SIGN_OF_LIFE: Mapping[Table, tuple[str, ...]] = {
     "events": ("PutItem",),
 }
 
+#: What a VEN is told of clocks and addresses: all of it by whoever tells it any, since a VEN takes
+#: on whatever differs from what it has.
+VEN_SETTINGS: tuple[Setting, ...] = (
+    *("PCE_URL", "PCE_BOLTS_URL"),
+    *("PCE_HEARTBEAT_INTERVAL_S", "PCE_FLOW_INTERVAL_S"),
+)
+
 FUNCTIONS: tuple[FunctionSpec, ...] = (
     # -- the VEN API ---------------------------------------------------------------------------
     FunctionSpec(
@@ -93,7 +100,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "events": ("PutItem",),
         },
         sends=("compile",),
-        settings=("PCE_URL", "PCE_BOLTS_URL", "PCE_HEARTBEAT_INTERVAL_S", "PCE_FLOW_INTERVAL_S"),
+        settings=VEN_SETTINGS,
     ),
     FunctionSpec(
         name="ven_heartbeat",
@@ -102,7 +109,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         size=HOT,
         tables={**SIGN_OF_LIFE, "policy": ("GetItem",)},
         sends=("compile",),
-        settings=("PCE_URL", "PCE_HEARTBEAT_INTERVAL_S"),
+        settings=VEN_SETTINGS,
     ),
     FunctionSpec(
         name="ven_flows",
@@ -112,7 +119,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         tables={**SIGN_OF_LIFE, "flows": ("PutItem",), "policy": ("GetItem",)},
         sends=("compile",),
         bucket={"directories": ("GetObject",)},
-        settings=("PCE_URL", "PCE_HEARTBEAT_INTERVAL_S"),
+        settings=VEN_SETTINGS,
     ),
     FunctionSpec(
         name="ven_policy",
@@ -219,7 +226,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "datafiles": ("GetObject", "PutObject"),
             "directories": ("GetObject",),
         },
-        settings=("PCE_URL",),
+        settings=("PCE_URL", "PCE_HEARTBEAT_INTERVAL_S", "PCE_FLOW_INTERVAL_S"),
     ),
     FunctionSpec(
         name="org_create",
@@ -296,13 +303,13 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         size=Size(1769, 50, "one core: 100,000 rows in 2 s; ends before the next one starts"),
         tables={
             # The only scan of the product: the whole of one small table, once a minute.
-            "presence": ("Scan", "UpdateItem"),
-            "objects": ("GetItem", "Query", "PutItem"),
+            "presence": ("Scan", "UpdateItem", "DeleteItem"),
+            "objects": ("GetItem", "BatchGetItem", "Query", "PutItem"),
             "events": ("PutItem",),
             "policy": ("GetItem", "PutItem"),
         },
-        sends=("compile",),
-        settings=("PCE_URL", "PCE_HEARTBEAT_INTERVAL_S"),
+        sends=("compile", "bolts"),
+        settings=("PCE_URL", "PCE_HEARTBEAT_INTERVAL_S", "PCE_FLOW_INTERVAL_S"),
         emits_metrics=True,
     ),
 )

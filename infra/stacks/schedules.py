@@ -35,6 +35,7 @@ class SchedulesStack(cdk.Stack):
         settings: dict[Setting, str] = {
             "PCE_URL": url,
             "PCE_HEARTBEAT_INTERVAL_S": str(deployment.heartbeat_interval_s),
+            "PCE_FLOW_INTERVAL_S": str(deployment.flow_interval_s),
         }
 
         def function(name: str) -> PceFunction:

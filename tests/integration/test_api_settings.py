@@ -30,7 +30,7 @@ def test_timers_are_stored_as_the_sweep_reads_them(api: Api, stores: Wiring) -> 
     assert settings["workload_goodbye_timeout_seconds"][0]["value"] == 900
     stored = stores.objects.get(OrgId(api.created["org_id"]), "settings", "workloads")
     assert stored is not None
-    timers = TimerSettings.from_document(stored.document).timers_for("server")
+    timers = TimerSettings(stored.document, heartbeat_s=1).timers_for("server")
     assert (timers.offline_s, timers.warning_s, timers.goodbye_s) == (20, 5, 900)
     [event] = api.events("workload_settings.update")
     changes = event["resource_changes"][0]["changes"]
@@ -50,7 +50,6 @@ def test_timers_may_be_scoped_by_labels(api: Api) -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        {"scope": [], "value": 4},
         {"scope": [], "value": 0},
         {"scope": [], "value": -2},
         {"scope": [], "value": 2**31},
@@ -68,6 +67,93 @@ def test_timers_that_make_no_sense_are_406(shared_api: Api, entry: object) -> No
     body = {"workload_disconnected_timeout_seconds": [entry]}
     assert shared_api.call("PUT", path, body).status == 406
     assert shared_api.get(path)["workload_disconnected_timeout_seconds"][0]["value"] == 3600
+
+
+CONTRADICTIONS = {
+    "warning_after_offline": [
+        {"warnings": [{"scope": [], "warning": 3601}]},
+        {"warnings": [{"scope": [], "warning": 5000}],
+         "offline": [{"scope": ["prod"], "value": 4000}, {"scope": [], "value": 9000}]},
+        {"warnings": [{"scope": ["web"], "warning": 5000}],
+         "offline": [{"scope": ["prod"], "value": 4000}, {"scope": [], "value": 9000}]},
+        {"warnings": [{"scope": [], "info": 900, "warning": 600}]},
+        {"warnings": [{"scope": [], "warning": 86_401, "ven_type": "endpoint"}]},
+    ],
+    "timer_repeated": [{"offline": [{"scope": [], "value": 9000}, {"scope": [], "value": 9001}]}],
+    "scope_key_repeated": [{"offline": [{"scope": ["prod", "test"], "value": 9000}]}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("token", "said"), [(token, said) for token, all in CONTRADICTIONS.items() for said in all]
+)
+def test_timers_that_contradict_each_other_are_406_and_change_nothing(
+    shared_api: Api, labels: dict[str, str], token: str, said: dict[str, Any]
+) -> None:
+    """A warning after the VEN is offline, whatever scopes meet in one VEN; a scope that no workload
+    can have; two entries for the same VENs. The answer names the place."""
+    path = f"{shared_api.org}/settings/workloads"
+    before = shared_api.get(path)
+    answer = shared_api.call("PUT", path, as_settings(said, labels))
+    assert (answer.status, answer.tokens) == (406, [token])
+    assert answer.json[0]["field"].startswith("workload_disconnected_")
+    assert shared_api.get(path) == before
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        # No workload has both labels; the more exact entry holds; never; -1.
+        {"warnings": [{"scope": ["test"], "warning": 5000}],
+         "offline": [{"scope": ["prod"], "value": 4000}, {"scope": [], "value": 9000}]},
+        {"warnings": [{"scope": [], "warning": 5000}, {"scope": ["prod"], "warning": 100}],
+         "offline": [{"scope": ["prod"], "value": 4000}, {"scope": [], "value": 9000}]},
+        {"warnings": [{"scope": [], "warning": 5000}], "offline": [{"scope": [], "value": -1}]},
+        {"warnings": [{"scope": [], "warning": -1}], "offline": [{"scope": [], "value": 1}]},
+        {"warnings": [{"scope": [], "warning": 80_000, "ven_type": "endpoint"}]},
+    ],
+)  # fmt: skip
+def test_timers_that_seem_to_contradict_each_other_and_do_not(
+    api: Api, said: dict[str, Any]
+) -> None:
+    """What holds for no VEN together is no contradiction."""
+    api.put(f"{api.org}/settings/workloads", as_settings(said, made_labels(api)))
+
+
+def test_timers_are_judged_with_those_that_were_set_before(api: Api) -> None:
+    """A PUT of one list must fit the others."""
+    path = f"{api.org}/settings/workloads"
+    api.put(path, as_settings({"warnings": [{"scope": [], "warning": 1000}]}, {}))
+    too_short = as_settings({"offline": [{"scope": [], "value": 999}]}, {})
+    assert api.call("PUT", path, too_short).tokens == ["warning_after_offline"]
+
+
+def as_settings(said: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+    """The body of a PUT; scopes name labels by their values."""
+    names = {
+        "offline": "workload_disconnected_timeout_seconds",
+        "warnings": "workload_disconnected_notification_seconds",
+    }
+    return {
+        names[name]: [
+            {**entry, "scope": [{"href": labels[value]} for value in entry["scope"]]}
+            for entry in entries
+        ]
+        for name, entries in said.items()
+    }
+
+
+def made_labels(api: Api) -> dict[str, str]:
+    """Href by value: two of one dimension, one of another."""
+    return {
+        value: api.post(f"{api.org}/labels", {"key": key, "value": value})["href"]
+        for key, value in (("env", "prod"), ("env", "test"), ("role", "web"))
+    }
+
+
+@pytest.fixture(scope="module")
+def labels(shared_api: Api) -> dict[str, str]:
+    return made_labels(shared_api)
 
 
 def test_the_other_pages(api: Api) -> None:

@@ -10,10 +10,10 @@ from pce.errors import Unauthenticated
 from pce.identifiers import OrgId
 from pce.policy.parts import WideHead, WidePart
 from pce.runtime.wiring import Wiring
-from pce.store.change import Change, PresenceChange
 from pce.usecases.change_ven_state import deactivate
 from pce.usecases.record_heartbeat import record_heartbeat
 from pce.usecases.record_reports import record_interfaces, record_services, record_users
+from pce.usecases.sweep_presence import sweep_presence
 from tests.fakes.api import Api
 from tests.fakes.pairing import PairedVen, pair
 from ven_protocol.messages import (
@@ -102,10 +102,9 @@ def _at(document: Any, path: str) -> Any:
 def test_a_warned_ven_has_a_condition(api: Api, stores: Wiring) -> None:
     """Missed heartbeats are a condition of the VEN, and its health can be asked for."""
     ven, well = pair(api, stores), pair(api, stores, "well")
-    row = stores.presence.get(org(api), ven.id)
-    assert row is not None
-    warned = PresenceChange(ven.id, expected_flags="", flags="w")
-    stores.objects.commit(Change(org(api), presence=(warned,)))
+    sweep_presence(stores, NOW, 1000)
+    heartbeat(well, stores, NOW + 1000)
+    sweep_presence(stores, NOW + 1000, 1000)
     [condition] = api.get(ven.href)["conditions"]
     assert condition["latest_event"]["notification_type"] == "agent.missed_heartbeats"
     assert [v["href"] for v in api.get(f"{api.org}/vens", health="unhealthy")] == [ven.href]

@@ -217,7 +217,7 @@ def test_a_sweep_that_is_cut_short_is_no_outage(pce: Pce, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(sweeping, "_write", killed)
+        patched.setattr(sweeping, "write_transition", killed)
         with pytest.raises(KeyboardInterrupt):
             pce.sweep()
     assert pce.stores.policies.sweep_state()["last_sweep_at"] == pce.now

@@ -46,7 +46,7 @@ def test_an_hour_of_silence(silent_s: int, expected: list[str]) -> None:
 def test_the_warning_follows_a_customized_timer() -> None:
     """Of 4 hours a quarter is one hour."""
     document = {"workload_disconnected_timeout_seconds": [{"scope": [], "value": 4 * 3600}]}
-    timers = TimerSettings.from_document(document).timers_for("server")
+    timers = TimerSettings(document).timers_for("server")
     assert timers == Timers(4 * 3600, 900, 3600)
     assert kinds(ven(3599), timers=timers) == []
     assert kinds(ven(3600), timers=timers) == ["missed_heartbeats"]
@@ -55,14 +55,14 @@ def test_the_warning_follows_a_customized_timer() -> None:
 def test_a_custom_warning_time_wins() -> None:
     """Disconnect and Quarantine Warning, Custom Timeout."""
     document = {
-        "workload_disconnected_notification_seconds": [{"scope": [], "warning": 120}],
+        "workload_disconnected_notification_seconds": [{"scope": [], "warning": 1200}],
     }
-    assert TimerSettings.from_document(document).timers_for("server") == Timers(3600, 900, 120)
+    assert TimerSettings(document).timers_for("server") == Timers(3600, 900, 1200)
 
 
 def test_endpoints_have_their_own_default() -> None:
     """An endpoint that sleeps for a night is not offline."""
-    assert TimerSettings().timers_for("endpoint").offline_s == 86_400
+    assert TimerSettings({}).timers_for("endpoint").offline_s == 86_400
 
 
 def test_the_entry_with_most_labels_wins() -> None:
@@ -74,7 +74,7 @@ def test_the_entry_with_most_labels_wins() -> None:
             {"scope": scope, "value": -1},
         ]
     }
-    settings = TimerSettings.from_document(document)
+    settings = TimerSettings(document)
     assert settings.is_scoped
     both = [label["href"] for label in scope]
     assert settings.timers_for("server", both) == Timers(NEVER, 900, NEVER)
@@ -157,3 +157,90 @@ def test_one_braked_org_does_not_brake_another() -> None:
     other = [replace(ven(4000), org_id=OrgId(2)), replace(ven(1), org_id=OrgId(2))]
     decision = sweep(fleet(50, 50) + other, lambda row: HOUR, NOW, STEADY)
     assert [t.seen.org_id for t in decision.transitions if t.kind == "offline"] == [OrgId(2)]
+
+
+@pytest.mark.parametrize("heartbeat_s", [60, 300, 3600])
+def test_a_heartbeat_that_is_not_due_is_not_missed(heartbeat_s: int) -> None:
+    """However short a timer is set: nobody is warned about, or isolated, who is heard on time."""
+    document = {
+        "workload_disconnected_timeout_seconds": [{"scope": [], "value": 1}],
+        "workload_disconnected_notification_seconds": [{"scope": [], "info": 1, "warning": 1}],
+        "ven_heartbeat_interval_seconds": [{"scope": [], "value": heartbeat_s}],
+    }
+    timers = TimerSettings(document).timers_for("server")
+    late_s = int(heartbeat_s * 1.5)
+    assert kinds(ven(late_s - 1), timers=timers) == []
+    assert kinds(ven(late_s), timers=timers) == ["offline"]
+
+
+def test_the_default_is_an_hour_or_twelve_heartbeats() -> None:
+    """Whichever is longer: heartbeats every ten minutes make it two hours."""
+    assert TimerSettings({}, heartbeat_s=60).timers_for("server").offline_s == 3600
+    assert TimerSettings({}, heartbeat_s=600).timers_for("server").offline_s == 7200
+
+
+def test_container_hosts_go_by_their_own_entries_then_by_those_of_servers() -> None:
+    """A scope and a VEN type pick a timer together."""
+    offline = "workload_disconnected_timeout_seconds"
+    document = {offline: [{"scope": [], "value": 1000}]}
+    assert TimerSettings(document).timers_for("containerized").offline_s == 1000
+    document[offline].append({"scope": [], "value": 2000, "ven_type": "containerized"})
+    settings = TimerSettings(document)
+    found = [
+        settings.timers_for(kind).offline_s for kind in ("server", "containerized", "endpoint")
+    ]
+    assert found == [1000, 2000, 86_400]
+
+
+def test_three_severities_each_once_the_gravest_that_is_due() -> None:
+    """Info, warning and error thresholds; a late sweep raises the last one alone."""
+    timers = Timers(offline_s=3600, info_s=600, warning_s=900, error_s=1800)
+
+    def raised(silent_s: int, *flags: str) -> list[str]:
+        row = ven(silent_s, flags=frozenset(flags))
+        decision = sweep((row, ven(0)), lambda row: timers, NOW, STEADY)
+        return [t.severity + ":" + ",".join(sorted(t.flags)) for t in decision.transitions]
+
+    assert raised(599) == []
+    assert raised(600) == ["info:noted"]
+    assert raised(900, "noted") == ["warning:noted,warned"]
+    assert raised(1800) == ["err:alarmed,noted,warned"]
+    assert raised(1800, "alarmed", "noted", "warned") == []
+
+
+def test_those_who_fell_silent_together_are_held_however_they_come_due() -> None:
+    """Half of a fleet is cut off. Its heartbeats were spread over five minutes, so that a minute's
+    sweep sees a tenth of the fleet at a time; a short timer even fewer, long before the others."""
+    rows = [ven(3600 - 6 * number) for number in range(50)] + [ven(10) for _ in range(50)]
+    short = Timers(offline_s=3500)
+    for shortest in (HOUR, short):
+        decision = sweep(rows, lambda row, t=shortest: t if row is rows[0] else HOUR, NOW, STEADY)
+        assert {t.kind for t in decision.transitions} == {"missed_heartbeats"}
+        (brake,) = decision.brakes
+        assert (brake.reason, brake.held_back, brake.online) == ("together", 1, 100)
+
+
+def test_one_who_went_alone_is_not_held_with_the_others() -> None:
+    """A host that died two hours before the outage is isolated, whatever became of the rest."""
+    alone = ven(10_000)
+    rows = [alone] + [ven(4000 + number) for number in range(5)] + [ven(10) for _ in range(14)]
+    rules = BrakeRules(minimum=5)
+    decision = sweep([*rows, *(ven(20) for _ in range(9))], lambda row: HOUR, NOW, STEADY, rules)
+    assert len(decision.brakes) == 1
+    one_by_one = [*rows[:2], *(replace(row, last_heartbeat=NOW - 3500) for row in rows[2:6])]
+    decision = sweep([*one_by_one, *rows[6:]], lambda row: HOUR, NOW, STEADY, rules)
+    assert [t.seen for t in decision.transitions if t.kind == "offline"] == [alone, rows[1]]
+    slow = Timers(offline_s=3600, heartbeat_s=600)
+    decision = sweep([*one_by_one, *rows[6:]], lambda row: slow, NOW, STEADY, rules)
+    assert [t.seen for t in decision.transitions if t.kind == "offline"] == [alone]
+
+
+def test_an_unpaired_ven_is_forgotten_after_the_uninstall_timer_and_not_warned_about() -> None:
+    """300 hours after it was unpaired or heard for the last time."""
+    hours = 3600
+    assert kinds(ven(10_000, unpaired_at=NOW - 9_000)) == []
+    assert kinds(ven(300 * hours, unpaired_at=NOW - 300 * hours + 1)) == []
+    assert kinds(ven(300 * hours - 1, unpaired_at=NOW - 400 * hours)) == []
+    assert kinds(ven(300 * hours, unpaired_at=NOW - 300 * hours)) == ["uninstall_expired"]
+    never = Timers(uninstall_s=NEVER)
+    assert kinds(ven(10**6, unpaired_at=1), timers=never) == []

@@ -16,13 +16,30 @@ from pce.objects.fields import (
     Reference,
     Shape,
 )
-from pce.presence.timers import DEFAULT_ENDPOINT_OFFLINE_S, DEFAULT_GOODBYE_S, DEFAULT_OFFLINE_S
+from pce.presence.timers import (
+    DEFAULT_ENDPOINT_OFFLINE_S,
+    DEFAULT_GOODBYE_S,
+    DEFAULT_OFFLINE_S,
+    DEFAULT_UNINSTALL_HOURS,
+    FLOWS,
+    GOODBYE,
+    HEARTBEAT,
+    NEVER,
+    NOTIFICATION,
+    OFFLINE,
+    UNINSTALL,
+)
+from ven_protocol.limits import FLOW_INTERVAL_S, HEARTBEAT_INTERVAL_S
 
-NEVER = -1
-SHORTEST_TIMER_S = 5
+SHORTEST_TIMER_S = 1
 """Seconds. Public clients of the API enforce 300 themselves where they want to; a demonstration
-wants to see a timer run out."""
+wants to see a timer run out. Whatever is set, one missed heartbeat comes first
+(``pce.presence.timers``)."""
 LONGEST_TIMER = 2**31 - 1
+LONGEST_INTERVAL_S = 86_400
+"""Of heartbeats and flow posts: a VEN takes no longer one."""
+MAX_TIMER_ENTRIES = 200
+"""Entries in a list of timers: what contradicts what is looked for in all pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +68,22 @@ class TimerEntry:
         """The clean entry."""
         fields: dict[str, Field] = {
             "scope": ListOf(Reference("labels"), max_entries=64),
-            "ven_type": Choice(("server", "endpoint")),
+            "ven_type": Choice(("server", "endpoint", "containerized")),
             **self.values,
         }
         clean = Record(Shape(fields, self.required)).check(value, at, problems)
         return {"scope": [], "ven_type": "server", **clean}
 
 
-_SECONDS = ListOf(TimerEntry({"value": Timer()}, ("value",)), max_entries=1000)
-_WARNINGS = ListOf(
-    TimerEntry({"info": Timer(), "warning": Timer(), "error": Timer()}, ()), max_entries=1000
-)
-_HOURS = ListOf(TimerEntry({"value": Timer(1)}, ("value",)), max_entries=1000)
+def _timers(**values: Field) -> ListOf:
+    required = ("value",) if "value" in values else ()
+    return ListOf(TimerEntry(values, required), max_entries=MAX_TIMER_ENTRIES)
+
+
+_SECONDS = _timers(value=Timer())
+_INTERVALS = _timers(value=Integer(1, LONGEST_INTERVAL_S))
+_WARNINGS = _timers(info=Timer(), warning=Timer(), error=Timer())
+_HOURS = _timers(value=Timer())
 
 
 def _default(value: int, ven_type: str = "server") -> dict[str, Any]:
@@ -92,27 +113,32 @@ WORKLOAD_SETTINGS = Settings(
     path="settings/workloads",
     shape=Shape(
         {
-            "workload_disconnected_timeout_seconds": _SECONDS,
-            "workload_goodbye_timeout_seconds": _SECONDS,
-            "workload_disconnected_notification_seconds": _WARNINGS,
-            "ven_uninstall_timeout_hours": _HOURS,
+            OFFLINE: _SECONDS,
+            GOODBYE: _SECONDS,
+            NOTIFICATION: _WARNINGS,
+            UNINSTALL: _HOURS,
+            # Ours: how often a VEN is heard, and posts its flows.
+            HEARTBEAT: _INTERVALS,
+            FLOWS: _INTERVALS,
             # Ours: until this epoch second a person confirms that silent VENs really are down, and
             # the mass-offline brake is off (pce.presence.sweep). 0 is never.
             "mass_offline_confirmed_until": Integer(0, 4_102_444_800),  # the year 2100
         }
     ),
     defaults={
-        "workload_disconnected_timeout_seconds": [
+        OFFLINE: [
             _default(DEFAULT_OFFLINE_S),
             _default(DEFAULT_ENDPOINT_OFFLINE_S, "endpoint"),
         ],
-        "workload_goodbye_timeout_seconds": [
+        GOODBYE: [
             _default(DEFAULT_GOODBYE_S),
             _default(DEFAULT_GOODBYE_S, "endpoint"),
         ],
         # Without an entry the warning comes at a quarter of the disconnect timer.
-        "workload_disconnected_notification_seconds": [],
-        "ven_uninstall_timeout_hours": [_default(300)],
+        NOTIFICATION: [],
+        UNINSTALL: [_default(DEFAULT_UNINSTALL_HOURS)],
+        HEARTBEAT: [_default(HEARTBEAT_INTERVAL_S)],
+        FLOWS: [_default(FLOW_INTERVAL_S)],
         "mass_offline_confirmed_until": 0,
     },
     event_type="workload_settings.update",

@@ -11,7 +11,7 @@ from typing import Any
 from pce.objects.filters import MakeFilter, at_least, at_most, equals, flag
 from pce.objects.workload import LEGACY_MODES, WORKLOADS
 from pce.policy.estate_from_documents import is_unsupported_wireless
-from pce.presence.record import Presence
+from pce.presence.record import SILENT, Presence
 from pce.timestamps import rfc3339
 
 Document = Mapping[str, Any]
@@ -47,9 +47,11 @@ class Host:
 
     @property
     def sync_state(self) -> str:
-        """``applied`` when the VEN reported the policy that it should hold."""
+        """``applied`` when the VEN reported the policy that it should hold, and is heard."""
         row = self.presence
         if row is None or row.goodbye_at is not None or not self.wanted_etag:
+            return "syncing"
+        if row.flags & SILENT:
             return "syncing"
         return "applied" if row.applied_etag == self.wanted_etag else "syncing"
 
@@ -61,10 +63,10 @@ class Host:
         if self.ven is not None and self.ven.get("security_policy_error"):
             return "error"
         severities = {condition["latest_event"]["severity"] for condition in self.conditions()}
-        if "error" in severities:
+        if severities & {"error", "err"}:
             return "error"
-        flagged = self.presence is not None and self.presence.flags
-        return "warning" if flagged or "warning" in severities else "active"
+        silent = self.presence is not None and self.presence.flags & SILENT
+        return "warning" if silent or "warning" in severities else "active"
 
     def conditions(self) -> list[dict[str, Any]]:
         """What is wrong with the VEN, as far as the PCE sees and the VEN reports; empty when it is
@@ -72,6 +74,8 @@ class Host:
         row = self.presence
         if self.ven is None or row is None:
             return []
+        raised = list((self.ven.get("conditions") or {}).values())
+        at = rfc3339(row.last_heartbeat)
         found = [(c["code"], c["severity"], c.get("message")) for c in self.ven.get("health") or ()]
         if wireless := self._unsupported_wireless():
             message = (
@@ -79,15 +83,14 @@ class Host:
                 " are not told of their addresses"
             )
             found.append(("agent.wireless_not_supported", "warning", message))
-        if row.flags & {"warned", "offline"}:
-            found.insert(0, ("agent.missed_heartbeats", "warning", None))
-        return [self._condition(*each, at=rfc3339(row.last_heartbeat)) for each in found]
+        return raised + [self._standing(*each, at=at) for each in found]
 
     def _unsupported_wireless(self) -> list[str]:
         interfaces = self.workload.get("interfaces") or ()
         return sorted({i["name"] for i in interfaces if is_unsupported_wireless(self.workload, i)})
 
-    def _condition(self, code: str, severity: str, message: str | None, at: str) -> dict[str, Any]:
+    def _standing(self, code: str, severity: str, message: str | None, at: str) -> dict[str, Any]:
+        """A condition that no event stands behind: the VEN reports it, or its record shows it."""
         ven = self.ven or {}
         agent = {
             "href": _agent_href(ven),
@@ -163,7 +166,14 @@ def shown_ven(host: Host) -> dict[str, Any]:
     }
 
 
-_PRIVATE_OF_VEN = ("agent_id", "health", "machine_id", "pairing_profile", "managed_since")
+_PRIVATE_OF_VEN = (
+    "conditions",
+    "agent_id",
+    "health",
+    "machine_id",
+    "pairing_profile",
+    "managed_since",
+)
 
 _ABSENT: dict[str, Any] = {
     **dict.fromkeys(

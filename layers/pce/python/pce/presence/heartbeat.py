@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pce.presence.record import Presence
-from ven_protocol.messages import Action, Heartbeat
+from pce.presence.record import SILENT, Clocks, Presence
+from ven_protocol.messages import Action, Heartbeat, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def sign_of_life(before: Presence, new_facts_hash: bytes | None) -> SignOfLife:
     """
     was_offline = "offline" in before.flags
     return SignOfLife(
-        came_back=bool(before.flags),
+        came_back=bool(before.flags & SILENT),
         was_offline=was_offline,
         facts_changed=new_facts_hash is not None and new_facts_hash != before.facts_hash,
         actions=pending_actions(before.actions),
@@ -57,3 +57,14 @@ def pending_actions(text: str) -> tuple[Action, ...]:
 def without_done(text: str, done: list[str]) -> str:
     """The stored text of actions without those that the VEN reported done."""
     return ",".join(entry for entry in text.split(",") if entry and entry not in done)
+
+
+def with_clocks(settings: Settings, clocks: Clocks | None) -> Settings:
+    """The installation's settings, with a VEN's own clocks where it has any."""
+    if clocks is None:
+        return settings
+    heartbeat_s, flows_s = clocks
+    intervals = msgspec.structs.replace(
+        settings.intervals, heartbeat_s=heartbeat_s, flows_s=flows_s
+    )
+    return msgspec.structs.replace(settings, intervals=intervals)

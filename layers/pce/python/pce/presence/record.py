@@ -7,16 +7,28 @@ from typing import Literal
 from pce.identifiers import OrgId
 
 Status = Literal["active", "suspended", "stopped"]
-Flag = Literal["warned", "offline", "lost"]
+Flag = Literal["noted", "warned", "alarmed", "offline", "lost"]
 VenType = Literal["server", "endpoint", "containerized"]
 
 STATUS_LETTERS: dict[str, Status] = {"a": "active", "u": "suspended", "x": "stopped"}
-FLAG_LETTERS: dict[str, Flag] = {"w": "warned", "o": "offline", "l": "lost"}
+FLAG_LETTERS: dict[str, Flag] = {
+    "n": "noted",
+    "w": "warned",
+    "a": "alarmed",
+    "o": "offline",
+    "l": "lost",
+}
 TYPE_LETTERS: dict[str, VenType] = {"s": "server", "e": "endpoint", "c": "containerized"}
 
 STATUS_LETTER_OF = {status: letter for letter, status in STATUS_LETTERS.items()}
 TYPE_LETTER_OF = {ven_type: letter for letter, ven_type in TYPE_LETTERS.items()}
 _FLAG_LETTER_OF = {flag: letter for letter, flag in FLAG_LETTERS.items()}
+
+SILENT: frozenset[Flag] = frozenset({"noted", "warned", "alarmed", "offline", "lost"})
+"""Flags that end with the next sign of life."""
+
+Clocks = tuple[int, int]
+"""Seconds between heartbeats and between flow posts."""
 
 BOLT_PATIENCE_S = 60
 """A bolt that nothing has followed for so long was lost, or its VEN spreads its fetch."""
@@ -31,11 +43,16 @@ class Presence:
     last_heartbeat: int
     status: Status = "active"
     flags: frozenset[Flag] = frozenset()
-    """What was already raised, so that it is raised once: ``warned`` (missed heartbeats),
-    ``offline`` (out of its peers' policy), ``lost`` (lost-agent message seen)."""
+    """What was already raised, so that it is raised once: ``noted``, ``warned``, ``alarmed``
+    (missed heartbeats, by severity), ``offline`` (out of its peers' policy), ``lost`` (lost-agent
+    message seen)."""
     goodbye_at: int | None = None
     """When it said goodbye, until it is heard again or the goodbye timer runs out."""
+    unpaired_at: int | None = None
+    """When a person unpaired it, until it confirms or the uninstall timer runs out."""
     ven_type: VenType = "server"
+    clocks: Clocks | None = None
+    """Its own heartbeat and flow intervals; None: those of the installation."""
     uptime_s: int = 0
     target: str = ""
     """Narrow name of the policy that the VEN should hold; empty while none was computed."""
@@ -72,3 +89,14 @@ def flags_text(flags: frozenset[Flag]) -> str:
 def flags_of(text: str) -> frozenset[Flag]:
     """The flags in a stored text; letters of a newer release are ignored."""
     return frozenset(FLAG_LETTERS[letter] for letter in text if letter in FLAG_LETTERS)
+
+
+def clocks_text(clocks: Clocks) -> str:
+    """Clocks as they are stored."""
+    return f"{clocks[0]},{clocks[1]}"
+
+
+def clocks_of(text: str) -> Clocks | None:
+    """The clocks in a stored text; empty is None."""
+    heartbeat_s, _, flows_s = text.partition(",")
+    return (int(heartbeat_s), int(flows_s)) if text else None

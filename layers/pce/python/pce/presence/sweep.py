@@ -4,22 +4,38 @@
 "VEN-to-PCE Communication", VEN Heartbeats and Lost Agents, VEN Offline Timers and Isolation.
 
 The mass-offline brake. Isolating a healthy fleet is the worst thing that this product could do,
-and when very many VENs fall silent together the likelier fault is ours. So nobody is marked
-offline in an org where one sweep would mark more than a set share of it, nor anywhere while no VEN
-at all was heard for two heartbeat intervals; and time during which the sweep itself did not run
-does not count as silence. Warnings are still raised: they isolate nobody.
+and when very many VENs fall silent together the likelier fault is ours. Nobody is marked offline
+
+- in an org of which one sweep would mark more than a set share;
+- who fell silent together with more than that share of the org, within a heartbeat interval before
+  or after. Those who went together come due one after the other, because their heartbeats were
+  spread and their timers may differ, and so in shares that look harmless;
+- anywhere while no VEN at all was heard for two of its heartbeat intervals.
+
+Time during which the sweep itself did not run does not count as silence. Warnings are still raised:
+they isolate nobody.
 """
 
-from collections import Counter
+import uuid
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pce.identifiers import OrgId
-from pce.presence.record import Presence
-from pce.presence.timers import NEVER, Timers
+from pce.presence.record import Clocks, Flag, Presence
+from pce.presence.timers import MISSED_SHARE, NEVER, Timers
 
-Kind = Literal["missed_heartbeats", "offline", "goodbye_expired"]
+Kind = Literal["missed_heartbeats", "offline", "goodbye_expired", "uninstall_expired"]
+Severity = Literal["info", "warning", "err"]
+
+SEVERITIES: tuple[tuple[Severity, Flag], ...] = (
+    ("info", "noted"),
+    ("warning", "warned"),
+    ("err", "alarmed"),
+)
+"""Of missed heartbeats, the mildest first, and the flag that says that it was raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +46,25 @@ class Transition:
     seen: Presence
     silent_s: int
     timer_s: int
+    severity: Severity = "info"
+    flags: frozenset[Flag] = frozenset()
+    """What has been raised with this."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewClocks:
+    """A VEN whose intervals are to become others."""
+
+    seen: Presence
+    clocks: Clocks | None
 
 
 @dataclass(frozen=True, slots=True)
 class Brake:
-    """An org in which nobody was marked offline, because too many would have been."""
+    """An org in which VENs were not marked offline, because too many would have been."""
 
     org_id: OrgId
-    reason: Literal["share", "region_silent"]
+    reason: Literal["share", "together", "region_silent"]
     held_back: int
     online: int
 
@@ -49,11 +76,12 @@ class BrakeRules:
     share: float = 0.20
     minimum: int = 20
     """An org brakes when more than ``share`` of its online VENs and at least ``minimum`` of them
-    would go offline in one sweep."""
+    would go offline in one sweep, or fell silent together."""
     region_minimum: int = 2
     """A single VEN that falls silent says nothing about our side; two that do may."""
     region_silence_s: int = 600
-    """No VEN heard for this long, two heartbeat intervals: our own side is the likelier fault."""
+    """No VEN heard for this long, nor for two of its own heartbeat intervals: our own side is the
+    likelier fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +90,7 @@ class SweepDecision:
 
     transitions: tuple[Transition, ...]
     brakes: tuple[Brake, ...]
+    clocks: tuple[NewClocks, ...]
     seen: int
 
 
@@ -99,68 +128,136 @@ def sweep(
     """
     quiet: list[Transition] = []
     leaving: list[Transition] = []
-    online: Counter[OrgId] = Counter()
-    latest = seen = 0
+    clocks: list[NewClocks] = []
+    fleets: defaultdict[OrgId, _Fleet] = defaultdict(_Fleet)
+    seen = 0
+    heard = False
     for row in rows:
         seen += 1
-        latest = max(latest, row.last_heartbeat)
-        if "offline" in row.flags:
-            continue
-        if row.status == "active" and row.goodbye_at is None:
-            online[row.org_id] += 1  # the others are silent on purpose
-        transition = _transition(row, timers_of(row), now, clock)
-        if transition is None:
-            continue
-        (leaving if transition.kind == "offline" else quiet).append(transition)
-    held, brakes = _brake(leaving, online, now, latest, rules, released or {})
-    kept = (_warning_instead(t, timers_of(t.seen)) if t.seen.org_id in held else t for t in leaving)
-    return SweepDecision(tuple(quiet) + tuple(t for t in kept if t is not None), brakes, seen)
+        timers = timers_of(row)
+        if row.clocks != timers.clocks:
+            clocks.append(NewClocks(row, timers.clocks))
+        fresh_s = max(rules.region_silence_s, 2 * timers.heartbeat_s)
+        heard = heard or now - row.last_heartbeat < fresh_s
+        if row.unpaired_at is None and "offline" not in row.flags:
+            fleets[row.org_id].add(row, timers, now)
+        transition = _transition(row, timers, now, clock)
+        if transition is not None:
+            (leaving if transition.kind == "offline" else quiet).append(transition)
+    held, brakes = _brake(leaving, fleets, heard, now, rules, released or {})
+    for transition in leaving:
+        if transition.seen.ven_id not in held:
+            quiet.append(transition)
+        elif warning := _warning(transition.seen, timers_of(transition.seen), transition.silent_s):
+            quiet.append(warning)  # a VEN that the brake keeps online is still warned about
+    return SweepDecision(tuple(quiet), brakes, tuple(clocks), seen)
 
 
 def _transition(row: Presence, timers: Timers, now: int, clock: SweepClock) -> Transition | None:
-    """What has become due for one VEN that is not offline."""
+    """What has become due for one VEN."""
+    if row.unpaired_at is not None:
+        # It may be told to go as long as it calls.
+        since = now - max(row.unpaired_at, row.last_heartbeat)
+        due = timers.uninstall_s != NEVER and since >= timers.uninstall_s
+        if due:
+            return Transition("uninstall_expired", row, since, timers.uninstall_s, "warning")
+        return None
+    if "offline" in row.flags:
+        return None
     if row.goodbye_at is not None and timers.goodbye_s != NEVER:
         since = now - max(row.goodbye_at, clock.resumed_at)
         if since >= timers.goodbye_s:
-            return Transition("goodbye_expired", row, since, timers.goodbye_s)
+            return Transition("goodbye_expired", row, since, timers.goodbye_s, flags=_offline(row))
     silent_s = now - max(row.last_heartbeat, clock.resumed_at)
     if row.status == "suspended":
         return None  # stays in policy without heartbeats
     if timers.offline_s != NEVER and silent_s >= timers.offline_s:
-        return Transition("offline", row, silent_s, timers.offline_s)
+        return Transition("offline", row, silent_s, timers.offline_s, flags=_offline(row))
     return _warning(row, timers, silent_s)
 
 
+def _offline(row: Presence) -> frozenset[Flag]:
+    return row.flags | {"offline"}
+
+
 def _warning(row: Presence, timers: Timers, silent_s: int) -> Transition | None:
-    due = timers.warning_s != NEVER and silent_s >= timers.warning_s
-    if due and "warned" not in row.flags and row.goodbye_at is None:
-        return Transition("missed_heartbeats", row, silent_s, timers.warning_s)
-    return None
+    """The gravest warning that is due; it stands for the milder ones too."""
+    if row.goodbye_at is not None:
+        return None
+    found = None
+    flags = row.flags
+    for (severity, flag), timer_s in zip(
+        SEVERITIES, (timers.info_s, timers.warning_s, timers.error_s), strict=True
+    ):
+        if flag in row.flags:
+            found = None
+        elif timer_s != NEVER and silent_s >= timer_s:
+            flags |= {flag}
+            found = severity, timer_s
+    if found is None:
+        return None
+    severity, timer_s = found
+    return Transition("missed_heartbeats", row, silent_s, timer_s, severity, flags)
 
 
-def _warning_instead(held: Transition, timers: Timers) -> Transition | None:
-    """A VEN that the brake keeps online is still warned about."""
-    return _warning(held.seen, timers, held.silent_s)
+class _Fleet:
+    """An org's VENs that a sweep expects to hear, and when those that are silent fell silent."""
+
+    def __init__(self) -> None:
+        self.online = 0
+        self.silent_since: list[int] = []
+        self.longest_interval_s = 0
+
+    def add(self, row: Presence, timers: Timers, now: int) -> None:
+        if row.status != "active" or row.goodbye_at is not None:
+            return  # silent on purpose
+        self.online += 1
+        self.longest_interval_s = max(self.longest_interval_s, timers.heartbeat_s)
+        if now - row.last_heartbeat >= MISSED_SHARE * timers.heartbeat_s:
+            self.silent_since.append(row.last_heartbeat)
+
+    def went_with(self, row: Presence) -> int:
+        """How many fell silent when this one did, itself included. ``silent_since`` is sorted."""
+        at, about = row.last_heartbeat, self.longest_interval_s
+        first = bisect_left(self.silent_since, at - about)
+        return bisect_right(self.silent_since, at + about) - first
 
 
 def _brake(
     leaving: list[Transition],
-    online: Counter[OrgId],
+    fleets: Mapping[OrgId, _Fleet],
+    heard: bool,
     now: int,
-    latest: int,
     rules: BrakeRules,
     released: Mapping[OrgId, int],
-) -> tuple[frozenset[OrgId], tuple[Brake, ...]]:
-    """The orgs that brake, and why."""
-    silent_region = (
-        sum(online.values()) >= rules.region_minimum and now - latest >= rules.region_silence_s
-    )
+) -> tuple[frozenset[uuid.UUID], tuple[Brake, ...]]:
+    """The VENs that are not marked offline after all, and why."""
+    expected = sum(fleet.online for fleet in fleets.values())
+    silent_region = expected >= rules.region_minimum and not heard
+    by_org: defaultdict[OrgId, list[Presence]] = defaultdict(list)
+    for transition in leaving:
+        by_org[transition.seen.org_id].append(transition.seen)
+    held: set[uuid.UUID] = set()
     brakes = []
-    for org_id, count in sorted(Counter(t.seen.org_id for t in leaving).items()):
+    for org_id, rows in sorted(by_org.items()):
         if released.get(org_id, 0) > now:
             continue
+        fleet = fleets[org_id]
+        fleet.silent_since.sort()
+
+        def too_many(count: int, online: int = fleet.online) -> bool:
+            return count >= rules.minimum and count > rules.share * online
+
+        together = [row for row in rows if too_many(fleet.went_with(row))]
+        reason: Literal["share", "together", "region_silent"]
         if silent_region:
-            brakes.append(Brake(org_id, "region_silent", count, online[org_id]))
-        elif count >= rules.minimum and count > rules.share * online[org_id]:
-            brakes.append(Brake(org_id, "share", count, online[org_id]))
-    return frozenset(brake.org_id for brake in brakes), tuple(brakes)
+            reason = "region_silent"
+        elif too_many(len(rows)):
+            reason = "share"
+        elif together:
+            reason, rows = "together", together
+        else:
+            continue
+        brakes.append(Brake(org_id, reason, len(rows), fleet.online))
+        held.update(row.ven_id for row in rows)
+    return frozenset(held), tuple(brakes)

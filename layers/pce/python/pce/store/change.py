@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pce.identifiers import OrgId
-from pce.presence.record import Status, VenType
+from pce.presence.record import Clocks, Status, VenType
 
 Document = Mapping[str, Any]
 
@@ -57,11 +57,17 @@ class PresenceChange:
     status: Status | None = None
     goodbye_at: int | None = None
     """Epoch seconds; 0 removes it."""
+    unpaired_at: int | None = None
+    """Epoch seconds: from then on only the uninstall timer runs."""
+    delete: bool = False
+    """The item is removed: the VEN's token is void."""
     token_hash: bytes | None = None
     """New hash; ``b""`` revokes every token."""
     actions: str | None = None
     ven_type: VenType = "server"
     """Used when the item is made."""
+    clocks: Clocks | None = None
+    """Used when the item is made; later ``PresenceStore.set_clocks`` changes them."""
     create_at: int | None = None
     """Epoch seconds: the item is made (it must not exist) with this as its first heartbeat."""
 

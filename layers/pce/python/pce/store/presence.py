@@ -5,12 +5,13 @@ authentication and write are one request, and the old item that comes back tells
 It goes through ``store/dynamodb.py``: pynamodb would double the cold start of the hot functions.
 
 Attributes (short, since every byte is read by every sweep): ``p`` ``v`` key, ``hb`` last
-heartbeat, ``up`` uptime, ``st`` status letter, ``fl`` flag letters, ``gb`` goodbye time, ``ty``
-type letter, ``th`` token hash, ``tn`` hash of a refreshed token that was not used yet, ``te``
-target: the narrow name of its policy, ``ws`` wide parts that belong to it (a bit a slot, the lowest
-first), ``wg`` generation of the wide head that came with them, ``cs`` number of the compile that
-set these, ``ae`` applied etag, ``fh`` hash of host facts, ``ci`` bolt connection, ``bo`` when a
-bolt was queued that no request has followed yet, ``ac`` pending actions.
+heartbeat, ``up`` uptime, ``st`` status letter, ``fl`` flag letters, ``gb`` goodbye time, ``un``
+when it was unpaired, ``ty`` type letter, ``iv`` its own clocks (seconds, ``heartbeat,flows``),
+``th`` token hash, ``tn`` hash of a refreshed token that was not used yet, ``te`` target: the narrow
+name of its policy, ``ws`` wide parts that belong to it (a bit a slot, the lowest first), ``wg``
+generation of the wide head that came with them, ``cs`` number of the compile that set these,
+``ae`` applied etag, ``fh`` hash of host facts, ``ci`` bolt connection, ``bo`` when a bolt was
+queued that no request has followed yet, ``ac`` pending actions.
 """
 
 import hashlib
@@ -22,12 +23,20 @@ from typing import Any
 from pce.errors import Problem, Unauthenticated
 from pce.identifiers import OrgId
 from pce.policy.parts import split_etag
-from pce.presence.record import STATUS_LETTERS, TYPE_LETTERS, Presence, flags_of
+from pce.presence.record import (
+    STATUS_LETTERS,
+    TYPE_LETTERS,
+    Clocks,
+    Presence,
+    clocks_of,
+    clocks_text,
+    flags_of,
+)
 from pce.store.dynamodb import ConditionFailed, DynamoDB, Item, Value
 from pce.store.presence_key import presence_key, presence_partitions
 from ven_protocol.paths import AgentToken
 
-_SWEEP_ATTRIBUTES = "p, v, hb, st, fl, gb, ty"
+_SWEEP_ATTRIBUTES = "p, v, hb, st, fl, gb, un, ty, iv, ci"
 
 
 def token_hash(secret: str) -> bytes:
@@ -200,6 +209,21 @@ class PresenceStore:
         values = {"fh": {"B": facts_hash}}
         self._update(org_id, ven_id, values, (), condition="attribute_exists(p)")
 
+    def set_clocks(
+        self, org_id: OrgId, ven_id: uuid.UUID, before: Clocks | None, clocks: Clocks | None
+    ) -> bool:
+        """Give a VEN other clocks if they still are ``before``; whether that was so."""
+        old = self._update(
+            org_id,
+            ven_id,
+            {} if clocks is None else {"iv": {"S": clocks_text(clocks)}},
+            ("iv",) if clocks is None else (),
+            condition="attribute_exists(p) AND "
+            + ("attribute_not_exists(iv)" if before is None else "iv = :old"),
+            condition_values={} if before is None else {":old": {"S": clocks_text(before)}},
+        )
+        return old is not None
+
     def set_actions(self, org_id: OrgId, ven_id: uuid.UUID, expected: str, actions: str) -> bool:
         """Replace the pending actions if they still are ``expected``; whether that was so."""
         known = "ac = :old" if expected else "(attribute_not_exists(ac) OR ac = :old)"
@@ -302,7 +326,9 @@ def _presence(item: Item) -> Presence:
         status=STATUS_LETTERS.get(text("st"), "active"),
         flags=flags_of(text("fl")),
         goodbye_at=number("gb") or None,
+        unpaired_at=number("un") or None,
         ven_type=TYPE_LETTERS.get(text("ty"), "server"),
+        clocks=clocks_of(text("iv")),
         uptime_s=number("up"),
         target=_etag_in(item["te"]) if "te" in item else "",
         wide_slots=int.from_bytes(item["ws"].B, "little") if "ws" in item else 0,

@@ -3,6 +3,7 @@ receives it reads the present state, so a message that is late or repeated does 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -14,6 +15,10 @@ BOLTS_PER_MESSAGE = 100
 
 MESSAGES_PER_CALL = 10
 """The most that SendMessageBatch takes."""
+
+
+BoltKind = Literal["policy", "heartbeat"]
+"""What a bolt asks for: fetch this policy, or send a heartbeat, whose reply has news."""
 
 
 class BoltOrder(msgspec.Struct, frozen=True):
@@ -31,6 +36,7 @@ class BoltBatch(msgspec.Struct, frozen=True, tag="bolts"):
     orders: list[BoltOrder]
     reason: str = ""
     spread_s: float = 0
+    kind: BoltKind = "policy"
     repeated: bool = False
     """These were tried once, and their connections were busy."""
 

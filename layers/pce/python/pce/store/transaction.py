@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pce.errors import Conflict, PceError, Problem, TooLarge, Unavailable
 from pce.identifiers import OrgId
-from pce.presence.record import STATUS_LETTER_OF, TYPE_LETTER_OF
+from pce.presence.record import STATUS_LETTER_OF, TYPE_LETTER_OF, clocks_text
 from pce.store.change import Change, Delete, Document, PresenceChange, Put
 from pce.store.compression import pack_json
 from pce.store.dynamodb import DynamoDB, DynamoDBError
@@ -172,7 +172,11 @@ def _presence(table: str, org_id: OrgId, change: PresenceChange) -> dict[str, An
         }
         if change.token_hash is not None:
             item["th"] = {"B": change.token_hash}
+        if change.clocks is not None:
+            item["iv"] = {"S": clocks_text(change.clocks)}
         return _new(table, item, "p")
+    if change.delete:
+        return {"Delete": {"TableName": table, "Key": key, **_as_seen(change)}}
     values: dict[str, Any] = {}
     removed = []
     if change.flags is not None:
@@ -185,6 +189,8 @@ def _presence(table: str, org_id: OrgId, change: PresenceChange) -> dict[str, An
         values["gb"] = {"N": str(change.goodbye_at)}
     elif change.goodbye_at == 0:
         removed.append("gb")
+    if change.unpaired_at is not None:
+        values["un"] = {"N": str(change.unpaired_at)}
     if change.token_hash:
         values["th"] = {"B": change.token_hash}
     elif change.token_hash is not None:
@@ -199,25 +205,35 @@ def _update(
     removed: list[str],
     change: PresenceChange,
 ) -> dict[str, Any]:
+    bound = {f":_{name}": value for name, value in values.items()}
+    expression = "SET " + ", ".join(f"{name} = :_{name}" for name in values) if values else ""
+    if removed:
+        expression += " REMOVE " + ", ".join(removed)
+    condition = _as_seen(change)
+    bound |= condition.pop("ExpressionAttributeValues", {})
+    update = {
+        "TableName": table,
+        "Key": key,
+        "UpdateExpression": expression.strip(),
+        **condition,
+        **({"ExpressionAttributeValues": bound} if bound else {}),
+    }
+    return {"Update": update}
+
+
+def _as_seen(change: PresenceChange) -> dict[str, Any]:
+    """The condition that the item is still as it was read."""
     seen: dict[str, Any] = {}
     if change.expected_flags is not None:
         seen["fl"] = {"S": change.expected_flags}
     if change.expected_heartbeat is not None:
         seen["hb"] = {"N": str(change.expected_heartbeat)}
-    condition = " AND ".join(["attribute_exists(p)", *(f"{name} = :{name}" for name in seen)])
-    bound = {f":_{name}": value for name, value in values.items()}
-    bound |= {f":{name}": value for name, value in seen.items()}
-    expression = "SET " + ", ".join(f"{name} = :_{name}" for name in values) if values else ""
-    if removed:
-        expression += " REMOVE " + ", ".join(removed)
-    update = {
-        "TableName": table,
-        "Key": key,
-        "UpdateExpression": expression.strip(),
-        "ConditionExpression": condition,
-        **({"ExpressionAttributeValues": bound} if bound else {}),
+    terms = ["attribute_exists(p)", *(f"{name} = :{name}" for name in seen)]
+    values = {f":{name}": value for name, value in seen.items()}
+    return {
+        "ConditionExpression": " AND ".join(terms),
+        **({"ExpressionAttributeValues": values} if values else {}),
     }
-    return {"Update": update}
 
 
 def _refused(error: DynamoDBError, steps: list[Step]) -> PceError | None:

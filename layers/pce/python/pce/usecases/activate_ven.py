@@ -11,6 +11,9 @@ from pce.identifiers import INSTALLATION, OrgId, ven_href, workload_href
 from pce.objects.ven import new_ven
 from pce.objects.workload import new_managed_workload
 from pce.pairing.activation import Grant, check_key, code_hash, grant, used_up
+from pce.presence.heartbeat import with_clocks
+from pce.presence.record import Clocks, VenType
+from pce.presence.timers import TimerSettings
 from pce.store.change import Change, PolicyChange, PresenceChange, Put
 from pce.store.objects import Stored
 from pce.store.presence import token_hash
@@ -91,6 +94,7 @@ def _activate(
         "create",
         {"hostname": {"before": None, "after": host.hostname}},
     )
+    clocks = _clocks(org_id, wish.ven_type, label_hrefs, stores)
     stores.objects.commit(
         Change(
             org_id,
@@ -104,6 +108,7 @@ def _activate(
                     create_at=now,
                     token_hash=token_hash(token.secret),
                     ven_type=wish.ven_type,
+                    clocks=clocks,
                 ),
             ),
             events=(write.event("agent.activate", changes=[created]),),
@@ -115,9 +120,21 @@ def _activate(
         ven_href=ven_href(org_id, ven_id),
         workload_href=workload_href(org_id, ven_id),
         agent_token=str(token),
-        settings=stores.ven_settings,
+        settings=with_clocks(stores.ven_settings, clocks),
         etag="",
     )
+
+
+def _clocks(
+    org_id: OrgId, ven_type: VenType, labels: tuple[str, ...], stores: Stores
+) -> Clocks | None:
+    """The intervals that the org's settings say for it. One read."""
+    stored = stores.objects.get(org_id, "settings", "workloads")
+    intervals = stores.ven_settings.intervals
+    settings = TimerSettings(
+        stored.document if stored else {}, intervals.heartbeat_s, intervals.flows_s
+    )
+    return settings.timers_for(ven_type, labels).clocks
 
 
 def _key_and_profile(code: str, stores: Stores, now: int) -> tuple[Stored, Stored]:

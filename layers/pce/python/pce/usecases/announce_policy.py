@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pce.identifiers import OrgId
 from pce.policy.pacing import HORIZON_S, PER_ORG, Urgency
 from pce.presence.record import Presence
-from pce.store.queues import BOLTS_PER_MESSAGE, BoltBatch, BoltOrder, WaveOrder
+from pce.store.queues import BOLTS_PER_MESSAGE, BoltBatch, BoltKind, BoltOrder, WaveOrder
 from pce.usecases.stores import Stores
 
 SPREAD_S = 5.0
@@ -93,16 +93,18 @@ def queue_bolts(
     stores: Stores,
     now: float,
     fleet: int = 0,
+    kind: BoltKind = "policy",
 ) -> Announced:
     """Book room for bolts and queue them for then, in order.
 
-    ``fleet``: how many VENs the change concerns, when these are a part of them.
+    ``fleet``: how many VENs the change concerns, when these are a part of them. ``kind``: what the
+    bolts say.
     """
     if not orders:
         return Announced()
     spread_s = SPREAD_S if not tightens and max(len(orders), fleet) > PER_ORG else 0
     batches = [
-        BoltBatch(org_id, list(orders[at : at + BOLTS_PER_MESSAGE]), reason, spread_s)
+        BoltBatch(org_id, list(orders[at : at + BOLTS_PER_MESSAGE]), reason, spread_s, kind)
         for at in range(0, len(orders), BOLTS_PER_MESSAGE)
     ]
     urgency: Urgency = "tightening" if tightens else "loosening"

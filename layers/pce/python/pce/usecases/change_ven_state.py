@@ -1,13 +1,16 @@
 """The turns of a VEN's life that it tells of itself: suspend, goodbye, deactivate, new token."""
 
 from dataclasses import replace
+from typing import Any
 
 from pce.errors import NotFound
 from pce.events.journal import SYSTEM, Notification, ResourceChange
 from pce.identifiers import OrgId
+from pce.objects.ven import VENS
+from pce.objects.ven_conditions import MISSED_HEARTBEATS, without_condition
 from pce.objects.workload import WORKLOADS
-from pce.presence.record import Status, flags_text
-from pce.store.change import Change, PresenceChange
+from pce.presence.record import SILENT, Status, flags_text
+from pce.store.change import Change, PresenceChange, Put
 from pce.store.presence import token_hash
 from pce.timestamps import rfc3339
 from pce.usecases.stores import Stores, journal
@@ -88,12 +91,42 @@ def note_lost_agent(
     """A VEN cannot authenticate any more and asks to be noticed: one organization event.
 
     The token is not believed, so nothing else changes. It is noted once per VEN until the VEN is
-    heard with a good token, so that nobody can fill the event log with it.
+    heard with a good token, and once for one that was removed, so that nobody can fill the event
+    log with it.
     """
     org_id = OrgId(token.org_id)
     row = stores.presence.get(org_id, token.ven_id)
-    if row is None or "lost" in row.flags:
+    if row is None:
+        _note_forgotten_agent(token, lost, stores, now, source_ip)
         return
+    if "lost" in row.flags:
+        return
+    flagged = PresenceChange(
+        token.ven_id,
+        expected_flags=flags_text(row.flags),
+        flags=flags_text(row.flags | {"lost"}),
+    )
+    event = _lost_agent_found(org_id, lost, stores, now, source_ip)
+    stores.objects.commit(Change(org_id, events=(event,), presence=(flagged,)))
+
+
+def _note_forgotten_agent(
+    token: AgentToken, lost: LostAgent, stores: Stores, now: int, source_ip: str
+) -> None:
+    """One whose workload was removed: noted in its record, which stays."""
+    org_id = OrgId(token.org_id)
+    ven = stores.objects.get(org_id, VENS.name, str(token.ven_id))
+    if ven is None or ven.document.get("lost_agent_found_at"):
+        return
+    event = _lost_agent_found(org_id, lost, stores, now, source_ip)
+    noted = {**ven.document, "lost_agent_found_at": rfc3339(now)}
+    put = Put(VENS.name, ven.id, noted, ven.rev)
+    stores.objects.commit(Change(org_id, puts=(put,), events=(event,)))
+
+
+def _lost_agent_found(
+    org_id: OrgId, lost: LostAgent, stores: Stores, now: int, source_ip: str
+) -> dict[str, Any]:
     info = {
         "hostname": lost.hostname,
         "reason": lost.reason,
@@ -101,18 +134,12 @@ def note_lost_agent(
         " hand.",
         "src_ip": source_ip,
     }
-    event = journal(stores, org_id, SYSTEM, now).event(
+    return journal(stores, org_id, SYSTEM, now).event(
         "lost_agent.found",
         severity="warning",
         status=None,
         notifications=[Notification("lost_agent.found", info)],
     )
-    flagged = PresenceChange(
-        token.ven_id,
-        expected_flags=flags_text(row.flags),
-        flags=flags_text(row.flags | {"lost"}),
-    )
-    stores.objects.commit(Change(org_id, events=(event,), presence=(flagged,)))
 
 
 def _change_status(
@@ -125,9 +152,13 @@ def _change_status(
 ) -> None:
     before = stores.presence.sign_of_life(token, now)
     records = VenRecords.read(stores, before.org_id, before.ven_id)
-    puts, _ = records.changed({"online": True}, {"status": status})
+    ven = {"status": status, **without_condition(records.ven.document, MISSED_HEARTBEATS)}
+    puts, _ = records.changed({"online": True}, ven)
     presence = PresenceChange(
-        before.ven_id, expected_flags=flags_text(before.flags), flags="", status=status
+        before.ven_id,
+        expected_flags=flags_text(before.flags),
+        flags=flags_text(before.flags - SILENT),
+        status=status,
     )
     event = records.journal(stores, now, ven_action("POST", 204, source_ip)).event(event_type)
     came_back = not records.workload.document.get("online")

@@ -1,6 +1,6 @@
 """A heartbeat: authenticate, remember, answer; write more only when something changed."""
 
-from pce.presence.heartbeat import facts_hash, sign_of_life, without_done
+from pce.presence.heartbeat import facts_hash, sign_of_life, with_clocks, without_done
 from pce.timestamps import rfc3339
 from pce.usecases.current_etag import current_etag
 from pce.usecases.record_return import record_return_and_facts
@@ -38,7 +38,7 @@ def record_heartbeat(
         if left != before.actions:
             stores.presence.set_actions(before.org_id, before.ven_id, before.actions, left)
         actions = tuple(a for a in actions if a.id not in heartbeat.done_actions)
-    settings = stores.ven_settings
+    settings = with_clocks(stores.ven_settings, before.clocks)
     known = heartbeat.settings_digest in ("", settings_digest(settings))
     return HeartbeatReply(
         etag=current_etag(before, heartbeat.applied_etag, stores),

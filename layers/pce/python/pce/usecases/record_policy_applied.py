@@ -2,6 +2,7 @@
 
 from pce.events.journal import Notification, ResourceChange
 from pce.identifiers import OrgId
+from pce.presence.record import SILENT
 from pce.usecases.record_return import record_return_and_facts
 from pce.usecases.stores import Stores
 from pce.usecases.ven_records import VenRecords, ven_action
@@ -15,7 +16,7 @@ def record_policy_applied(
     """Remember what the VEN enforces, with an ``agent.update`` event as clients know it."""
     held = applied.etag if applied.success else None
     before = stores.presence.sign_of_life(token, now, applied_etag=held)
-    if before.flags:
+    if before.flags & SILENT:
         record_return_and_facts(before, stores, now)
     records = VenRecords.read(stores, OrgId(token.org_id), token.ven_id)
     known = records.ven.document

@@ -9,7 +9,7 @@ import msgspec
 from pce.errors import Conflict, Problem
 from pce.events.journal import Notification, ResourceChange
 from pce.identifiers import OrgId
-from pce.presence.record import Presence
+from pce.presence.record import SILENT, Presence
 from pce.store.change import Change, Put
 from pce.timestamps import rfc3339
 from pce.usecases.record_return import record_return_and_facts
@@ -138,7 +138,7 @@ def accept_support_report(
 
 def _sign_of_life(token: AgentToken, stores: Stores, now: int) -> Presence:
     before = stores.presence.sign_of_life(token, now)
-    if before.flags:
+    if before.flags & SILENT:
         record_return_and_facts(before, stores, now)
     return before
 

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from pce.errors import Conflict, NotFound
-from pce.presence.record import Presence, flags_text
+from pce.objects.ven_conditions import MISSED_HEARTBEATS, without_condition
+from pce.presence.record import SILENT, Presence, flags_text
 from pce.store.change import Change, PresenceChange
 from pce.usecases.stores import Stores
 from pce.usecases.ven_records import VenRecords
@@ -48,13 +49,15 @@ def _change(
     if heartbeat is not None:
         workload |= _workload_facts(heartbeat.host)
         ven = _ven_facts(heartbeat)
+    if before.flags & SILENT:
+        ven |= without_condition(records.ven.document, MISSED_HEARTBEATS)
     puts, changes = records.changed(workload, ven)
     presence = None
-    if before.flags:
+    if before.flags & SILENT:
         presence = PresenceChange(
             before.ven_id,
             expected_flags=flags_text(before.flags),
-            flags="",
+            flags=flags_text(before.flags - SILENT),
             # One that was suspended stays so until it is unsuspended.
             status="active" if before.status == "stopped" else None,
         )

@@ -52,4 +52,4 @@ def send_bolts(batch: BoltBatch, stores: Stores, now: int) -> Sent:
 
 
 def _bolt(batch: BoltBatch, etag: str) -> Bolt:
-    return Bolt(type="policy", etag=etag, reason=batch.reason, spread_s=batch.spread_s)
+    return Bolt(type=batch.kind, etag=etag, reason=batch.reason, spread_s=batch.spread_s)

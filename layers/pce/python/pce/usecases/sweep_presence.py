@@ -1,17 +1,18 @@
 """Run one sweep: read every presence row, decide, and write each transition once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from pce.errors import PceError
-from pce.events.journal import SYSTEM, Notification, ResourceChange
-from pce.identifiers import INSTALLATION, OrgId, ven_href, workload_href
-from pce.presence.record import Flag, Presence, flags_text
-from pce.presence.sweep import Brake, BrakeRules, SweepClock, Transition, sweep
+from pce.events.journal import SYSTEM, Notification
+from pce.identifiers import INSTALLATION, OrgId
+from pce.presence.record import Presence
+from pce.presence.sweep import Brake, BrakeRules, SweepClock, sweep
 from pce.presence.timers import Timers, TimerSettings
-from pce.store.change import Change, PolicyChange, PresenceChange, Put
+from pce.store.change import Change
 from pce.usecases.stores import Stores, journal
+from pce.usecases.tell_clocks import tell_clocks
+from pce.usecases.write_transition import write_transition
 
 MISSED_SWEEPS_IN_A_ROW = 3
 """A gap of more than this many sweep intervals means that the PCE itself was down."""
@@ -29,6 +30,8 @@ class Swept:
     """Transitions that a heartbeat, or another sweep, was faster than."""
     braked_orgs: int
     woken_orgs: int
+    new_clocks: int
+    """VENs whose heartbeat or flow interval became another."""
 
 
 def sweep_presence(stores: Stores, now: int, sweep_interval_s: int) -> Swept:
@@ -57,13 +60,15 @@ def sweep_presence(stores: Stores, now: int, sweep_interval_s: int) -> Swept:
     woken = _wake_forgotten(stores, orgs.all(), now)
     # Last, since there may be more to write than one sweep has time for: the next one goes on, and
     # must not take the time of this one for an outage.
-    lost = sum(not _write(stores, transition, now) for transition in decision.transitions)
+    lost = sum(not write_transition(stores, each, now) for each in decision.transitions)
+    told = tell_clocks(stores, decision.clocks, now)
     return Swept(
         seen=decision.seen,
         transitions=len(decision.transitions),
         lost_races=lost,
         braked_orgs=len(braked),
         woken_orgs=woken,
+        new_clocks=told,
     )
 
 
@@ -86,8 +91,9 @@ class _Orgs:
             for stored in self._stores.objects.all_of(INSTALLATION, "orgs"):
                 org_id = OrgId(int(stored.id))
                 document = self._document(org_id)
+                intervals = self._stores.ven_settings.intervals
                 self._settings[org_id] = _OrgSettings(
-                    TimerSettings.from_document(document),
+                    TimerSettings(document, intervals.heartbeat_s, intervals.flows_s),
                     int(document.get("mass_offline_confirmed_until") or 0),
                 )
         return self._settings
@@ -98,7 +104,7 @@ class _Orgs:
 
     def timers_of(self, row: Presence) -> Timers:
         settings = self.all().get(row.org_id)
-        timers = settings.timers if settings else TimerSettings()
+        timers = settings.timers if settings else TimerSettings({})
         if not timers.is_scoped:
             return timers.timers_for(row.ven_type)
         if row.org_id not in self._labels:
@@ -107,97 +113,6 @@ class _Orgs:
                 for stored in self._stores.objects.all_of(row.org_id, "workloads")
             }
         return timers.timers_for(row.ven_type, self._labels[row.org_id].get(str(row.ven_id), ()))
-
-
-def _write(stores: Stores, transition: Transition, now: int) -> bool:
-    """Write one transition; False when the row was not as it had been seen."""
-    seen = transition.seen
-    workload = stores.objects.get(seen.org_id, "workloads", str(seen.ven_id))
-    if workload is None:
-        return False
-    write = journal(stores, seen.org_id, SYSTEM, now)
-    href = workload_href(seen.org_id, seen.ven_id)
-    resource = {
-        "href": href,
-        "name": workload.document.get("name"),
-        "hostname": workload.document.get("hostname"),
-    }
-    presence = PresenceChange(
-        seen.ven_id,
-        expected_flags=flags_text(seen.flags),
-        expected_heartbeat=seen.last_heartbeat,
-    )
-    info = {
-        "agent": {
-            "href": ven_href(seen.org_id, seen.ven_id),
-            "name": workload.document.get("name"),
-            "hostname": workload.document.get("hostname"),
-        },
-        "silent_seconds": transition.silent_s,
-        "timer_seconds": transition.timer_s,
-    }
-    if transition.kind == "missed_heartbeats":
-        change = Change(
-            seen.org_id,
-            presence=(replace(presence, flags=_with(seen, "warned")),),
-            events=(
-                write.event(
-                    "system_task.agent_missed_heartbeats_check",
-                    severity="warning",
-                    status=None,
-                    notifications=[Notification("agent.missed_heartbeats", info)],
-                ),
-            ),
-        )
-    else:
-        goodbye = transition.kind == "goodbye_expired"
-        check = "endpoint" if seen.ven_type == "endpoint" else "agent"
-        after_goodbye = [Notification("workload.offline_after_ven_goodbye", info)]
-        change = Change(
-            seen.org_id,
-            puts=(
-                Put(
-                    "workloads",
-                    workload.id,
-                    {**workload.document, "online": False},
-                    workload.rev,
-                ),
-            ),
-            presence=(
-                replace(
-                    presence,
-                    flags=_with(seen, "offline"),
-                    status="stopped" if goodbye else None,
-                    goodbye_at=0 if goodbye else None,
-                ),
-            ),
-            events=(
-                write.event(
-                    f"system_task.{check}_offline_check",
-                    changes=[
-                        ResourceChange(
-                            "workload",
-                            resource,
-                            "update",
-                            {"online": {"before": True, "after": False}},
-                        )
-                    ],
-                    notifications=after_goodbye if goodbye else [],
-                ),
-            ),
-            policy_changes=(PolicyChange("goodbye" if goodbye else "offline", (href,)),),
-        )
-    try:
-        stores.objects.commit(change)
-    except PceError:
-        # Heard meanwhile, another sweep was here, or the store is busy: the next sweep looks again,
-        # and the others of this one are not held up.
-        return False
-    return True
-
-
-def _with(row: Presence, flag: Flag) -> str:
-    return flags_text(row.flags | {flag})
 
 
 def _report_brake(stores: Stores, brake: Brake, now: int) -> None:

@@ -78,7 +78,7 @@ def _unpair(
         row = stores.presence.get(caller.org_id, uuid.UUID(ven.id))
         if row is not None:
             actions = ",".join(filter(None, (row.actions, f"unpair:{restore}")))
-            presence.append(PresenceChange(row.ven_id, actions=actions))
+            presence.append(PresenceChange(row.ven_id, actions=actions, unpaired_at=caller.now_s))
     hrefs = tuple(str(workload.document["href"]) for workload, _ in records)
     event = caller.journal(stores, 200).event(
         "agents.unpair",

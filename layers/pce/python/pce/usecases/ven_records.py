@@ -30,11 +30,13 @@ class VenRecords:
     ven: "Stored"
 
     @classmethod
-    def read(cls, stores: Stores, org_id: OrgId, ven_id: uuid.UUID) -> "VenRecords":
-        """Both documents, read strongly in one request. Raises :class:`NotFound` when the VEN was
-        unpaired."""
+    def read(
+        cls, stores: Stores, org_id: OrgId, ven_id: uuid.UUID, *, unpaired: bool = False
+    ) -> "VenRecords":
+        """Both documents, read strongly in one request. Raises :class:`NotFound` when there are
+        none, and when the VEN was unpaired, unless those are wanted too."""
         found = stores.objects.get_together(org_id, ("workloads", "vens"), str(ven_id))
-        if len(found) < 2 or found[0].document.get("deleted"):
+        if len(found) < 2 or (found[0].document.get("deleted") and not unpaired):
             raise NotFound(
                 Problem(
                     "workload_not_found",
