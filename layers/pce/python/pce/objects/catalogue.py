@@ -14,10 +14,14 @@ from pce.objects.pairing_profile import PAIRING_PROFILES
 from pce.objects.permission import PERMISSIONS
 from pce.objects.rule import DENY_RULES, SEC_RULES
 from pce.objects.rule_set import RULE_SETS
+from pce.objects.security_principal import SECURITY_PRINCIPALS
 from pce.objects.service import SERVICES
 from pce.objects.service_binding import SERVICE_BINDINGS
+from pce.objects.traffic_collector import TRAFFIC_COLLECTORS
 from pce.objects.ven import VENS
 from pce.objects.virtual_service import VIRTUAL_SERVICES
+from pce.objects.vulnerability import VULNERABILITIES
+from pce.objects.vulnerability_report import VULNERABILITY_REPORTS
 from pce.objects.workload import WORKLOADS
 
 PROVISIONED: tuple[Collection, ...] = (
@@ -44,6 +48,10 @@ COLLECTIONS: dict[str, Collection] = {
         SERVICE_BINDINGS,
         CONTAINER_CLUSTERS,
         CONTAINER_WORKLOAD_PROFILES,
+        SECURITY_PRINCIPALS,
+        VULNERABILITIES,
+        VULNERABILITY_REPORTS,
+        TRAFFIC_COLLECTORS,
         SEC_RULES,
         DENY_RULES,
         *PROVISIONED,

@@ -57,6 +57,9 @@ class Collection:
     """Text attributes whose exact matches sort first, because some clients take the first."""
     numbered: bool = True
     """Ids are whole numbers; otherwise UUIDs."""
+    named_by: str = ""
+    """The attribute that is the id too, for objects that other systems name; empty for all others.
+    It never changes."""
     keeps_deleted: bool = False
     """A deleted object stays readable by its href, with ``deleted: true``."""
     caps: tuple[str, ...] = ("write",)

@@ -20,6 +20,7 @@ PROVISIONABLE = (
     "ip_lists",
     "virtual_services",
     "virtual_servers",
+    "secure_connect_gateways",
     "firewall_settings",
     "enforcement_boundaries",
 )

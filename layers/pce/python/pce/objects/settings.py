@@ -7,6 +7,7 @@ from typing import Any
 from pce.errors import Problem
 from pce.objects.fields import (
     INVALID,
+    Address,
     Choice,
     Field,
     Flag,
@@ -15,6 +16,7 @@ from pce.objects.fields import (
     Record,
     Reference,
     Shape,
+    Text,
 )
 from pce.presence.timers import (
     DEFAULT_ENDPOINT_OFFLINE_S,
@@ -172,6 +174,10 @@ ORG_SETTINGS = Settings(
             "automatic_clone_reactivation": Flag(),
             "use_census_permissions": Flag(),
             "max_explorer_query_timespan_days": Integer(1, 3650),
+            "advanced_ruleset_display": Flag(),
+            "automatic_label_application_on_ven_activation": Flag(),
+            "rule_based_label_maker_schedule_enabled": Flag(),
+            "label_display": Text(64),
         }
     ),
     defaults={
@@ -180,6 +186,44 @@ ORG_SETTINGS = Settings(
         "automatic_clone_reactivation": False,
         "use_census_permissions": False,
         "max_explorer_query_timespan_days": 90,
+        "advanced_ruleset_display": False,
+        "automatic_label_application_on_ven_activation": False,
+        "rule_based_label_maker_schedule_enabled": False,
+        "label_display": "value",
     },
     event_type="settings.update",
 )
+
+REPORT_SETTINGS = Settings(
+    name="reports",
+    path="settings/reports",
+    shape=Shape({"report_retention_days": Integer(1, 7), "max_queued_reports": Integer(1, 100)}),
+    defaults={"report_retention_days": 7, "max_queued_reports": 25},
+    event_type="report_settings.update",
+)
+
+TRUSTED_PROXIES = Settings(
+    name="trusted_proxy_ips",
+    path="settings/trusted_proxy_ips",
+    # Kept for clients. A caller's address is what API Gateway says, never what a header claims.
+    shape=Shape({"trusted_proxy_ips": ListOf(Address(prefix=True), max_entries=100)}),
+    defaults={"trusted_proxy_ips": []},
+    event_type="trusted_proxy_ips.update",
+)
+
+OPTIONAL_FEATURES = Settings(
+    name="optional_features",
+    path="optional_features",
+    # Kept for clients: what the product can do, it does.
+    shape=Shape(
+        {
+            "features": ListOf(
+                Record(Shape({"name": Text(), "enabled": Flag()}, ("name", "enabled"))),
+                max_entries=200,
+            )
+        }
+    ),
+    defaults={"features": []},
+    event_type="optional_features.update",
+)
+"""Clients read and write the list alone."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pce.objects.filters import MakeFilter, at_least, at_most, equals, flag
+from pce.objects.vulnerability_summary import summary
 from pce.objects.workload import LEGACY_MODES, WORKLOADS
 from pce.policy.estate_from_documents import is_unsupported_wireless
 from pce.presence.record import SILENT, Presence
@@ -30,6 +31,8 @@ class Host:
     """Stored report of who is logged on; read only when one workload is shown."""
     wanted_etag: str = ""
     """Of the policy that its VEN should hold; empty while none was computed."""
+    findings: Sequence[dict[str, Any]] = ()
+    """What vulnerability scanners found on it; read only when somebody asks."""
 
     @property
     def status(self) -> str:
@@ -111,6 +114,7 @@ def shown_workload(host: Host) -> dict[str, Any]:
     """The workload object; every attribute that clients index is there, null where unknown."""
     stored = host.workload
     managed = bool(stored.get("ven"))
+    found = summary(list(host.findings))
     return {
         **_ABSENT,
         **{name: value for name, value in stored.items() if name not in WORKLOADS.private},
@@ -121,6 +125,9 @@ def shown_workload(host: Host) -> dict[str, Any]:
         "agent": _agent(host) if managed else {"config": _config(stored)},
         "ven": dict(stored["ven"]) if managed else None,
         "policy_health": host.health if managed else None,
+        "vulnerabilities_summary": found,
+        "vulnerability_summary": found,
+        "detected_vulnerabilities": list(host.findings),
         "caps": [] if stored.get("deleted") else ["write"],
     }
 
@@ -196,7 +203,6 @@ _ABSENT: dict[str, Any] = {
             "delete_type",
             "container_cluster",
             "ike_authentication_certificate",
-            "vulnerabilities_summary",
         )
     ),
     "deleted": False,
@@ -204,7 +210,6 @@ _ABSENT: dict[str, Any] = {
     "labels": [],
     "ignored_interface_names": [],
     "selectively_enforced_services": [],
-    "detected_vulnerabilities": [],
     "num_enforcement_boundaries": 0,
     "firewall_coexistence": {"illumio_primary": True},
     "containers_inherit_host_policy": False,

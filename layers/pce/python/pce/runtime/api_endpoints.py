@@ -9,21 +9,20 @@ from typing import Any
 from pce.errors import NotFound, Problem
 from pce.identifiers import tail
 from pce.objects.collection import Collection
-from pce.objects.filters import boolean, contains, matching
+from pce.objects.filters import contains, matching
 from pce.objects.label_group import LABEL_GROUPS, members
 from pce.objects.product import PRODUCT_VERSION, health, networks
 from pce.objects.rule import KINDS
 from pce.objects.rule_set import RULE_SETS
-from pce.objects.settings import Settings
+from pce.objects.settings import OPTIONAL_FEATURES, Settings
 from pce.runtime.api_call import Call, Endpoint, created, gzipped, listed, no_content, ok, whole
-from pce.runtime.http import Reply, json_reply
+from pce.runtime.http import Reply
 from pce.usecases import (
     change_in_bulk,
     edit_rules,
     export_collection,
     log_in,
     manage_api_keys,
-    query_traffic,
     read_events,
     read_hosts,
     read_objects,
@@ -57,11 +56,13 @@ def get_one(collection: Collection) -> Endpoint:
     )
 
 
-def create(collection: Collection) -> Endpoint:
-    """POST to a collection: 201 with the object as a GET would show it."""
+def create(collection: Collection, under: str = "") -> Endpoint:
+    """POST to a collection: 201 with the object as a GET would show it. ``under``: the path between
+    the org and the collection."""
 
     def endpoint(call: Call) -> Reply:
-        document = create_object(call.caller, collection, call.body, call.stores)
+        within = call.caller.path(under) if under else ""
+        document = create_object(call.caller, collection, call.body, call.stores, within)
         id = tail(document["href"])
         if collection.provisionable:
             return created(
@@ -224,26 +225,6 @@ def get_workload(call: Call) -> Reply:
     return ok(read_hosts.get_workload(call.caller, call.id, call.stores))
 
 
-def list_interfaces(call: Call) -> Reply:
-    """GET workloads/{id}/interfaces."""
-    return whole(call, _interfaces(call))
-
-
-def get_interface(call: Call) -> Reply:
-    """GET workloads/{id}/interfaces/{name}; of a name with several addresses the first."""
-    for interface in _interfaces(call):
-        if interface["name"] == call.path["name"]:
-            return ok(interface)
-    message = f"the workload has no interface {call.path['name']}"
-    raise NotFound(Problem("interface_not_found", message))
-
-
-def _interfaces(call: Call) -> list[dict[str, Any]]:
-    workload = read_hosts.get_workload(call.caller, call.id, call.stores)
-    href = f"{workload['href']}/interfaces"
-    return [{"href": f"{href}/{i['name']}", **i} for i in workload["interfaces"]]
-
-
 def in_bulk(change: Callable[..., list[change_in_bulk.Result]], collection: Collection) -> Endpoint:
     """PUT a collection's bulk_*: one result per entry."""
     return lambda call: ok(change(call.caller, collection, call.body, call.stores))
@@ -305,6 +286,17 @@ def put_settings(settings: Settings) -> Endpoint:
     return endpoint
 
 
+def get_optional_features(call: Call) -> Reply:
+    """GET optional_features: a list."""
+    return ok(read_settings(call.caller, OPTIONAL_FEATURES, call.stores)["features"])
+
+
+def put_optional_features(call: Call) -> Reply:
+    """PUT optional_features: a list that replaces the one before."""
+    change_settings(call.caller, OPTIONAL_FEATURES, {"features": call.body}, call.stores)
+    return no_content()
+
+
 # Events, jobs, and what the PCE says of itself
 
 
@@ -359,53 +351,12 @@ def list_networks(call: Call) -> Reply:
     return whole(call, [dict(network) for network in found])
 
 
-# Traffic
-
-
-def start_traffic_query(call: Call) -> Reply:
-    """POST traffic_flows/async_queries: 202 with the query, whose status is ``queued``."""
-    return json_reply(202, query_traffic.start_query(call.caller, call.body, call.stores))
-
-
-def list_traffic_queries(call: Call) -> Reply:
-    """GET traffic_flows/async_queries."""
-    return whole(call, query_traffic.list_queries(call.caller, call.stores))
-
-
-def get_traffic_query(call: Call) -> Reply:
-    """GET traffic_flows/async_queries/{id}."""
-    return ok(query_traffic.get_query(call.caller, call.id, call.stores))
-
-
-def cancel_traffic_query(call: Call) -> Reply:
-    """PUT traffic_flows/async_queries/{id}: cancellation."""
-    query_traffic.cancel_query(call.caller, call.id, call.stores)
-    return no_content()
-
-
-def update_traffic_rules(call: Call) -> Reply:
-    """PUT traffic_flows/async_queries/{id}/update_rules: draft decisions; 202, they come later."""
-    query_traffic.update_rules(call.caller, call.id, call.query, call.stores)
-    return json_reply(202)
-
-
-def delete_traffic_query(call: Call) -> Reply:
-    """DELETE traffic_flows/async_queries/{id}."""
-    query_traffic.delete_query(call.caller, call.id, call.stores)
-    return no_content()
-
-
-def download_traffic(call: Call) -> Reply:
-    """GET traffic_flows/async_queries/{id}/download: JSON for clients that name it in Accept, CSV
-    for all others."""
-    if "application/json" in call.request.headers.get("accept", ""):
-        body = query_traffic.read_result(call.caller, call.id, "json", call.stores)
-        return gzipped(body, call, "application/json")
-    name = "include_draft_policy_in_csv"
-    draft = boolean(call.query.get(name, ""), name)
-    form: query_traffic.ResultForm = "draft.csv" if draft else "csv"
-    body = query_traffic.read_result(call.caller, call.id, form, call.stores)
-    return gzipped(body, call, "text/csv")
+def get_network(call: Call) -> Reply:
+    """GET networks/{id}."""
+    for network in networks(call.caller.org_id):
+        if tail(network["href"]) == call.id:
+            return ok(network)
+    raise NotFound(Problem("network_not_found", f"there is no network {call.id}"))
 
 
 # Users and API keys

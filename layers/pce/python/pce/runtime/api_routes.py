@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pce.access.roles import Right
 from pce.objects.auth_security_principal import AUTH_SECURITY_PRINCIPALS
+from pce.objects.collection import Collection
 from pce.objects.container_cluster import CONTAINER_CLUSTERS
 from pce.objects.enforcement_boundary import ENFORCEMENT_BOUNDARIES
 from pce.objects.firewall_settings import FIREWALL_SETTINGS
@@ -22,17 +23,30 @@ from pce.objects.pairing_profile import PAIRING_PROFILES
 from pce.objects.permission import PERMISSIONS
 from pce.objects.rule import DENY_RULES, SEC_RULES
 from pce.objects.rule_set import RULE_SETS
+from pce.objects.security_principal import SECURITY_PRINCIPALS
 from pce.objects.service import SERVICES
 from pce.objects.service_binding import SERVICE_BINDINGS
-from pce.objects.settings import EVENT_SETTINGS, ORG_SETTINGS, WORKLOAD_SETTINGS
+from pce.objects.settings import (
+    EVENT_SETTINGS,
+    ORG_SETTINGS,
+    REPORT_SETTINGS,
+    TRUSTED_PROXIES,
+    WORKLOAD_SETTINGS,
+)
+from pce.objects.traffic_collector import TRAFFIC_COLLECTORS
 from pce.objects.virtual_service import VIRTUAL_SERVICES
+from pce.objects.vulnerability import VULNERABILITIES
+from pce.objects.vulnerability_report import VULNERABILITY_REPORTS
 from pce.objects.workload import WORKLOADS
 from pce.runtime import access_endpoints as people
 from pce.runtime import api_endpoints as to
 from pce.runtime import cluster_endpoints as clusters
 from pce.runtime import policy_endpoints as ask
 from pce.runtime import streaming_endpoints as streaming
+from pce.runtime import traffic_endpoints as traffic
 from pce.runtime import version_endpoints as versions
+from pce.runtime import vulnerability_endpoints as scans
+from pce.runtime import workload_endpoints as workloads
 from pce.runtime.api_access import right_to
 from pce.runtime.api_call import Endpoint, api_path, fitting, no_content, ok
 from pce.runtime.api_gate import admit
@@ -45,6 +59,25 @@ _ANY_VERSION = f"{_O}/sec_policy/{{version}}"
 _DRAFT = f"{_O}/sec_policy/draft"
 _CLUSTER = f"{_O}/container_clusters/{{cluster}}"
 _QUERIES = f"{_O}/traffic_flows/async_queries"
+
+_EMPTY = (
+    *("slbs", "discovered_virtual_servers", "network_enforcement_nodes", "network_devices"),
+    *("core_service_types", "detected_core_services", "kubernetes_workloads"),
+)
+"""Collections of an org that this product has nothing for: load balancers, switches and clusters
+report to nodes of their own, which are not there."""
+
+
+def _all_methods(
+    path: str, collection: Collection, under: str = ""
+) -> Iterator[tuple[str, str, Endpoint]]:
+    """The rows of a collection without policy versions that anybody may fill."""
+    yield "GET", path, to.list_all(collection)
+    yield "POST", path, to.create(collection, under)
+    yield "GET", f"{path}/{{id}}", to.get_one(collection)
+    yield "PUT", f"{path}/{{id}}", to.update(collection)
+    yield "DELETE", f"{path}/{{id}}", to.delete(collection)
+
 
 # method, path, endpoint
 _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
@@ -95,13 +128,37 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", f"{_O}/workloads/{{id}}", to.get_workload),
     ("PUT", f"{_O}/workloads/{{id}}", to.update(WORKLOADS)),
     ("DELETE", f"{_O}/workloads/{{id}}", to.delete(WORKLOADS)),
-    ("GET", f"{_O}/workloads/{{id}}/interfaces", to.list_interfaces),
-    ("GET", f"{_O}/workloads/{{id}}/interfaces/{{name}}", to.get_interface),
+    ("GET", f"{_O}/workloads/{{id}}/interfaces", workloads.list_interfaces),
+    ("POST", f"{_O}/workloads/{{id}}/interfaces", workloads.create_interface),
+    ("GET", f"{_O}/workloads/{{id}}/interfaces/{{name}}", workloads.get_interface),
+    ("PUT", f"{_O}/workloads/{{id}}/interfaces/{{name}}", workloads.change_interface),
+    ("DELETE", f"{_O}/workloads/{{id}}/interfaces/{{name}}", workloads.delete_interface),
+    ("GET", f"{_O}/workloads/{{id}}/processes", workloads.list_processes),
+    ("GET", f"{_O}/workloads/{{id}}/risk_details", workloads.get_risk_details),
+    ("PUT", f"{_O}/agents/{{id}}", workloads.change_agent),
+    ("PUT", f"{_O}/agents/{{id}}/update", workloads.update_agent),
     ("GET", f"{_O}/vens", to.list_vens),
     ("PUT", f"{_O}/vens/unpair", to.unpair),
     ("GET", f"{_O}/vens/{{id}}", to.get_ven),
     ("PUT", f"{_O}/vens/{{id}}", to.change_ven),
     ("GET", f"{_O}/networks", to.list_networks),
+    ("GET", f"{_O}/networks/{{id}}", to.get_network),
+    (
+        "PUT",
+        f"{_O}/security_principals/bulk_create",
+        to.in_bulk(bulk_create, SECURITY_PRINCIPALS),
+    ),
+    *_all_methods(f"{_O}/security_principals", SECURITY_PRINCIPALS),
+    ("GET", f"{_O}/vulnerabilities", to.list_all(VULNERABILITIES)),
+    ("POST", f"{_O}/vulnerabilities", scans.import_list),
+    ("GET", f"{_O}/vulnerabilities/{{id}}", to.get_one(VULNERABILITIES)),
+    ("PUT", f"{_O}/vulnerabilities/{{id}}", to.update(VULNERABILITIES)),
+    ("DELETE", f"{_O}/vulnerabilities/{{id}}", to.delete(VULNERABILITIES)),
+    ("GET", f"{_O}/vulnerability_reports", to.list_all(VULNERABILITY_REPORTS)),
+    ("POST", f"{_O}/vulnerability_reports", to.create(VULNERABILITY_REPORTS)),
+    ("GET", f"{_O}/vulnerability_reports/{{id}}", to.get_one(VULNERABILITY_REPORTS)),
+    ("PUT", f"{_O}/vulnerability_reports/{{id}}", scans.put_report),
+    ("DELETE", f"{_O}/vulnerability_reports/{{id}}", to.delete(VULNERABILITY_REPORTS)),
     # Pairing
     ("GET", f"{_O}/pairing_profiles", to.list_all(PAIRING_PROFILES)),
     ("POST", f"{_O}/pairing_profiles", to.create(PAIRING_PROFILES)),
@@ -216,15 +273,19 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", f"{_O}/container_workloads", to.nothing),
     # What clients load at their start and what this product has none of
     ("GET", f"{_ANY_VERSION}/virtual_servers", to.nothing),
-    ("GET", f"{_O}/security_principals", to.nothing),
+    ("GET", f"{_ANY_VERSION}/secure_connect_gateways", to.nothing),
+    *((("GET", f"{_O}/{name}", to.nothing)) for name in _EMPTY),
     # Traffic
-    ("POST", _QUERIES, to.start_traffic_query),
-    ("GET", _QUERIES, to.list_traffic_queries),
-    ("GET", f"{_QUERIES}/{{id}}", to.get_traffic_query),
-    ("PUT", f"{_QUERIES}/{{id}}", to.cancel_traffic_query),
-    ("DELETE", f"{_QUERIES}/{{id}}", to.delete_traffic_query),
-    ("PUT", f"{_QUERIES}/{{id}}/update_rules", to.update_traffic_rules),
-    ("GET", f"{_QUERIES}/{{id}}/download", to.download_traffic),
+    ("POST", f"{_O}/agents/bulk_traffic_flows", traffic.upload_flows),
+    ("POST", f"{_O}/traffic_flows/traffic_analysis_queries", traffic.analyze_traffic),
+    ("GET", f"{_O}/traffic_flows/database_metrics", traffic.get_database_metrics),
+    ("POST", _QUERIES, traffic.start_traffic_query),
+    ("GET", _QUERIES, traffic.list_traffic_queries),
+    ("GET", f"{_QUERIES}/{{id}}", traffic.get_traffic_query),
+    ("PUT", f"{_QUERIES}/{{id}}", traffic.cancel_traffic_query),
+    ("DELETE", f"{_QUERIES}/{{id}}", traffic.delete_traffic_query),
+    ("PUT", f"{_QUERIES}/{{id}}/update_rules", traffic.update_traffic_rules),
+    ("GET", f"{_QUERIES}/{{id}}/download", traffic.download_traffic),
     # Settings
     ("GET", f"{_O}/settings", to.get_settings(ORG_SETTINGS)),
     ("PUT", f"{_O}/settings", to.put_settings(ORG_SETTINGS)),
@@ -232,6 +293,13 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{_O}/settings/workloads", to.put_settings(WORKLOAD_SETTINGS)),
     ("GET", f"{_O}/settings/events", to.get_settings(EVENT_SETTINGS)),
     ("PUT", f"{_O}/settings/events", to.put_settings(EVENT_SETTINGS)),
+    ("GET", f"{_O}/settings/reports", to.get_settings(REPORT_SETTINGS)),
+    ("PUT", f"{_O}/settings/reports", to.put_settings(REPORT_SETTINGS)),
+    ("GET", f"{_O}/settings/trusted_proxy_ips", to.get_settings(TRUSTED_PROXIES)),
+    ("PUT", f"{_O}/settings/trusted_proxy_ips", to.put_settings(TRUSTED_PROXIES)),
+    ("GET", f"{_O}/optional_features", to.get_optional_features),
+    ("PUT", f"{_O}/optional_features", to.put_optional_features),
+    *_all_methods(f"{_O}/settings/traffic_collector", TRAFFIC_COLLECTORS, "settings"),
     ("GET", f"{_O}/settings/syslog/destinations", streaming.list_destinations),
     ("POST", f"{_O}/settings/syslog/destinations", streaming.create),
     ("GET", f"{_O}/settings/syslog/destinations/{{id}}", streaming.get_destination),

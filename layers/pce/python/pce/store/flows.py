@@ -87,6 +87,16 @@ class FlowStore:
             for item in page:
                 yield from self._partition_bodies(f"{org_id}#{item['sk'].S}")
 
+    def hours(self, org_id: OrgId) -> list[str]:
+        """The hours that hold flows (``2026-01-31T12``), oldest first. One query."""
+        pages = self._dynamodb.pages(
+            "Query",
+            TableName=self._table,
+            KeyConditionExpression="pk = :p",
+            ExpressionAttributeValues={":p": {"S": f"{org_id}#hours"}},
+        )
+        return sorted({item["sk"].S.partition("#")[0] for page in pages for item in page})
+
     def _partition_bodies(self, partition: str) -> Iterator[bytes]:
         for page in self._dynamodb.pages(
             "Query",

@@ -34,7 +34,7 @@ BUSY = (
 
 
 class ClaimTaken(Conflict):
-    """A name in ``Change.claims`` belongs to another object."""
+    """A name in ``Change.claims``, or the id of a new object, belongs to another object."""
 
 
 class Step(NamedTuple):
@@ -75,7 +75,8 @@ def _steps(tables: TableNames, change: Change, change_id: str, now: float) -> It
         write = {"Delete": {"TableName": tables.objects, "Key": key}}
         yield Step(f"release {release}", write)
     for put in change.puts:
-        yield Step(f"{put.collection}/{put.id}", _put(tables, org_id, put))
+        new = "new " if put.expected_rev is None else ""
+        yield Step(f"{new}{put.collection}/{put.id}", _put(tables, org_id, put))
     for claim in change.claims:
         item = object_key(f"{org_id}#unique", claim)
         yield Step(f"claim {claim}", _new(tables.objects, item, "pk"))
@@ -263,6 +264,6 @@ def _conflict(error: DynamoDBError, steps: list[Step]) -> Conflict | Unavailable
         return _busy()
     what = ", ".join(name for name, _ in failed) or str(error)
     problem = Problem("conflict", f"changed meanwhile: {what}; read again and repeat")
-    if failed and all(name.startswith("claim ") for name, _ in failed):
+    if failed and all(name.startswith(("claim ", "new ")) for name, _ in failed):
         return ClaimTaken(problem)
     return Conflict(problem)

@@ -8,6 +8,7 @@ from typing import Any
 from pce.errors import Invalid, Problem
 from pce.events.journal import ResourceChange, ven_actor
 from pce.identifiers import INSTALLATION, OrgId, ven_href, workload_href
+from pce.objects.hrefs import item_id
 from pce.objects.ven import new_ven
 from pce.objects.workload import new_managed_workload
 from pce.pairing.activation import Grant, check_key, code_hash, grant, used_up
@@ -101,6 +102,8 @@ def _activate(
             puts=(
                 Put("workloads", str(ven_id), workload),
                 Put("vens", str(ven_id), ven),
+                # Older clients know a VEN by a number.
+                Put("agents", item_id(str(agent_id)), {"ven_id": str(ven_id)}),
             ),
             presence=(
                 PresenceChange(

@@ -62,7 +62,9 @@ def identified(
     under: str = "",
 ) -> dict[str, Any]:
     """A new document with its href and authorship. One write for the next number, if numbered."""
-    if collection.numbered:
+    if collection.named_by:
+        id = str(document[collection.named_by])
+    elif collection.numbered:
         id = str(stores.objects.next_id(caller.org_id, collection.name))
     else:
         id = str(uuid.uuid4())

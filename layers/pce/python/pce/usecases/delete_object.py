@@ -114,6 +114,9 @@ def refuse_needed(
         users.refuse_if_any(str(document["href"]))
 
 
-_REFERRED_TO = ("labels", "label_groups", "ip_lists", "services", "virtual_services")
+_REFERRED_TO = (
+    *("labels", "label_groups", "ip_lists", "services", "virtual_services"),
+    "security_principals",
+)
 """Collections whose objects stay while others refer to them. A workload may go at any time, as
 machines do; rules that name it then select nothing for it."""

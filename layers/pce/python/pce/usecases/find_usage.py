@@ -67,7 +67,7 @@ class Users:
     def _by_href(self) -> Mapping[str, list[str]]:
         """Used object (in draft form) to its users."""
         users: dict[str, list[str]] = defaultdict(list)
-        everything = self._collection.name == "labels"
+        everything = self._collection.name in ("labels", "security_principals")
         for user, _, used in _uses(self._caller, self._stores, everything=everything):
             for href in used:
                 users[href].append(user)
@@ -85,6 +85,11 @@ def usage_by_href(caller: Caller, stores: Stores) -> Mapping[str, dict[str, bool
         for href in hrefs:
             usage[href][kind] = True
     return usage
+
+
+def used_in_drafts(caller: Caller, stores: Stores) -> set[str]:
+    """Hrefs of everything that a draft refers to. Reads all drafts."""
+    return {href for _, _, hrefs in _uses(caller, stores, everything=False) for href in hrefs}
 
 
 def _uses(

@@ -11,7 +11,7 @@ from pce.objects.hrefs import ACTIVE, DRAFT
 from pce.objects.policy_version import Manifest, shown_draft, shown_provisioned
 from pce.store.policy_versions import StoredDraft
 from pce.usecases.caller import Caller
-from pce.usecases.find_usage import USAGES, usage_by_href
+from pce.usecases.find_usage import USAGES, usage_by_href, used_in_drafts
 from pce.usecases.name_references import with_names_of_references
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import find, not_found
@@ -176,7 +176,16 @@ def _with_usage(
     if collection.name == "label_dimensions":
         labels = [s.document for s in stores.objects.all_of(caller.org_id, "labels")]
         keys = {label["key"] for label in labels if not label.get("deleted")}
-        return [{**d, "usage": {"labels": d["key"] in keys, "label_groups": False}} for d in shown]
+        head = stores.policy_versions.head(caller.org_id)
+        groups = stores.policy_versions.drafts(caller.org_id, "label_groups", head)
+        grouped = {found.draft.document["key"] for found in groups}
+        return [
+            {**d, "usage": {"labels": d["key"] in keys, "label_groups": d["key"] in grouped}}
+            for d in shown
+        ]
+    if collection.name == "security_principals" and shown:
+        used = used_in_drafts(caller, stores)
+        return [{**d, "used_by_ruleset": d["href"] in used} for d in shown]
     if not boolean(query.get("usage", ""), "usage") or not shown:
         return shown
     usage = usage_by_href(caller, stores)

@@ -9,8 +9,8 @@ import msgspec
 
 from pce.errors import Conflict, PceError
 from pce.flows.admission import MAX_WINDOW_S
-from pce.flows.answer import Flow, run_query
-from pce.flows.query import validate_query
+from pce.flows.answer import Answer, Flow, run_query
+from pce.flows.query import Query, validate_query
 from pce.flows.records import WorkloadFacts, csv_text, record
 from pce.identifiers import OrgId
 from pce.objects.traffic_query import completed, drafts_decided
@@ -60,13 +60,7 @@ def _answered(
     clock: Callable[[], float],
 ) -> dict[str, Any]:
     query = validate_query(document["query_parameters"])
-    now = int(clock())
-    start = query.start if query.start is not None else 0
-    end = now if query.end is None else query.end + MAX_WINDOW_S
-    batches = stores.flows.batches(org_id, start, min(end, now + MAX_WINDOW_S))
-    answer = run_query(query, batches, FlowResolver(org_id, stores))
-    facts = _facts(org_id, answer.flows, stores)
-    records = [record(flow, org_id, facts) for flow in answer.flows]
+    answer, records = find_flows(org_id, query, stores, int(clock()))
     for form, body in (
         ("json", msgspec.json.encode(records)),
         ("csv", csv_text(records).encode()),
@@ -81,6 +75,21 @@ def _answered(
         whole=answer.complete,
         now=int(clock()),
     )
+
+
+def find_flows(
+    org_id: OrgId, query: Query, stores: Stores, now: int
+) -> tuple[Answer, list[dict[str, Any]]]:
+    """What a query finds at ``now`` (epoch seconds), and its records as clients read them.
+
+    Cost: the batches of the hours that the query spans; a batch read per 100 workloads found.
+    """
+    start = query.start if query.start is not None else 0
+    end = now if query.end is None else query.end + MAX_WINDOW_S
+    batches = stores.flows.batches(org_id, start, min(end, now + MAX_WINDOW_S))
+    answer = run_query(query, batches, FlowResolver(org_id, stores))
+    facts = _facts(org_id, answer.flows, stores)
+    return answer, [record(flow, org_id, facts) for flow in answer.flows]
 
 
 def _facts(org_id: OrgId, flows: Iterable[Flow], stores: Stores) -> WorkloadFacts:

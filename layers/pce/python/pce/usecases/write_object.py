@@ -87,7 +87,7 @@ def commit_edit(
 def not_unique(collection: Collection) -> Problem:
     """The problem of a name that another object holds."""
     alike = [" and ".join(attributes) for attributes in collection.unique]
-    what = " or ".join([*alike, "external data reference"])
+    what = " or ".join(filter(None, [*alike, collection.named_by, "external data reference"]))
     return Problem(
         f"{collection.kind}_not_unique",
         f"there is another {collection.kind} with the same {what}; one that is deleted keeps its"
