@@ -211,7 +211,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         routes=("ANY /api/v2/{proxy+}",),
         size=Size(1024, 25, "filters whole collections in memory; API Gateway ends at 30 s"),
         tables={
-            "presence": ("GetItem", "Query", "UpdateItem"),
+            "presence": ("GetItem", "BatchGetItem", "Query", "UpdateItem"),
             "objects": (
                 *("GetItem", "BatchGetItem", "Query"),
                 *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"),

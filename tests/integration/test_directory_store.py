@@ -26,6 +26,9 @@ def workload(number: int, *addresses: str, labels: tuple[int, ...] = ()) -> dict
     return {
         "href": f"/orgs/1/workloads/{uuid.UUID(int=number)}",
         "hostname": f"host-{number}",
+        "online": True,
+        "enforcement_mode": "full",
+        "visibility_level": "flow_summary",
         "labels": [{"href": f"/orgs/1/labels/{label}"} for label in labels],
         "interfaces": [{"name": "eth0", "address": address} for address in addresses],
         "ven": {"href": "x"},

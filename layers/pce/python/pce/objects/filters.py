@@ -6,6 +6,7 @@ selections as JSON, ranges as ``name[gte]``. Parameters that a collection does n
 
 import ipaddress
 import json
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -112,6 +113,24 @@ def _compared(path: str, holds: Callable[[datetime, datetime], bool]) -> MakeFil
         return fits
 
     return make
+
+
+def number_at_least(path: str) -> MakeFilter:
+    """The number is not below the given one; documents without it do not match."""
+    return lambda text: _number(path, whole_number(text, path), operator.ge)
+
+
+def number_at_most(path: str) -> MakeFilter:
+    """The number is not above the given one; documents without it do not match."""
+    return lambda text: _number(path, whole_number(text, path), operator.le)
+
+
+def _number(path: str, bound: int, holds: Callable[[float, int], bool]) -> Filter:
+    def fits(document: Mapping[str, Any]) -> bool:
+        value = value_at(document, path)
+        return isinstance(value, int | float) and holds(value, bound)
+
+    return fits
 
 
 def has_labels(text: str) -> Filter:

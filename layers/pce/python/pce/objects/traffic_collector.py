@@ -44,8 +44,9 @@ def _from_letters(body: Any) -> Any:
     """A body that says what was read: the letter of a transmission in place of its word."""
     words = {letter: word for word, letter in _LETTERS.items()}
     said = body.get("transmission") if isinstance(body, Mapping) else None
-    known = isinstance(said, str) and said in words
-    return {**body, "transmission": words[said]} if known else body
+    if not isinstance(said, str) or said not in words:
+        return body
+    return {**body, "transmission": words[said]}
 
 
 TRAFFIC_COLLECTORS = Collection(

@@ -8,7 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pce.objects.filters import MakeFilter, at_least, at_most, equals, flag
+from pce.objects.filters import (
+    MakeFilter,
+    at_least,
+    at_most,
+    equals,
+    flag,
+    number_at_least,
+    number_at_most,
+    one_of,
+)
 from pce.objects.vulnerability_summary import summary
 from pce.objects.workload import LEGACY_MODES, WORKLOADS
 from pce.policy.estate_from_documents import is_unsupported_wireless
@@ -325,6 +334,14 @@ SHOWN_FILTERS: dict[str, MakeFilter] = {
     "security_policy_sync_state": equals("agent.status.security_policy_sync_state"),
     "security_policy_update_mode": equals("agent.config.security_policy_update_mode"),
     "log_traffic": flag("agent.config.log_traffic"),
+    "agent.active_pce_fqdn": equals("agent.active_pce_fqdn"),
+    "container_clusters": one_of("container_cluster.href"),
+    "vulnerability_summary.vulnerability_exposure_score[gte]": number_at_least(
+        "vulnerability_summary.vulnerability_exposure_score"
+    ),
+    "vulnerability_summary.vulnerability_exposure_score[lte]": number_at_most(
+        "vulnerability_summary.vulnerability_exposure_score"
+    ),
     "last_heartbeat_at[gte]": at_least("agent.status.last_heartbeat_on"),
     "last_heartbeat_at[lte]": at_most("agent.status.last_heartbeat_on"),
     "last_heartbeat_on[gte]": at_least("agent.status.last_heartbeat_on"),

@@ -1,4 +1,5 @@
-"""Which workload has which address, kept for labelling flows at the moment they arrive.
+"""Which workload has which address, kept for labelling flows at the moment they arrive; and what
+lists of workloads are filtered by (``pce/objects/workload_index.py``).
 
 Two kinds of objects per org in the archive: a **base** with every workload, immutable and numbered,
 and the **head**, which names the base and holds what has changed since. An ordinary change of an
@@ -18,6 +19,7 @@ import msgspec
 
 from pce.flows.directory import Directory, Label, Workload
 from pce.identifiers import OrgId, tail
+from pce.objects.workload_index import facts, state_of
 from pce.store.archive import Archive
 from pce.store.compression import pack_json, unpack_json
 
@@ -41,6 +43,8 @@ class _Entry(msgspec.Struct, frozen=True):
     managed: bool
     addresses: list[bytes]
     """Packed."""
+    name: str | None = None
+    state: int = 0
 
 
 class _Content(msgspec.Struct, frozen=True):
@@ -49,14 +53,17 @@ class _Content(msgspec.Struct, frozen=True):
     workloads: dict[str, _Entry | None] = {}
     labels: dict[str, tuple[str, str] | None] = {}
     """Key and value."""
+    indexed: bool = False
+    """Its entries have a name and a state; those of former releases have not."""
 
     def changed_by(self, later: "_Content") -> "_Content":
-        return _Content(self.workloads | later.workloads, self.labels | later.labels)
+        return _Content(self.workloads | later.workloads, self.labels | later.labels, self.indexed)
 
     def existing(self) -> "_Content":
         return _Content(
             {id: entry for id, entry in self.workloads.items() if entry},
             {id: label for id, label in self.labels.items() if label},
+            self.indexed,
         )
 
 
@@ -82,6 +89,7 @@ class DirectoryStore:
         content = _content(
             {tail(document["href"]): document for document in workloads},
             {tail(document["href"]): document for document in labels},
+            indexed=True,
         )
         self._save_base(org_id, self._head(org_id).base + 1, content)
 
@@ -138,6 +146,27 @@ class DirectoryStore:
             if entry is not None and not wanted.isdisjoint(entry.addresses)
         }
 
+    def workloads(self, org_id: OrgId) -> dict[str, Document] | None:
+        """What the index knows of each workload, by id, as of the last compile; None before there
+        is an index. One GET, and the base when it is another one."""
+        head = self._head(org_id)
+        content = self._base(org_id, head.base).changed_by(head.changes)
+        if not content.indexed:
+            return None
+        return {
+            id: facts(
+                org_id,
+                id=id,
+                hostname=entry.hostname,
+                name=entry.name,
+                labels=entry.labels,
+                managed=entry.managed,
+                state=entry.state,
+            )
+            for id, entry in content.workloads.items()
+            if entry is not None
+        }
+
     def count(self, org_id: OrgId) -> int:
         """Number of workloads, as of the last compile. One GET, and the base when it is another."""
         head = self._head(org_id)
@@ -186,7 +215,10 @@ def _decoded(body: bytes | None) -> _Head:
 
 
 def _content(
-    workloads: Mapping[str, Document | None], labels: Mapping[str, Document | None]
+    workloads: Mapping[str, Document | None],
+    labels: Mapping[str, Document | None],
+    *,
+    indexed: bool = False,
 ) -> _Content:
     return _Content(
         {id: None if document is None else _entry(document) for id, document in workloads.items()},
@@ -194,6 +226,7 @@ def _content(
             id: None if document is None else (document["key"], document["value"])
             for id, document in labels.items()
         },
+        indexed,
     )
 
 
@@ -209,6 +242,8 @@ def _entry(document: Document) -> _Entry:
         labels=[tail(label["href"]) for label in document.get("labels") or ()],
         managed=bool(document.get("ven")),
         addresses=sorted(packed),
+        name=document.get("name"),
+        state=state_of(document),
     )
 
 

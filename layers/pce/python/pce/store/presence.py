@@ -17,7 +17,7 @@ queued that no request has followed yet, ``ac`` pending actions.
 import hashlib
 import hmac
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pce.errors import Problem, Unauthenticated
@@ -103,6 +103,13 @@ class PresenceStore:
         """One VEN's row, read strongly, or None."""
         item = self._get(org_id, ven_id)
         return None if item is None else _presence(item)
+
+    def get_many(self, org_id: OrgId, ven_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Presence]:
+        """The rows of these VENs (none named twice) that exist, read strongly; one request per
+        100."""
+        keys = [_key(org_id, ven_id) for ven_id in ven_ids]
+        rows = map(_presence, self._dynamodb.get_all(self._table, keys, strongly=True))
+        return {row.ven_id: row for row in rows}
 
     def all_of(self, org_id: OrgId) -> list[Presence]:
         """All VENs of an org, read strongly; 16 queries side by side would not be cheaper."""

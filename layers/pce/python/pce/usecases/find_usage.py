@@ -11,6 +11,7 @@ from pce.objects.collection import Collection
 from pce.objects.hrefs import DRAFT, in_version
 from pce.objects.policy_version import references
 from pce.usecases.caller import Caller
+from pce.usecases.find_workloads import labels_by_workload
 from pce.usecases.stores import Stores
 
 MAX_USERS_NAMED = 5
@@ -53,7 +54,7 @@ class Users:
 
         Labels act at once, so what is active counts too; of provisioned objects only the drafts
         do, since deleting and no longer using can be provisioned together. Cost: reads the org's
-        policy, for a label its workloads, and for a virtual service the bindings.
+        policy, for a label the index of workloads, and for a virtual service the bindings.
         """
         users = self._by_href.get(href)
         if users:
@@ -106,6 +107,8 @@ def _uses(
     for name, documents in stores.policy_versions.active(caller.org_id, head).items():
         for document in documents:
             yield from _uses_of(name, in_version(document, DRAFT), "active")
+    for workload, labels in labels_by_workload(caller.org_id, stores):
+        yield workload, "workload", labels
     for name, kind in _UNVERSIONED:
         for holder in stores.objects.all_of(caller.org_id, name):
             if not holder.document.get("deleted"):
@@ -125,12 +128,12 @@ def _using(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 _UNVERSIONED = (
-    ("workloads", "workload"),
     ("pairing_profiles", "pairing_profile"),
     ("container_workload_profiles", "container_workload_profile"),
     ("permissions", "permission"),
 )
-"""Collections without drafts that refer to labels, and what their use is called."""
+"""Collections without drafts that refer to labels, beside workloads, and what their use is
+called."""
 
 
 def _uses_of(

@@ -10,6 +10,7 @@ from pce.objects.filters import boolean, exact_first, matching
 from pce.objects.shown import referred_to, with_names
 from pce.objects.ven import SHOWN_FILTERS as VEN_FILTERS
 from pce.objects.ven import VENS
+from pce.objects.vulnerability_summary import Findings
 from pce.objects.workload import WORKLOADS
 from pce.objects.workload_shown import SHOWN_FILTERS as WORKLOAD_FILTERS
 from pce.objects.workload_shown import Host, shown_ven, shown_workload
@@ -17,33 +18,68 @@ from pce.presence.record import Presence
 from pce.store.objects import Stored
 from pce.usecases.caller import Caller
 from pce.usecases.current_etag import current_etag
+from pce.usecases.find_workloads import find_workloads
 from pce.usecases.name_references import by_href
 from pce.usecases.read_objects import Page, Query
+from pce.usecases.read_vulnerabilities import findings_of_workloads
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import find
 
-READ_ONE_BY_ONE = 16
-"""VENs up to which presence rows are read singly: reading an org's whole takes 16 queries."""
+READ_BY_ID = 2_000
+"""VENs up to which presence rows are asked for by their ids, 100 a request: more are read with the
+org's whole, 5,000 a request."""
 
 Shown = list[dict[str, Any]]
 
 
 def list_workloads(caller: Caller, query: Query, stores: Stores, limit: int | None) -> Page:
-    """Workloads that match. Reads all workloads; VENs and presence only of those that are shown,
-    or of all matching ones when the query asks for something that presence knows."""
+    """Workloads that match. Reads the index and those that are shown, where the index can tell;
+    else all workloads. VENs and presence are read of those that are shown, or of all matching ones
+    when the query asks for something that presence knows."""
+    findings = _findings(caller, query, stores)
+    asks_presence = bool(query.keys() & WORKLOAD_FILTERS.keys())
+    by_id = None if asks_presence else find_workloads(caller.org_id, query, limit, stores)
+    if by_id is not None:
+        ids, total = by_id
+        read = stores.objects.get_many(caller.org_id, WORKLOADS.name, ids)
+        page = [read[id].document for id in ids if id in read]
+        return Page(_shown(caller, page, stores, findings), total)
     documents = _not_deleted(stores.objects.all_of(caller.org_id, WORKLOADS.name), query)
     found = exact_first(matching(documents, WORKLOADS.filters, query), WORKLOADS.searched, query)
-    if not query.keys() & WORKLOAD_FILTERS.keys():
-        shown = [shown_workload(host) for host in _hosts(caller, found[:limit], stores)]
-        return Page(_labelled(caller, shown, stores), len(found))
-    matched = matching(
-        [shown_workload(host) for host in _hosts(caller, found, stores)], WORKLOAD_FILTERS, query
-    )
+    if not asks_presence:
+        return Page(_shown(caller, found[:limit], stores, findings), len(found))
+    hosts = _with_findings(_hosts(caller, found, stores), findings)
+    matched = matching([shown_workload(host) for host in hosts], WORKLOAD_FILTERS, query)
     return Page(_labelled(caller, matched[:limit], stores), len(matched))
 
 
+def _findings(caller: Caller, query: Query, stores: Stores) -> Findings:
+    """What scanners found, where the query asks for it."""
+    asked = "vulnerabilities" in query.get("representation", "")
+    if asked or any(name.startswith("vulnerability_summary.") for name in query):
+        return findings_of_workloads(caller, stores)
+    return {}
+
+
+def _shown(
+    caller: Caller,
+    documents: Sequence[Mapping[str, Any]],
+    stores: Stores,
+    findings: Findings,
+) -> list[dict[str, Any]]:
+    hosts = _with_findings(_hosts(caller, documents, stores), findings)
+    return _labelled(caller, [shown_workload(host) for host in hosts], stores)
+
+
+def _with_findings(hosts: list[Host], findings: Findings) -> list[Host]:
+    if not findings:
+        return hosts
+    return [replace(host, findings=findings.get(str(host.workload["href"]), ())) for host in hosts]
+
+
 def get_workload(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
-    """One workload, with its open ports and users; deleted or not. Raises :class:`NotFound`."""
+    """One workload, with its open ports, its users and what scanners found on it; deleted or not.
+    Raises :class:`NotFound`."""
     stored = find(caller, WORKLOADS, id, stores)
     [host] = _hosts(caller, [stored.document], stores)
     services = stores.objects.get(caller.org_id, "service_reports", id)
@@ -52,6 +88,7 @@ def get_workload(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
         host,
         service_report=services.document if services else None,
         user_report=users.document if users else None,
+        findings=findings_of_workloads(caller, stores).get(stored.document["href"], ()),
     )
     return _labelled(caller, [shown_workload(host)], stores)[0]
 
@@ -114,10 +151,10 @@ def _host(
 
 
 def _presence(caller: Caller, ids: Sequence[str], stores: Stores) -> dict[str, Presence]:
-    if len(ids) > READ_ONE_BY_ONE:
+    if len(ids) > READ_BY_ID:
         return {str(row.ven_id): row for row in stores.presence.all_of(caller.org_id)}
-    rows = (stores.presence.get(caller.org_id, uuid.UUID(id)) for id in ids)
-    return {str(row.ven_id): row for row in rows if row is not None}
+    rows = stores.presence.get_many(caller.org_id, [uuid.UUID(id) for id in ids])
+    return {str(id): row for id, row in rows.items()}
 
 
 def _labelled(

@@ -1,0 +1,63 @@
+"""What lists of workloads are filtered by most, in a few bytes a workload.
+
+The address directory holds it for every workload of an org (``store/directory.py``), so that a
+filtered list reads those that match and not all.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from pce.identifiers import OrgId, org_href
+from ven_protocol.messages import EnforcementMode, VisibilityLevel
+
+INDEXED = frozenset(
+    (
+        *("name", "hostname", "labels", "managed", "online"),
+        *("enforcement_mode", "enforcement_modes", "mode", "visibility_level"),
+    )
+)
+"""Filters of workloads that :func:`facts` answers."""
+
+_MODES: tuple[str, ...] = get_args(EnforcementMode)
+_LEVELS: tuple[str, ...] = get_args(VisibilityLevel)
+
+_ONLINE = 1
+_MODE = 1
+_VISIBILITY = 3
+_NO_HOSTNAME = 1 << 6
+"""Bits of a state: one, two from bit 1, three from bit 3, one."""
+
+
+def state_of(workload: Mapping[str, Any]) -> int:
+    """The attributes that have few values, as one number below 128."""
+    return (
+        (_ONLINE if workload.get("online") else 0)
+        | _MODES.index(workload["enforcement_mode"]) << _MODE
+        | _LEVELS.index(workload["visibility_level"]) << _VISIBILITY
+        | (0 if workload.get("hostname") else _NO_HOSTNAME)
+    )
+
+
+def facts(
+    org_id: OrgId,
+    *,
+    id: str,
+    hostname: str,
+    name: str | None,
+    labels: Iterable[str],
+    managed: bool,
+    state: int,
+) -> dict[str, Any]:
+    """What the index knows of a workload, in the form of its stored document. ``hostname`` is the
+    name where there is no host name, as flows are shown."""
+    href = org_href(org_id)
+    return {
+        "href": f"{href}/workloads/{id}",
+        "name": name,
+        "hostname": None if state & _NO_HOSTNAME else hostname,
+        "labels": [{"href": f"{href}/labels/{label}"} for label in labels],
+        "managed": managed,
+        "online": bool(state & _ONLINE),
+        "enforcement_mode": _MODES[state >> _MODE & 3],
+        "visibility_level": _LEVELS[state >> _VISIBILITY & 7],
+    }
