@@ -8,7 +8,7 @@ import pytest
 
 from pce.errors import Unauthenticated
 from pce.identifiers import OrgId
-from pce.policy.parts import WideHead, WidePart
+from pce.policy.parts import Target, WideHead, WidePart
 from pce.runtime.wiring import Wiring
 from pce.usecases.change_ven_state import deactivate
 from pce.usecases.record_heartbeat import record_heartbeat
@@ -67,7 +67,7 @@ def test_a_paired_machine_is_a_workload_and_a_ven(api: Api, stores: Wiring) -> N
 def test_sync_state_follows_the_reported_policy(api: Api, stores: Wiring) -> None:
     """``applied`` when the VEN holds what it should, else ``syncing``; it can be asked for."""
     ven = pair(api, stores)
-    stores.presence.set_target(org(api), ven.id, "e" * 32, 0, 1, now=1)
+    stores.presence.set_target(org(api), ven.id, Target("e" * 32, 0), 1, now=1)
     heartbeat(ven, stores, NOW + 60)
     status = "agent.status.security_policy_sync_state"
     assert _at(api.get(ven.workload_href), status) == "syncing"
@@ -81,7 +81,7 @@ def test_sync_state_follows_the_reported_policy(api: Api, stores: Wiring) -> Non
 def test_a_wide_part_that_changed_is_not_in_sync(api: Api, stores: Wiring) -> None:
     """Its VENs' rows stay as they are; what they applied is older than the org's wide head."""
     ven = pair(api, stores)
-    stores.presence.set_target(org(api), ven.id, "e" * 32, 0b1, 1, now=1)
+    stores.presence.set_target(org(api), ven.id, Target("e" * 32, 0b1), 1, now=1)
     old = WideHead(generation=1, parts={"w1": WidePart(0, 1, "a")})
     new = WideHead(generation=2, parts={"w1": WidePart(0, 2, "b")})
     stores.policies.replace_wide_head(org(api), WideHead(), old, NOW)

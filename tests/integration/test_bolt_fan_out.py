@@ -9,6 +9,7 @@ import pytest
 
 from pce.identifiers import OrgId
 from pce.policy.pacing import HORIZON_S, PER_ORG
+from pce.policy.parts import Target
 from pce.runtime.wiring import Wiring
 from pce.store.bolts import Outcome
 from pce.store.change import Change, PresenceChange
@@ -81,14 +82,14 @@ def ven(stores: Wiring, connection: str = "", slots: int = 0) -> AgentToken:
     token = AgentToken.new(ORG, uuid.uuid4())
     created = PresenceChange(token.ven_id, create_at=100, token_hash=token_hash(token.secret))
     stores.objects.commit(Change(ORG, presence=(created,)))
-    stores.presence.set_target(ORG, token.ven_id, "t", slots, 1, NOW - 1000)
+    stores.presence.set_target(ORG, token.ven_id, Target("t", slots), 1, NOW - 1000)
     attributes = {"ci": {"S": connection}} if connection else {}
     stores.presence.sign_of_life(token, NOW - 100, attributes=attributes, remove=("bo",))
     return token
 
 
 def retarget(stores: Wiring, token: AgentToken, compile: int, now: int) -> NewTarget:
-    before = stores.presence.set_target(ORG, token.ven_id, f"t{compile}", 0, compile, now)
+    before = stores.presence.set_target(ORG, token.ven_id, Target(f"t{compile}", 0), compile, now)
     assert before is not None
     return NewTarget(before, f"t{compile}", tightens=False)
 
@@ -165,7 +166,7 @@ def test_a_wave_reaches_connected_vens_that_have_a_changed_part(stores):
     ven(stores, "other", 0b10)
     ven(stores, "narrow")
     ven(stores, slots=0b11)
-    stores.presence.set_target(ORG, ven(stores, "told", 0b11).ven_id, "t", 0b11, 2, NOW)
+    stores.presence.set_target(ORG, ven(stores, "told", 0b11).ven_id, Target("t", 0b11), 2, NOW)
     announce(stores, wide=[WideChange(7, 0b01, tightens=True)])
     ((wave, delay_s),) = queued(stores).messages
     assert delay_s == 0

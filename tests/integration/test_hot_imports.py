@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from pce.identifiers import OrgId
-from pce.policy.parts import ClassPart, narrow_name
+from pce.policy.parts import ClassPart, Target, narrow_name
 from pce.presence.heartbeat import facts_hash
 from pce.store.change import Change, PresenceChange
 from pce.store.presence import token_hash
@@ -60,7 +60,7 @@ def token() -> Iterator[AgentToken]:
         stores.presence.set_facts_hash(ORG, token.ven_id, facts_hash(HEARTBEAT))
         part = ClassPart(mode="full", visibility="flow_off")
         stores.policies.put_parts(ORG, {narrow_name(part): part}, 1)
-        stores.presence.set_target(ORG, token.ven_id, narrow_name(part), 0, 1, now=100)
+        stores.presence.set_target(ORG, token.ven_id, Target(narrow_name(part), 0), 1, now=100)
         yield token
 
 

@@ -13,7 +13,7 @@ from pce.errors import TooLarge, Unavailable
 from pce.identifiers import OrgId
 from pce.policy.incremental.effect import SetChange
 from pce.policy.incremental.engine import Engine
-from pce.policy.parts import ClassPart, WideHead, WidePart, set_digest, version_name
+from pce.policy.parts import ClassPart, Target, WideHead, WidePart, set_digest, version_name
 from pce.presence.heartbeat import facts_hash
 from pce.presence.record import Presence
 from pce.runtime.wiring import Wiring
@@ -150,7 +150,7 @@ def wide_ven(stores: Wiring) -> AgentToken:
     created = PresenceChange(token.ven_id, create_at=100, token_hash=token_hash(token.secret))
     stores.objects.commit(Change(ORG, presence=(created,)))
     stores.presence.set_facts_hash(ORG, token.ven_id, facts_hash(HEARTBEAT))
-    stores.presence.set_target(ORG, token.ven_id, "a" * 32, 0b100, 1, now=100)
+    stores.presence.set_target(ORG, token.ven_id, Target("a" * 32, 0b100), 1, now=100)
     assert stores.policies.replace_wide_head(ORG, WideHead(), head(7, 5), NOW)
     return token
 

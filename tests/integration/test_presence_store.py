@@ -8,6 +8,7 @@ import pytest
 
 from pce.errors import Conflict, Unauthenticated
 from pce.identifiers import OrgId
+from pce.policy.parts import Target
 from pce.presence.heartbeat import facts_hash, sign_of_life
 from pce.runtime.wiring import Wiring
 from pce.store.change import Change, PresenceChange
@@ -127,12 +128,12 @@ def test_a_heartbeat_that_races_a_transition_wins(stores: Wiring, token: AgentTo
 
 def test_an_older_compile_never_replaces_a_newer_target(stores: Wiring, token: AgentToken) -> None:
     """Two compiles at once leave the newer one's target, whatever the order of their writes."""
-    before = stores.presence.set_target(ORG, token.ven_id, "new", 0b101, 7, now=200)
+    before = stores.presence.set_target(ORG, token.ven_id, Target("new", 0b101), 7, now=200)
     assert before is not None and before.target == ""
-    assert stores.presence.set_target(ORG, token.ven_id, "old", 0, 6, now=201) is None
+    assert stores.presence.set_target(ORG, token.ven_id, Target("old", 0), 6, now=201) is None
     row = stores.presence.get(ORG, token.ven_id)
     assert row is not None and (row.target, row.wide_slots) == ("new", 0b101)
-    stores.presence.set_target(ORG, token.ven_id, "newer", 0, 8, now=202)
+    stores.presence.set_target(ORG, token.ven_id, Target("newer", 0), 8, now=202)
     row = stores.presence.get(ORG, token.ven_id)
     assert row is not None and (row.target, row.wide_slots) == ("newer", 0)
 
@@ -158,7 +159,12 @@ def test_a_row_stays_within_200_bytes(stores: Wiring, token: AgentToken) -> None
         now=1_800_000_000,
     )
     stores.presence.set_target(
-        ORG, token.ven_id, "b" * 32, 2**31, 10**6, now=1_800_000_000, wide_since=10**6
+        ORG,
+        token.ven_id,
+        Target("b" * 32, 2**31, static=True),
+        10**6,
+        now=1_800_000_000,
+        wide_since=10**6,
     )
     stores.presence.sign_of_life(token, 1_800_000_000, attributes={"ci": {"S": "Lk2jdc5eIAMCJ0w="}})
     (item,) = fake_aws().client("dynamodb").scan(TableName="presence")["Items"]

@@ -64,7 +64,10 @@ class Stored:
                 self.targets[workload_id] = target
 
     def etags(self):
-        return {name: etag_of(*target, self.head) for name, target in self.targets.items()}
+        return {
+            name: etag_of(target.name, target.slots, self.head)
+            for name, target in self.targets.items()
+        }
 
     def document(self, etag):
         """The document of an etag, from what is stored alone."""

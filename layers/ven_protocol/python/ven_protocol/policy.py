@@ -65,6 +65,14 @@ class Firewall(Message, frozen=True, kw_only=True, omit_defaults=False):
     allow_igmp: bool = True
     """This host may join multicast groups by IGMP, whatever the rules say. MLD always passes: IPv6
     needs it to find its neighbours."""
+    order: Literal["first", "last"] = "first"
+    """Whether this policy is asked before other software's rules on this host or after them. A
+    packet passes when nobody drops it; what another drops first is in no traffic log."""
+    containers: Literal["untouched", "by_policy"] = "untouched"
+    """Traffic that this host forwards to and from its containers: none of the policy's business, or
+    judged by the host's rules, the container's end being the host's."""
+    updates: Literal["adaptive", "static"] = "adaptive"
+    """``static``: a newer policy waits at the PCE until a person has it applied."""
 
 
 class PolicyDocument(Message, frozen=True, kw_only=True, omit_defaults=False):

@@ -21,6 +21,9 @@ SCOPE_LISTS = (
     "ip_forwarding_enabled_scopes",
     "rule_hit_count_enabled_scopes",
 )
+SCOPED = (*SCOPE_LISTS, "firewall_coexistence")
+"""Settings that mean some workloads and not others."""
+
 _SWITCHES = {
     "allow_ipv6": True,
     "allow_dhcp_client": True,

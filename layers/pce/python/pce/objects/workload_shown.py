@@ -5,7 +5,7 @@ it). Both are shown from the same three sources: the two documents and the prese
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pce.objects.filters import (
@@ -23,6 +23,7 @@ from pce.objects.workload import LEGACY_MODES, WORKLOADS
 from pce.policy.estate_from_documents import is_unsupported_wireless
 from pce.presence.record import SILENT, Presence
 from pce.timestamps import rfc3339
+from ven_protocol.policy import Firewall
 
 Document = Mapping[str, Any]
 
@@ -39,9 +40,11 @@ class Host:
     user_report: Document | None = None
     """Stored report of who is logged on; read only when one workload is shown."""
     wanted_etag: str = ""
-    """Of the policy that its VEN should hold; empty while none was computed."""
+    """Of its VEN's newest policy; empty while none was computed."""
     findings: Sequence[dict[str, Any]] = ()
     """What vulnerability scanners found on it; read only when somebody asks."""
+    firewall: Firewall = field(default_factory=Firewall)
+    """What the active firewall settings mean for it."""
 
     @property
     def status(self) -> str:
@@ -59,13 +62,16 @@ class Host:
 
     @property
     def sync_state(self) -> str:
-        """``applied`` when the VEN reported the policy that it should hold, and is heard."""
+        """``applied`` when the VEN reported its newest policy and is heard; ``staged`` while that
+        waits for a person to have it applied; else ``syncing``."""
         row = self.presence
         if row is None or row.goodbye_at is not None or not self.wanted_etag:
             return "syncing"
         if row.flags & SILENT:
             return "syncing"
-        return "applied" if row.applied_etag == self.wanted_etag else "syncing"
+        if row.applied_etag == self.wanted_etag:
+            return "applied"
+        return "staged" if row.keeps_policy else "syncing"
 
     @property
     def health(self) -> str:
@@ -131,12 +137,15 @@ def shown_workload(host: Host) -> dict[str, Any]:
         "interfaces": [_interface(i, managed=managed) for i in stored.get("interfaces") or ()],
         "services": _services(host) if managed else None,
         **({"interactive_users": _users(host)} if host.user_report else {}),
-        "agent": _agent(host) if managed else {"config": _config(stored)},
+        "agent": _agent(host) if managed else {"config": _config(host)},
         "ven": dict(stored["ven"]) if managed else None,
         "policy_health": host.health if managed else None,
         "vulnerabilities_summary": found,
         "vulnerability_summary": found,
         "detected_vulnerabilities": list(host.findings),
+        "firewall_coexistence": {"illumio_primary": host.firewall.order == "first"},
+        "containers_inherit_host_policy": host.firewall.containers == "by_policy",
+        "blocked_connection_action": "reject" if host.firewall.reject_blocked else "drop",
         "caps": [] if stored.get("deleted") else ["write"],
     }
 
@@ -220,9 +229,6 @@ _ABSENT: dict[str, Any] = {
     "ignored_interface_names": [],
     "selectively_enforced_services": [],
     "num_enforcement_boundaries": 0,
-    "firewall_coexistence": {"illumio_primary": True},
-    "containers_inherit_host_policy": False,
-    "blocked_connection_action": "drop",
 }
 
 
@@ -241,13 +247,14 @@ def _interface(stored: Document, *, managed: bool) -> dict[str, Any]:
     }
 
 
-def _config(workload: Document) -> dict[str, Any]:
+def _config(host: Host) -> dict[str, Any]:
+    workload = host.workload
     level = workload["visibility_level"]
     return {
         "mode": LEGACY_MODES[workload["enforcement_mode"]],
         "log_traffic": level not in ("flow_off", "flow_drops"),
         "visibility_level": level,
-        "security_policy_update_mode": "adaptive",
+        "security_policy_update_mode": host.firewall.updates,
     }
 
 
@@ -261,7 +268,7 @@ def _agent(host: Host) -> dict[str, Any]:
         "active_pce_fqdn": None,
         "target_pce_fqdn": ven.get("target_pce_fqdn"),
         "unpair_allowed": not ven.get("deleted"),
-        "config": _config(host.workload),
+        "config": _config(host),
         "secure_connect": {"matching_issuer_name": ""},
         "status": {
             "status": host.status,

@@ -174,6 +174,17 @@ class RuleSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Coexistence:
+    """Which hosts ask whose firewall first."""
+
+    scope: Scope
+    first: bool
+    """Ours is asked first."""
+    modes: frozenset[EnforcementMode]
+    """Hosts in these modes are meant."""
+
+
+@dataclass(frozen=True, slots=True)
 class FirewallSettings:
     """What the hosts' firewalls do beside the rules."""
 
@@ -185,6 +196,14 @@ class FirewallSettings:
     """Where blocked connections are answered rather than dropped in silence."""
     loopback_scopes: tuple[Scope, ...] = ()
     """Where addresses of loopback interfaces are addresses like others."""
+    static_scopes: tuple[Scope, ...] = ()
+    """Where a new policy waits until a person has it applied."""
+    container_scopes: tuple[Scope, ...] = ()
+    """Where a host's rules judge what it forwards to and from its containers."""
+    forwarding_scopes: tuple[Scope, ...] = ()
+    """Where they do not, even so: these hosts forward whatever they are sent."""
+    coexistence: tuple[Coexistence, ...] = ()
+    """Where other software's firewall goes first. Of several that mean a host, the first counts."""
     allow_dhcp_client: bool = True
     allow_traceroute: bool = True
     allow_igmp: bool = True

@@ -13,6 +13,7 @@ from pce.identifiers import tail
 from pce.policy.estate import (
     EVERYTHING,
     Actor,
+    Coexistence,
     CustomRule,
     Estate,
     FirewallSettings,
@@ -26,6 +27,7 @@ from pce.policy.estate import (
     VirtualService,
     Workload,
 )
+from ven_protocol.messages import EnforcementMode
 from ven_protocol.policy import RuleAction, Service
 
 Document = Mapping[str, Any]
@@ -366,11 +368,32 @@ def firewall_settings_of(settings: Iterable[Document]) -> FirewallSettings:
             older_ipv6="blocked_in_full" if document.get("allow_ipv6") is False else "allowed",
             reject_scopes=_settings_scopes(document, "blocked_connection_reject_scopes"),
             loopback_scopes=_settings_scopes(document, "loopback_interfaces_in_policy_scopes"),
+            static_scopes=_settings_scopes(document, "static_policy_scopes"),
+            container_scopes=_settings_scopes(document, "containers_inherit_host_policy_scopes"),
+            forwarding_scopes=_settings_scopes(document, "ip_forwarding_enabled_scopes"),
+            coexistence=tuple(map(_coexistence, document.get("firewall_coexistence") or ())),
             allow_dhcp_client=document.get("allow_dhcp_client") is not False,
             allow_traceroute=document.get("allow_traceroute") is not False,
             allow_igmp=document.get("allow_igmp") is not False,
         )
     return FirewallSettings()
+
+
+_COEXISTENCE_MODES: dict[str | None, frozenset[EnforcementMode]] = {
+    "enforced": frozenset({"full", "selective"}),
+    "illuminated": frozenset({"visibility_only"}),
+    None: frozenset({"full", "selective", "visibility_only"}),
+}
+"""By ``workload_mode`` of an entry of ``firewall_coexistence``; without one every mode that has a
+firewall is meant."""
+
+
+def _coexistence(document: Document) -> Coexistence:
+    return Coexistence(
+        scope=tuple(Actor("label", tail(label["href"])) for label in document["scope"]),
+        first=bool(document["illumio_primary"]),
+        modes=_COEXISTENCE_MODES[document.get("workload_mode")],
+    )
 
 
 def _settings_scopes(document: Document, field: str) -> tuple[Scope, ...]:

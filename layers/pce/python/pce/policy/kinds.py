@@ -1,10 +1,10 @@
 """What the documents of workloads of one class still differ in: mode, visibility, firewall, and
 the custom rules that nobody enforces. None of it needs an address or another workload."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pce.policy.addresses import peer_address
 from pce.policy.estate import Estate, Scope, Workload
@@ -36,6 +36,11 @@ class Kinds:
     older_ipv6: Ipv6Handling
     reject: tuple[Conditions, ...]
     loopback: tuple[Conditions, ...]
+    static: tuple[Conditions, ...]
+    containers: tuple[Conditions, ...]
+    forwarding: tuple[Conditions, ...]
+    coexistence: tuple[tuple[Conditions, frozenset[EnforcementMode], bool], ...]
+    """Whom each entry means: labels, modes; and whether our firewall goes first there."""
     switches: tuple[bool, bool, bool]
     """DHCP client, traceroute, IGMP."""
     custom_rules: tuple[tuple[str, tuple[WorkloadSelector, ...]], ...]
@@ -46,16 +51,24 @@ class Kinds:
         settings = estate.firewall
 
         def scopes(named: Iterable[Scope]) -> tuple[Conditions, ...]:
-            found = (
-                scope_conditions(estate, s, lambda w: report("firewall_settings", w)) for s in named
-            )
-            return tuple(conditions for conditions in found if conditions is not None)
+            return tuple(conditions for scope in named if (conditions := asked_by(scope)))
+
+        def asked_by(scope: Scope) -> Conditions | None:
+            return scope_conditions(estate, scope, lambda w: report("firewall_settings", w))
 
         return cls(
             ipv6=settings.ipv6,
             older_ipv6=settings.older_ipv6,
             reject=scopes(settings.reject_scopes),
             loopback=scopes(settings.loopback_scopes),
+            static=scopes(settings.static_scopes),
+            containers=scopes(settings.container_scopes),
+            forwarding=scopes(settings.forwarding_scopes),
+            coexistence=tuple(
+                (conditions, entry.modes, entry.first)
+                for entry in settings.coexistence
+                if (conditions := asked_by(entry.scope))
+            ),
             switches=(
                 settings.allow_dhcp_client,
                 settings.allow_traceroute,
@@ -69,14 +82,21 @@ class Kinds:
         ipv6 = self.older_ipv6 if workload.ipv6_support == "all_or_nothing" else self.ipv6
         if ipv6 == "blocked_in_full" and workload.ipv6_support == "never_blocked":
             ipv6 = "allowed"
-        reject = bool(self.reject) and any(c.hold(workload.labels) for c in self.reject)
-        not_enforced = self._not_enforced(workload) if self.custom_rules else ()
-        said = (workload.enforcement_mode, workload.visibility_level, ipv6, reject, not_enforced)
+        labels = workload.labels
+        inherit = _any_holds(self.containers, labels) and not _any_holds(self.forwarding, labels)
+        said = (
+            workload.enforcement_mode,
+            workload.visibility_level,
+            ipv6,
+            _any_holds(self.reject, labels),
+            self._goes_first(workload),
+            inherit,
+            _any_holds(self.static, labels),
+            self._not_enforced(workload) if self.custom_rules else (),
+        )
         kind = self._kinds.get(said)
         if kind is None:
-            mode, visibility, *_ = said
-            kind = Kind(mode, visibility, self._firewalls[ipv6, reject], not_enforced)
-            self._kinds[said] = kind
+            kind = self._kinds[said] = self._kind(*said)
         return kind
 
     def addresses_of(self, workload: Workload, report: Callable[[str], None]) -> tuple[str, ...]:
@@ -106,27 +126,44 @@ class Kinds:
             if any(selector.matches(workload) for selector in hosts)
         )
 
+    def _goes_first(self, workload: Workload) -> bool:
+        for conditions, modes, first in self.coexistence:
+            if workload.enforcement_mode in modes and conditions.hold(workload.labels):
+                return first
+        return True
+
     @cached_property
     def _kinds(self) -> dict[tuple[object, ...], Kind]:
         """Those that were asked for; there are few."""
         return {}
 
-    @cached_property
-    def _firewalls(self) -> dict[tuple[Ipv6Handling, bool], Firewall]:
-        """Every firewall that there can be: workloads share them."""
+    def _kind(
+        self,
+        mode: EnforcementMode,
+        visibility: VisibilityLevel,
+        ipv6: Ipv6Handling,
+        reject: bool,
+        first: bool,
+        inherit: bool,
+        static: bool,
+        not_enforced: tuple[str, ...],
+    ) -> Kind:
         dhcp, traceroute, igmp = self.switches
-        handlings: tuple[Ipv6Handling, ...] = ("by_policy", "blocked_in_full", "allowed")
-        return {
-            (ipv6, reject): Firewall(
-                ipv6=ipv6,
-                reject_blocked=reject,
-                allow_dhcp_client=dhcp,
-                allow_traceroute=traceroute,
-                allow_igmp=igmp,
-            )
-            for ipv6 in handlings
-            for reject in (False, True)
-        }
+        firewall = Firewall(
+            ipv6=ipv6,
+            reject_blocked=reject,
+            allow_dhcp_client=dhcp,
+            allow_traceroute=traceroute,
+            allow_igmp=igmp,
+            order="first" if first else "last",
+            containers="by_policy" if inherit else "untouched",
+            updates="static" if static else "adaptive",
+        )
+        return Kind(mode, visibility, firewall, not_enforced)
+
+
+def _any_holds(scopes: tuple[Conditions, ...], labels: Mapping[str, str]) -> bool:
+    return bool(scopes) and any(conditions.hold(labels) for conditions in scopes)
 
 
 def _custom_rules(

@@ -84,6 +84,8 @@ class Target(NamedTuple):
     """Narrow name of its class part."""
     slots: int
     """Mask of the wide parts that the class part names."""
+    static: bool = False
+    """It waits until a person has it applied; a VEN that has no policy gets it at once."""
 
 
 _JSON = msgspec.json.Encoder(order="sorted")

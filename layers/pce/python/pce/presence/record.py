@@ -68,8 +68,17 @@ class Presence:
     """Bolt connection, or empty."""
     bolt_at: int | None = None
     """When a bolt was queued for it that neither a fetch nor a heartbeat has followed yet."""
+    static: bool = False
+    """A policy newer than the applied one waits until a person has it applied."""
+    apply_asked: bool = False
+    """A person has said so, and the VEN has not reported one since."""
     actions: str = ""
     """Pending actions, ``type`` or ``type:argument``, separated by commas."""
+
+    @property
+    def keeps_policy(self) -> bool:
+        """Whether it goes on with the policy that it has applied, whatever is newer."""
+        return self.static and not self.apply_asked and bool(self.applied_etag)
 
     def awaits_bolt(self, now: int) -> bool:
         """Whether a bolt is under way that makes another needless: its fetch brings what is newest
@@ -78,7 +87,7 @@ class Presence:
 
     def wants_bolt(self, now: int) -> bool:
         """Whether a bolt would reach it, and tell it something."""
-        return bool(self.connection_id) and not self.awaits_bolt(now)
+        return bool(self.connection_id) and not self.keeps_policy and not self.awaits_bolt(now)
 
 
 def flags_text(flags: frozenset[Flag]) -> str:

@@ -27,6 +27,7 @@ from pce.usecases import (
     read_hosts,
     read_objects,
 )
+from pce.usecases.apply_staged_policy import apply_staged_policy
 from pce.usecases.change_settings import change_settings, read_settings
 from pce.usecases.create_object import create_object
 from pce.usecases.delete_object import delete_object
@@ -251,6 +252,11 @@ def change_ven(call: Call) -> Reply:
 def unpair(call: Call) -> Reply:
     """PUT vens/unpair, or the older workloads/unpair."""
     return ok(unpair_vens(call.caller, call.body, call.stores))
+
+
+def apply_policy(call: Call) -> Reply:
+    """PUT workloads/apply_policy."""
+    return ok(apply_staged_policy(call.caller, call.body, call.stores))
 
 
 # Pairing profiles

@@ -125,6 +125,7 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{_O}/workloads/bulk_update", to.in_bulk(bulk_update, WORKLOADS)),
     ("PUT", f"{_O}/workloads/bulk_delete", to.in_bulk(bulk_delete, WORKLOADS)),
     ("PUT", f"{_O}/workloads/unpair", to.unpair),
+    ("PUT", f"{_O}/workloads/apply_policy", to.apply_policy),
     ("GET", f"{_O}/workloads/{{id}}", to.get_workload),
     ("PUT", f"{_O}/workloads/{{id}}", to.update(WORKLOADS)),
     ("DELETE", f"{_O}/workloads/{{id}}", to.delete(WORKLOADS)),

@@ -11,18 +11,20 @@ when it was unpaired, ``ty`` type letter, ``iv`` its own clocks (seconds, ``hear
 name of its policy, ``ws`` wide parts that belong to it (a bit a slot, the lowest first), ``wg``
 generation of the wide head that came with them, ``cs`` number of the compile that set these,
 ``ae`` applied etag, ``fh`` hash of host facts, ``ci`` bolt connection, ``bo`` when a bolt was
-queued that no request has followed yet, ``ac`` pending actions.
+queued that no request has followed yet, ``sp`` policy waits for a person: 1, who has not said so
+yet, or 2, who has; ``ac`` pending actions.
 """
 
 import hashlib
 import hmac
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pce.errors import Problem, Unauthenticated
 from pce.identifiers import OrgId
-from pce.policy.parts import split_etag
+from pce.policy.parts import Target, split_etag
 from pce.presence.record import (
     STATUS_LETTERS,
     TYPE_LETTERS,
@@ -36,6 +38,8 @@ from pce.store.dynamodb import ConditionFailed, DynamoDB, Item, Value
 from pce.store.presence_key import presence_key, presence_partitions
 from ven_protocol.paths import AgentToken
 
+_STAGED, _TO_BE_APPLIED = "1", "2"
+"""Values of ``sp``."""
 _SWEEP_ATTRIBUTES = "p, v, hb, st, fl, gb, un, ty, iv, ci"
 
 
@@ -137,7 +141,7 @@ class PresenceStore:
                 KeyConditionExpression="p = :p",
                 ExpressionAttributeValues={":p": {"S": partition}},
                 FilterExpression="attribute_exists(ci) AND attribute_exists(ws)",
-                ProjectionExpression="p, v, hb, ci, te, ws, bo",
+                ProjectionExpression="p, v, hb, ci, te, ws, ae, bo, sp",
                 ConsistentRead=True,
             )
             for item in page
@@ -158,8 +162,7 @@ class PresenceStore:
         self,
         org_id: OrgId,
         ven_id: uuid.UUID,
-        target: str,
-        wide_slots: int,
+        target: Target,
         compile_number: int,
         now: int,
         wide_since: int = 0,
@@ -171,19 +174,25 @@ class PresenceStore:
         Notes that a bolt is queued at ``now``, unless one is under way. One write; another where
         the bolt before went unanswered for long.
         """
-        values: dict[str, Any] = {"te": _etag_value(target), "cs": {"N": str(compile_number)}}
-        if wide_slots:
-            values["ws"] = {"B": _bits(wide_slots)}
-        if wide_slots and wide_since:
+        values: dict[str, Any] = {"te": _etag_value(target.name), "cs": {"N": str(compile_number)}}
+        if target.slots:
+            values["ws"] = {"B": _bits(target.slots)}
+        if target.slots and wide_since:
             values["wg"] = {"N": str(wide_since)}
+        first = {"bo": {"N": str(now)}}
+        removed = {"ws", "wg"} - values.keys()
+        if target.static:
+            first["sp"] = {"N": _STAGED}
+        else:
+            removed.add("sp")
         old = self._update(
             org_id,
             ven_id,
             values,
-            tuple(name for name in ("ws", "wg") if name not in values),
+            tuple(sorted(removed)),
             condition="attribute_exists(th) AND (attribute_not_exists(cs) OR cs < :n)",
             condition_values={":n": {"N": str(compile_number)}},
-            first={"bo": {"N": str(now)}},
+            first=first,
         )
         before = None if old is None else _presence(old)
         if before and before.bolt_at is not None and not before.awaits_bolt(now):
@@ -191,6 +200,23 @@ class PresenceStore:
             again = {"bo": {"N": str(now)}}
             self._update(org_id, ven_id, again, (), condition="bo = :bo", condition_values=lost)
         return before
+
+    def ask_to_apply(self, org_id: OrgId, ven_id: uuid.UUID, now: int) -> Presence | None:
+        """Let a VEN have the policy that waits for a person, until it reports one; returns the row
+        as it is now, or None when nothing waits. Notes that a bolt is queued. One write."""
+        old = self._update(
+            org_id,
+            ven_id,
+            {"sp": {"N": _TO_BE_APPLIED}, "bo": {"N": str(now)}},
+            (),
+            condition="attribute_exists(sp)",
+        )
+        return None if old is None else replace(_presence(old), apply_asked=True, bolt_at=None)
+
+    def stop_applying(self, org_id: OrgId, ven_id: uuid.UUID) -> None:
+        """What is newer than what the VEN has reported waits again. One write."""
+        values = {"sp": {"N": _STAGED}}
+        self._update(org_id, ven_id, values, (), condition="attribute_exists(sp)")
 
     def drop_connection(
         self, org_id: OrgId, ven_id: uuid.UUID, connection_id: str, heard_before: int
@@ -344,5 +370,7 @@ def _presence(item: Item) -> Presence:
         facts_hash=item["fh"].B if "fh" in item else b"",
         connection_id=text("ci"),
         bolt_at=number("bo") or None,
+        static="sp" in item,
+        apply_asked="sp" in item and item["sp"].N == _TO_BE_APPLIED,
         actions=text("ac"),
     )

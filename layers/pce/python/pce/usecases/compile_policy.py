@@ -235,10 +235,11 @@ def _retarget(
             return None
         target = difference.targets[id]
         before = stores.presence.set_target(
-            org_id, uuid.UUID(id), target.name, target.slots, number, int(now), wide_since
+            org_id, uuid.UUID(id), target, number, int(now), wide_since
         )
         if before is None:
             return None
+        before = replace(before, static=target.static)
         if wide_since and target.slots:
             # The fetch that a bolt leads to may come before the wide head, and bring nothing.
             before = replace(before, bolt_at=None)

@@ -10,8 +10,14 @@ in 300."""
 
 
 def current_etag(row: Presence, held_etag: str, stores: Stores) -> str:
-    """The etag of what a VEN should hold; "" before the first compile. Between the two writes of a
-    change, of its row and of the wide head, that is what it holds.
+    """The etag of what a VEN should hold; "" before the first compile. While a newer policy waits
+    for a person, that is what it holds. Cost: see :func:`newest_etag`."""
+    return held_etag if held_etag and row.keeps_policy else newest_etag(row, held_etag, stores)
+
+
+def newest_etag(row: Presence, held_etag: str, stores: Stores) -> str:
+    """The etag of the newest policy of a VEN. Between the two writes of a change, of its row and of
+    the wide head, that is what it holds.
 
     No read without wide parts. With them at most one, and mostly none: the org's wide head is
     remembered for ``HEAD_AGE_S``, unless the row or the VEN knows of a later one.

@@ -69,6 +69,8 @@ def fetch_policy(
     """
     if not row.target:
         raise _not_computed()
+    if held_etag and row.keeps_policy:
+        return Fetched(held_etag, None)
     known_before = stores.policies.known_generation(row.org_id, row_read_at)
     head = stores.policies.wide_head(row.org_id) if row.wide_slots else WideHead()
     etag = etag_of(row.target, row.wide_slots, head)

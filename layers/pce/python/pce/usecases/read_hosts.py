@@ -17,13 +17,15 @@ from pce.objects.workload_shown import Host, shown_ven, shown_workload
 from pce.presence.record import Presence
 from pce.store.objects import Stored
 from pce.usecases.caller import Caller
-from pce.usecases.current_etag import current_etag
+from pce.usecases.current_etag import newest_etag
 from pce.usecases.find_workloads import find_workloads
 from pce.usecases.name_references import by_href
+from pce.usecases.read_firewalls import read_firewalls
 from pce.usecases.read_objects import Page, Query
 from pce.usecases.read_vulnerabilities import findings_of_workloads
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import find
+from ven_protocol.policy import Firewall
 
 READ_BY_ID = 2_000
 """VENs up to which presence rows are asked for by their ids, 100 a request: more are read with the
@@ -129,12 +131,14 @@ def _hosts(
     ids = [tail(workload["href"]) for workload in workloads if workload.get("ven")]
     vens = stores.objects.get_many(caller.org_id, VENS.name, ids)
     presence = _presence(caller, ids, stores)
+    firewalls = read_firewalls(caller.org_id, workloads, stores)
     return [
         _host(
             workload,
             vens[tail(workload["href"])].document if tail(workload["href"]) in vens else None,
             presence.get(tail(workload["href"])),
             stores,
+            firewalls.get(workload["href"]),
         )
         for workload in workloads
     ]
@@ -145,9 +149,15 @@ def _host(
     ven: Mapping[str, Any] | None,
     row: Presence | None,
     stores: Stores,
+    firewall: Firewall | None = None,
 ) -> Host:
-    wanted_etag = current_etag(row, row.applied_etag, stores) if row else ""
-    return Host(workload, ven, row, wanted_etag=wanted_etag)
+    return Host(
+        workload,
+        ven,
+        row,
+        wanted_etag=newest_etag(row, row.applied_etag, stores) if row else "",
+        firewall=firewall or Firewall(),
+    )
 
 
 def _presence(caller: Caller, ids: Sequence[str], stores: Stores) -> dict[str, Presence]:

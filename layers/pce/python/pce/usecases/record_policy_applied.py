@@ -16,6 +16,8 @@ def record_policy_applied(
     """Remember what the VEN enforces, with an ``agent.update`` event as clients know it."""
     held = applied.etag if applied.success else None
     before = stores.presence.sign_of_life(token, now, applied_etag=held)
+    if held and before.apply_asked and held != before.applied_etag:
+        stores.presence.stop_applying(before.org_id, before.ven_id)
     if before.flags & SILENT:
         record_return_and_facts(before, stores, now)
     records = VenRecords.read(stores, OrgId(token.org_id), token.ven_id)

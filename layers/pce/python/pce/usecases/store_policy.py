@@ -119,7 +119,7 @@ def of_store(
 def _names(row: Presence, target: Target, engine: Engine) -> bool:
     """Does the row name the target? Not if it waits for a wide head that was never written."""
     known = row.wide_since <= engine.head.generation
-    return known and (row.target, row.wide_slots) == target
+    return known and (row.target, row.wide_slots, row.static) == target
 
 
 def store_policy(

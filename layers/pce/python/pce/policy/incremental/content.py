@@ -60,7 +60,8 @@ class Content(msgspec.Struct, frozen=True, dict=True):
 
     def target(self, kind: Kind) -> Target:
         """Name and slots of the class part of this kind."""
-        return Target(name_of(_without_content(kind), self.digest), self.slots)
+        name = name_of(_without_content(kind), self.digest)
+        return Target(name, self.slots, kind.firewall.updates == "static")
 
     def class_part(self, kind: Kind) -> ClassPart:
         """The class part of this kind."""
