@@ -121,7 +121,9 @@ class Agent:
             self._feed,
         )
         self._watch = FirewallWatch(kernel, enforcement, pce, work, self._feed, self._fail)
-        self._host = HostReports(kernel, pce, self._flows, work, self._feed, self._fail)
+        self._host = HostReports(
+            kernel, pce, self._flows, enforcement, work, self._feed, self._fail
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[Outcome] = self._loop.create_future()
         self._status: Status | None = None

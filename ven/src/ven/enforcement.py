@@ -75,6 +75,14 @@ class Enforcement:
         with self._lock:
             self._kernel.learn(learned)
 
+    def adapt(self) -> None:
+        """As :meth:`ven.core.kernel.Kernel.adapt`."""
+        with self._lock:
+            try:
+                self._kernel.adapt()
+            except KernelRefused as error:
+                _log.error("the policy cannot be adapted to the host's new links: %s", error)
+
     def intact(self) -> bool:
         """As :meth:`ven.core.kernel.Kernel.intact`."""
         with self._lock:

@@ -14,6 +14,7 @@ from ven.core.kernel import Drained, Kernel
 from ven.edge.host import uptime_s
 from ven.edge.http import Pce, RequestFailed
 from ven.edge.readers import StreamReader
+from ven.enforcement import Enforcement
 from ven.work import Work
 from ven_protocol.messages import (
     InteractiveUser,
@@ -39,6 +40,7 @@ class HostReports:
         kernel: Kernel,
         pce: Pce,
         flows: FlowCollection,
+        enforcement: Enforcement,
         work: Work,
         feed: Callable[[coordination.Event], None],
         on_error: Callable[[BaseException], None],
@@ -46,6 +48,7 @@ class HostReports:
         self._kernel = kernel
         self._pce = pce
         self._flows = flows
+        self._enforcement = enforcement
         self._work = work
         self._feed = feed
         self._on_error = on_error
@@ -108,4 +111,5 @@ class HostReports:
     async def _observe_interfaces(self) -> None:
         self._interfaces = await self._work.in_thread(self._kernel.interfaces)
         self._flows.ledger.neighbourhood = neighbourhood(self._interfaces)
+        await self._work.in_thread(self._enforcement.adapt)
         self._feed(reports.Observed("interfaces", reports.digest(self._interfaces)))

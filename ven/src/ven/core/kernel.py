@@ -136,6 +136,10 @@ class Kernel(Protocol):
         """Address and TCP port of the PCE: reachable whatever the policy says. Takes effect with
         the next :meth:`apply` or at once; milliseconds."""
 
+    def adapt(self) -> None:
+        """The host's links or addresses changed: enforce the same policy on the host as it is now.
+        Raises :class:`KernelRefused`. Milliseconds, and nothing where it makes no difference."""
+
     def remove(self) -> None:
         """Take everything away that was ever added: table, settings. The host is as before
         pairing. Does nothing when nothing is there."""

@@ -44,9 +44,10 @@ SIDES = ("a", "b")
 """Refused packets are counted into one pair of sets while the other is being read."""
 
 TABLE = "ven"
-PRIORITY = -5
-"""Before other software's filter chains (0), after destination NAT (-100): we judge the real
-destination."""
+PRIORITIES = {"first": -5, "last": 5}
+"""Before other software's filter chains (0), or after them; after destination NAT (-100): we judge
+the real destination. The chains of each have names of their own, since a chain keeps its priority
+for life."""
 
 NFLOG_GROUP = 4713
 """Unlikely to be anybody else's; a group has one reader per network namespace."""
@@ -129,6 +130,7 @@ def policy_chains(
     reported: bool,
     nflog_group: int,
     resolvers: Iterable[str] = (),
+    containers: Iterable[str] = (),
 ) -> str:
     """All chains that do not change with the epoch.
 
@@ -137,9 +139,12 @@ def policy_chains(
     ``answered_out``, as far as there are stateless rules. ``strays``: the chains ``stray_in`` and
     ``stray_out`` for invalid packets, as far as some are dropped where others pass. ``closed``:
     what cannot be judged is dropped. ``reported``: refused packets are logged or counted.
-    ``resolvers``: name servers whose answers are logged."""
+    ``resolvers``: name servers whose answers are logged. ``containers``: interfaces behind which
+    this host's containers are; what it forwards to and from them is judged, too."""
     # Emptied by somebody else, a chain of full enforcement fails closed.
     policy = unjudged = "drop" if closed else "accept"
+    prefix = "" if firewall.order == "first" else "late_"
+    priority = PRIORITIES[firewall.order]
     rejects = firewall.reject_blocked
     last = [f"ct state invalid,untracked {unjudged}"]
     if firewall.ipv6 == "allowed":
@@ -174,7 +179,7 @@ def policy_chains(
 {_counting_chains()}
 {_logging_chain(nflog_group)}
     chain refused {{
-        jump stamp{_REPORT if reported else ""}
+        jump stamp{_FORWARDED if reported and containers else ""}{_REPORT if reported else ""}
         goto blocked
     }}
     chain judge_in {{
@@ -186,18 +191,46 @@ def policy_chains(
     chain essential {{
         {_lines(_essential(firewall))}
     }}{_chains(strays)}{_stateless_chains(stateless)}
-    chain in {{
-        type filter hook input priority {PRIORITY}; policy {policy};
+    chain {prefix}in {{
+        type filter hook input priority {priority}; policy {policy};
         {_lines(inbound)}
         ct direction original goto judge_in
         goto judge_out
     }}
-    chain out {{
-        type filter hook output priority {PRIORITY}; policy {policy};
+    chain {prefix}out {{
+        type filter hook output priority {priority}; policy {policy};
         {_lines(outbound)}
         ct direction original goto judge_out
         goto judge_in
+    }}{_forward_chain(f"{prefix}forward", priority, containers, last)}"""
+
+
+def _forward_chain(name: str, priority: int, containers: Iterable[str], last: list[str]) -> str:
+    """Judges what goes to and from containers as if their ends were this host's. What goes from one
+    container of the host to another is like loopback; other forwarded traffic is left alone."""
+    inside = ", ".join(f'"{container}"' for container in sorted(containers))
+    if not inside:
+        return ""
+    lines = [
+        f"iifname {{ {inside} }} oifname {{ {inside} }} accept",
+        f"iifname != {{ {inside} }} oifname != {{ {inside} }} accept",
+        *("jump fresh", "jump essential", *last),
+        f"iifname {{ {inside} }} ct direction original goto judge_out",
+        f"oifname {{ {inside} }} ct direction reply goto judge_out",
+        "goto judge_in",
+    ]
+    return f"""
+    chain {name} {{
+        type filter hook forward priority {priority}; policy accept;
+        {_lines(lines)}
     }}"""
+
+
+_FORWARDED = """
+        iif != 0 oif != 0 jump count
+        iif != 0 oif != 0 goto blocked"""
+"""Forwarded packets are only counted: of one that is logged it does not show which end is the
+responder."""
 
 
 _DHCP_IN = (

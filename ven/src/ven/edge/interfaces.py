@@ -94,6 +94,22 @@ def read_interfaces() -> list[Interface]:
     return sorted(found, key=lambda interface: (interface.name, interface.address))
 
 
+def read_container_links() -> list[str]:
+    """Names, sorted, of the links behind which this host's containers are: made by software (a
+    bridge, the host's end of a pair), and not the way to the rest of the world."""
+    netlink = NetlinkSocket(NETLINK_ROUTE)
+    try:
+        links = {index: link for index, link in map(_link, _dump(netlink, _GETLINK)) if link}
+        uplinks = {index for _family, index in _default_gateways(_dump(netlink, _GETROUTE))}
+    finally:
+        netlink.close()
+    return sorted(
+        link.name
+        for index, link in links.items()
+        if link.kind in ("bridge", "virtual") and index not in uplinks
+    )
+
+
 def _dump(netlink: NetlinkSocket, kind: int) -> list[Message]:
     header = struct.pack("=B3x12x", socket.AF_UNSPEC)
     for _attempt in range(3):

@@ -15,7 +15,7 @@ from ven.core.ruleset import Endpoint, Ruleset, compile_ruleset, with_learned
 from ven.core.table import DNS_PORT, NFLOG_GROUP, answers_group
 from ven.edge import conntrack, older_connections, processes
 from ven.edge.answers import AnswerLog
-from ven.edge.interfaces import InterfaceEvents, read_interfaces
+from ven.edge.interfaces import InterfaceEvents, read_container_links, read_interfaces
 from ven.edge.nflog import DropLog
 from ven.edge.nftables import Firewall
 from ven.edge.sockets import connected_sockets
@@ -46,6 +46,7 @@ class LinuxKernel:
         self._ruleset: Ruleset | None = None
         self._pce: tuple[Endpoint, ...] = ()
         self._resolvers: tuple[str, ...] = ()
+        self._containers: tuple[str, ...] = ()
         self._learned: Mapping[str, frozenset[bytes]] = {}
 
     def close(self) -> None:
@@ -85,9 +86,16 @@ class LinuxKernel:
         if self._document is not None:
             self._load(self._document)
 
+    def adapt(self) -> None:
+        """Hold the same document on the host's links as they are now. Raises
+        :class:`KernelRefused`. A millisecond when it makes no difference, else as :meth:`apply`."""
+        document = self._document
+        if document is not None and self._containers != _containers(document):
+            self._load(document)
+
     def _load(self, document: PolicyDocument) -> Ruleset | None:
-        resolvers = tuple(_resolvers())
-        ruleset = self._compile(document, resolvers)
+        resolvers, containers = tuple(_resolvers()), _containers(document)
+        ruleset = self._compile(document, resolvers, containers)
         if ruleset is None:
             self._firewall.apply(None)
         else:
@@ -95,6 +103,7 @@ class LinuxKernel:
             self._firewall.apply(ruleset)
             self._track_older(self._document)  # those that began meanwhile
         self._document, self._ruleset, self._resolvers = document, ruleset, resolvers
+        self._containers = containers
         return ruleset
 
     def _track_older(self, before: PolicyDocument | None) -> None:
@@ -103,7 +112,9 @@ class LinuxKernel:
             with contextlib.suppress(OSError):  # no reason to keep a policy from being enforced
                 older_connections.track(connected_sockets())
 
-    def _compile(self, document: PolicyDocument, resolvers: tuple[str, ...]) -> Ruleset | None:
+    def _compile(
+        self, document: PolicyDocument, resolvers: tuple[str, ...], containers: tuple[str, ...]
+    ) -> Ruleset | None:
         # Without its name servers the PCE is not found again.
         asked = (
             Endpoint(address, proto, DNS_PORT)
@@ -118,6 +129,7 @@ class LinuxKernel:
                 learned=self._learned,
                 resolvers=resolvers,
                 nflog_group=self._nflog_group,
+                containers=containers,
                 before=known,
             )
         except BadPolicy as error:
@@ -218,6 +230,13 @@ def _resolvers() -> Iterator[str]:
                 words = line.split()
                 if len(words) > 1 and words[0] == "nameserver" and _is_address(words[1]):
                     yield words[1]
+
+
+def _containers(document: PolicyDocument) -> tuple[str, ...]:
+    """Links behind which containers are, for a policy that asks."""
+    if document.firewall.containers == "untouched":
+        return ()
+    return tuple(read_container_links())
 
 
 def _is_address(text: str) -> bool:

@@ -199,6 +199,9 @@ class SimulatedKernel:
     def protect(self, addresses: Iterable[tuple[str, int]]) -> None:
         self.protected = tuple(addresses)
 
+    def adapt(self) -> None:
+        pass  # it judges addresses, not links
+
     def remove(self) -> None:
         self.applied.clear()
         self.removed = True
