@@ -218,9 +218,10 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             ),
             "events": ("Query", "PutItem"),
             "flows": ("Query", "PutItem", "DeleteItem"),
-            "policy": ("GetItem", "BatchGetItem"),
+            # Bolts are booked by whoever queues them: here by a person who has policy applied.
+            "policy": ("GetItem", "BatchGetItem", "PutItem"),
         },
-        sends=("compile", "traffic_queries"),
+        sends=("compile", "traffic_queries", "bolts"),
         bucket={
             "traffic_results": ("GetObject",),
             "datafiles": ("GetObject", "PutObject"),

@@ -30,6 +30,9 @@ EXPECTED_WEB = {
         "allow_dhcp_client": True,
         "allow_traceroute": True,
         "allow_igmp": True,
+        "order": "first",
+        "containers": "untouched",
+        "updates": "adaptive",
     },
     "visibility": "flow_summary",
     "sets": {
@@ -56,8 +59,8 @@ EXPECTED_WEB = {
     ],
 }
 EXPECTED_ETAGS = {
-    WEB_HOST: "86dfa8d1682e1d2cd33982efce48f156",
-    DB_HOST: "760276ff54b78d8370c64a4615aaec5e",
+    WEB_HOST: "b28e03e447af8631c8853df51b92cda8",
+    DB_HOST: "55276f82c9fb1219b1d9b494b773ef20",
 }
 
 

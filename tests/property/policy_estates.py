@@ -17,6 +17,7 @@ from pce.policy.decide import Endpoint
 from pce.policy.estate import (
     EVERYTHING,
     Actor,
+    Coexistence,
     CustomRule,
     Estate,
     FirewallSettings,
@@ -215,7 +216,16 @@ def _firewall(random):
         older_ipv6="blocked_in_full" if random.random() < 0.2 else "allowed",
         reject_scopes=(_scope(random),) if random.random() < 0.2 else (),
         loopback_scopes=(_scope(random),) if random.random() < 0.2 else (),
+        static_scopes=(_scope(random),) if random.random() < 0.2 else (),
+        container_scopes=(_scope(random),) if random.random() < 0.2 else (),
+        forwarding_scopes=(_scope(random),) if random.random() < 0.2 else (),
+        coexistence=tuple(_coexistence(random) for _ in range(random.choice((0, 0, 0, 1, 2)))),
     )
+
+
+def _coexistence(random):
+    modes = random.choice((("full", "selective"), ("visibility_only",)))
+    return Coexistence(_scope(random), random.random() < 0.5, frozenset(modes))
 
 
 def random_estate(random: Random) -> Estate:

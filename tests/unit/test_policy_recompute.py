@@ -4,6 +4,7 @@ import pytest
 
 from pce.policy.estate import (
     Actor,
+    Coexistence,
     Estate,
     FirewallSettings,
     IpList,
@@ -280,6 +281,33 @@ def test_idle_has_no_rules_and_other_modes_have():
     assert (documents["a"].rules, documents["a"].sets) == ([], {})
     assert documents["b"].rules and documents["b"].visibility == "flow_off"
     assert documents["b"].mode == "visibility_only" and documents["b"].firewall.reject_blocked
+
+
+def firewall_of(settings, **workload):
+    facts = estate(workloads=(host("a", "10.0.0.1", **workload),), firewall=settings)
+    return recompute(facts).documents["a"].firewall
+
+
+def test_who_forwards_everything_inherits_nothing():
+    """A host's rules judge its containers inside the scope, unless it may forward anything."""
+    everywhere = ((),)
+    assert firewall_of(FirewallSettings()).containers == "untouched"
+    inherit = FirewallSettings(container_scopes=everywhere)
+    assert firewall_of(inherit).containers == "by_policy"
+    router = FirewallSettings(container_scopes=everywhere, forwarding_scopes=everywhere)
+    assert firewall_of(router).containers == "untouched"
+
+
+def test_the_first_entry_that_means_a_host_says_whose_firewall_goes_first():
+    """By labels and mode; ours where no entry speaks."""
+    enforced, illuminated = frozenset({"full", "selective"}), frozenset({"visibility_only"})
+    settings = FirewallSettings(
+        coexistence=(Coexistence((), False, enforced), Coexistence((), True, enforced))
+    )
+    assert firewall_of(settings, enforcement_mode="full").order == "last"
+    assert firewall_of(settings, enforcement_mode="visibility_only").order == "first"
+    settings = FirewallSettings(coexistence=(Coexistence((label(DB),), False, illuminated),))
+    assert firewall_of(settings, enforcement_mode="visibility_only").order == "first"
 
 
 def test_offline_workloads_keep_their_own_policy():

@@ -171,19 +171,19 @@ class PresenceStore:
         was before, or None when nothing was written. ``wide_since``: the generation of the wide
         head that is about to replace the present one together with this; 0 when none is.
 
-        Notes that a bolt is queued at ``now``, unless one is under way. One write; another where
-        the bolt before went unanswered for long.
+        Notes that a bolt is queued at ``now``, unless one is under way or the policy waits for a
+        person. One write; another where the bolt before went unanswered for long.
         """
         values: dict[str, Any] = {"te": _etag_value(target.name), "cs": {"N": str(compile_number)}}
         if target.slots:
             values["ws"] = {"B": _bits(target.slots)}
         if target.slots and wide_since:
             values["wg"] = {"N": str(wide_since)}
-        first = {"bo": {"N": str(now)}}
         removed = {"ws", "wg"} - values.keys()
         if target.static:
-            first["sp"] = {"N": _STAGED}
+            first = {"sp": {"N": _STAGED}}
         else:
+            first = {"bo": {"N": str(now)}}
             removed.add("sp")
         old = self._update(
             org_id,

@@ -5,6 +5,7 @@ from typing import Any
 
 from pce.identifiers import OrgId, tail
 from pce.objects.firewall_settings import SCOPED
+from pce.objects.hrefs import item_id
 from pce.objects.policy_version import references
 from pce.policy.estate_from_documents import Surroundings, estate_from_documents, workload_of
 from pce.policy.kinds import Kinds
@@ -30,7 +31,7 @@ def read_firewalls(
     workloads = list(workloads)
     groups = stores.policy_versions.documents(org_id, head.manifest, ["label_groups"])
     active = {**settings, **groups}
-    named = {tail(href) for href in references([active, workloads]) if "/labels/" in href}
+    named = {item_id(tail(href)) for href in references([active, workloads]) if "/labels/" in href}
     labels = [s.document for s in stores.objects.get_many(org_id, "labels", sorted(named)).values()]
     estate = estate_from_documents([], labels, active)
     kinds = Kinds.of_estate(estate, lambda where, what: None)
