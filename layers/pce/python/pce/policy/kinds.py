@@ -4,7 +4,7 @@ the custom rules that nobody enforces. None of it needs an address or another wo
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 from pce.policy.addresses import peer_address
 from pce.policy.estate import Estate, Scope, Workload

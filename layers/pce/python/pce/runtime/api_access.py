@@ -77,6 +77,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/workloads/bulk_update": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/workloads/bulk_delete": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/workloads/unpair": {"PUT": WORKLOAD_EDITORS},
+    f"{_O}/workloads/apply_policy": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/workloads/{{id}}": {
         "GET": READERS,
         "PUT": WORKLOAD_EDITORS,

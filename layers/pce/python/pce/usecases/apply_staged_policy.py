@@ -14,6 +14,7 @@ from pce.store.change import Change
 from pce.store.queues import BoltOrder
 from pce.usecases.announce_policy import queue_bolts
 from pce.usecases.caller import Caller
+from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.current_etag import newest_etag
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import find, not_found
@@ -32,9 +33,11 @@ def apply_staged_policy(caller: Caller, body: Any, stores: Stores) -> dict[str, 
     failed: dict[tuple[str, str], list[str]] = defaultdict(list)
     applied: list[str] = []
     bolts: list[BoltOrder] = []
+    check = ScopeCheck(caller, stores)
     for href in _hrefs(body):
         try:
             workload = _workload(caller, href, stores)
+            check.require(WORKLOADS, workload)
         except PceError as error:
             failed[error.problems[0].token, error.problems[0].message].append(href)
             continue
