@@ -16,8 +16,10 @@ from pce.objects.rule import DENY_RULES, SEC_RULES
 from pce.objects.rule_set import RULE_SETS
 from pce.objects.security_principal import SECURITY_PRINCIPALS
 from pce.objects.service import SERVICES
+from pce.objects.service_account import SERVICE_ACCOUNTS
 from pce.objects.service_binding import SERVICE_BINDINGS
 from pce.objects.traffic_collector import TRAFFIC_COLLECTORS
+from pce.objects.user import USERS
 from pce.objects.ven import VENS
 from pce.objects.virtual_service import VIRTUAL_SERVICES
 from pce.objects.vulnerability import VULNERABILITIES
@@ -40,6 +42,8 @@ COLLECTIONS: dict[str, Collection] = {
     for collection in (
         AUTH_SECURITY_PRINCIPALS,
         PERMISSIONS,
+        SERVICE_ACCOUNTS,
+        USERS,
         LABELS,
         LABEL_DIMENSIONS,
         WORKLOADS,

@@ -99,7 +99,7 @@ class Settings:
     name: str
     """Under which it is stored in ``settings``."""
     path: str
-    """Behind the org's href."""
+    """Behind the org's href; with a slash in front, of the PCE as the org sees it."""
     shape: Shape
     defaults: Mapping[str, Any]
     event_type: str
@@ -107,7 +107,11 @@ class Settings:
     def shown(self, stored: Mapping[str, Any], org_href: str) -> dict[str, Any]:
         """The settings as clients see them: what was never set has its default."""
         values = {name: stored.get(name, value) for name, value in self.defaults.items()}
-        return {"href": f"{org_href}/{self.path}", **values}
+        return {"href": self.href(org_href), **values}
+
+    def href(self, org_href: str) -> str:
+        """Where the page is."""
+        return self.path if self.path.startswith("/") else f"{org_href}/{self.path}"
 
 
 WORKLOAD_SETTINGS = Settings(

@@ -63,11 +63,7 @@ class Call:
     @cached_property
     def body(self) -> Any:
         """The JSON body; no body is an empty object. Raises :class:`Invalid` naming the place."""
-        body = inflated_body(self.request, MAX_BODY_BYTES, MAX_INFLATED_BYTES)
-        try:
-            return msgspec.json.decode(body) if body.strip() else {}
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Invalid(Problem("malformed_json", f"the body is not JSON: {error}")) from error
+        return json_value(self.request)
 
     @property
     def wants_job(self) -> bool:
@@ -76,6 +72,15 @@ class Call:
 
 
 Endpoint = Callable[[Call], Reply]
+
+
+def json_value(request: Request) -> Any:
+    """The JSON body of a request; no body is an empty object. Raises :class:`Invalid`."""
+    body = inflated_body(request, MAX_BODY_BYTES, MAX_INFLATED_BYTES)
+    try:
+        return msgspec.json.decode(body) if body.strip() else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(Problem("malformed_json", f"the body is not JSON: {error}")) from error
 
 
 def api_path(raw_path: str) -> str:

@@ -21,8 +21,6 @@ from pce.usecases import (
     change_in_bulk,
     edit_rules,
     export_collection,
-    log_in,
-    manage_api_keys,
     read_events,
     read_hosts,
     read_objects,
@@ -363,51 +361,3 @@ def get_network(call: Call) -> Reply:
         if tail(network["href"]) == call.id:
             return ok(network)
     raise NotFound(Problem("network_not_found", f"there is no network {call.id}"))
-
-
-# Users and API keys
-
-
-def list_users(call: Call) -> Reply:
-    """GET users."""
-    return whole(call, manage_api_keys.list_users(call.caller, call.stores))
-
-
-def get_user(call: Call) -> Reply:
-    """GET users/{id}."""
-    return ok(manage_api_keys.find_user(call.caller, call.id, call.stores))
-
-
-def list_api_keys(call: Call) -> Reply:
-    """GET users/{id}/api_keys."""
-    return whole(call, manage_api_keys.list_api_keys(call.caller, call.id, call.stores))
-
-
-def get_api_key(call: Call) -> Reply:
-    """GET users/{id}/api_keys/{key}."""
-    return ok(manage_api_keys.get_api_key(call.caller, call.id, call.path["key"], call.stores))
-
-
-def create_api_key(call: Call) -> Reply:
-    """POST users/{id}/api_keys: the only answer with the secret."""
-    return created(manage_api_keys.create_api_key(call.caller, call.id, call.body, call.stores))
-
-
-def delete_api_key(call: Call) -> Reply:
-    """DELETE users/{id}/api_keys/{key}."""
-    manage_api_keys.delete_api_key(call.caller, call.id, call.path["key"], call.stores)
-    return no_content()
-
-
-def get_login_token(call: Call) -> Reply:
-    """POST login_users/authenticate."""
-    return ok({"auth_token": log_in.new_login_token(call.caller, call.stores)})
-
-
-def log_in_user(call: Call) -> Reply:
-    """GET users/login: with a log-in token a new session, with an API key who that is."""
-    if call.identity.auth_username:
-        said = log_in.who_am_i(call.caller, call.identity.auth_username, call.stores)
-    else:
-        said = log_in.open_session(call.caller, call.stores)
-    return ok({**said, "product_version": PRODUCT_VERSION})

@@ -4,12 +4,23 @@ import re
 from collections.abc import Mapping
 
 from pce.access.roles import Grant, Right
-from pce.errors import NotAllowed, Problem
+from pce.errors import NotAllowed, Problem, Unauthenticated
 from pce.events.journal import HttpAction
-from pce.runtime.api_call import Call, api_path
+from pce.objects.user import is_username
+from pce.runtime.api_call import Call, api_path, json_value
 from pce.runtime.http import Request
-from pce.usecases.authenticate import Identity, authenticate, require_org
+from pce.usecases.authenticate import (
+    Identity,
+    authenticate,
+    basic_credentials,
+    require_org,
+)
 from pce.usecases.caller import Caller
+from pce.usecases.check_password import (
+    identity_by_invitation,
+    identity_by_password,
+    require_fresh_password,
+)
 from pce.usecases.log_in import identity_of_token
 from pce.usecases.stores import Stores
 
@@ -49,8 +60,42 @@ def _grants(
 
 
 def _identity(request: Request, stores: Stores, now: float) -> Identity:
+    path = api_path(request.path)
     authorization = request.headers.get("authorization", "")
     log_in_token = re.fullmatch(r"Token token=(\S{1,256})", authorization)
-    if log_in_token and api_path(request.path) == "/users/login":
+    if log_in_token and path == "/users/login":
         return identity_of_token(log_in_token[1], stores, int(now))
+    if path == "/login_users/accept_invitation":
+        name, token = _texts(request, "username", "token")
+        return identity_by_invitation(name, token, stores, now)
+    if path.startswith("/login_users/"):
+        return _by_password(path, request, stores, now)
     return authenticate(authorization, stores, int(now))
+
+
+def _by_password(path: str, request: Request, stores: Stores, now: float) -> Identity:
+    """Name and password as Basic credentials, or in the body. For a log-in an API key serves too;
+    for a new password only the old one, lest a key that was stolen become the account."""
+    authorization = request.headers.get("authorization", "")
+    if authorization:
+        username, password = basic_credentials(authorization)
+    else:
+        username, password = _texts(request, "username", "password")
+    if path == "/login_users/authenticate":
+        if not is_username(username):
+            return authenticate(authorization, stores, int(now))
+        identity = identity_by_password(username, password, stores, now)
+        require_fresh_password(identity, stores, now)
+        return identity
+    return identity_by_password(username, password, stores, now)
+
+
+def _texts(request: Request, *names: str) -> list[str]:
+    """Texts in the body that stand for credentials; raises :class:`Unauthenticated` without."""
+    body = json_value(request)
+    texts = [body.get(name) if isinstance(body, Mapping) else None for name in names]
+    found = [text for text in texts if isinstance(text, str)]
+    if len(found) < len(names):
+        message = f"send {' and '.join(names)} in the body"
+        raise Unauthenticated(Problem("authentication_failed", message))
+    return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pce.access.roles import Right
 from pce.objects.auth_security_principal import AUTH_SECURITY_PRINCIPALS
+from pce.objects.authentication_settings import AUTHENTICATION_SETTINGS, PASSWORD_POLICY
 from pce.objects.collection import Collection
 from pce.objects.container_cluster import CONTAINER_CLUSTERS
 from pce.objects.enforcement_boundary import ENFORCEMENT_BOUNDARIES
@@ -25,6 +26,7 @@ from pce.objects.rule import DENY_RULES, SEC_RULES
 from pce.objects.rule_set import RULE_SETS
 from pce.objects.security_principal import SECURITY_PRINCIPALS
 from pce.objects.service import SERVICES
+from pce.objects.service_account import SERVICE_ACCOUNTS
 from pce.objects.service_binding import SERVICE_BINDINGS
 from pce.objects.settings import (
     EVENT_SETTINGS,
@@ -58,6 +60,7 @@ _O = "/orgs/{org}"
 _ANY_VERSION = f"{_O}/sec_policy/{{version}}"
 _DRAFT = f"{_O}/sec_policy/draft"
 _CLUSTER = f"{_O}/container_clusters/{{cluster}}"
+_ACCOUNT_KEYS = f"{_O}/service_accounts/{{id}}/api_keys"
 _QUERIES = f"{_O}/traffic_flows/async_queries"
 
 _EMPTY = (
@@ -86,14 +89,35 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", f"{_O}/health", to.get_health),
     ("GET", "/product_version", to.get_product_version),
     # Users and API keys
-    ("POST", "/login_users/authenticate", to.get_login_token),
-    ("GET", "/users/login", to.log_in_user),
-    ("GET", "/users", to.list_users),
-    ("GET", "/users/{id}", to.get_user),
-    ("GET", "/users/{id}/api_keys", to.list_api_keys),
-    ("POST", "/users/{id}/api_keys", to.create_api_key),
-    ("GET", "/users/{id}/api_keys/{key}", to.get_api_key),
-    ("DELETE", "/users/{id}/api_keys/{key}", to.delete_api_key),
+    ("POST", "/login_users/authenticate", people.get_login_token),
+    ("POST", "/login_users/accept_invitation", people.accept_invitation),
+    ("PUT", "/login_users/users/{id}/password", people.change_password),
+    ("GET", "/users/login", people.log_in_user),
+    ("GET", "/users", people.list_users),
+    ("POST", "/users", people.create_user),
+    ("GET", "/users/{id}", people.get_user),
+    ("PUT", "/users/{id}", people.update_user),
+    ("DELETE", "/users/{id}", people.delete_user),
+    ("PUT", "/users/{id}/logout", people.log_out_user),
+    ("PUT", "/users/{id}/local_profile/reinvite", people.reinvite_user),
+    ("GET", "/users/{id}/api_keys", people.list_api_keys),
+    ("POST", "/users/{id}/api_keys", people.create_api_key),
+    ("GET", "/users/{id}/api_keys/{key}", people.get_api_key),
+    ("DELETE", "/users/{id}/api_keys/{key}", people.delete_api_key),
+    ("GET", f"{_O}/api_keys", people.list_all_api_keys),
+    ("DELETE", f"{_O}/api_keys/{{id}}", people.delete_any_api_key),
+    ("GET", f"{_O}/service_accounts", to.list_all(SERVICE_ACCOUNTS)),
+    ("POST", f"{_O}/service_accounts", people.create_service_account),
+    ("GET", f"{_O}/service_accounts/{{id}}", to.get_one(SERVICE_ACCOUNTS)),
+    ("PUT", f"{_O}/service_accounts/{{id}}", to.update(SERVICE_ACCOUNTS)),
+    ("DELETE", f"{_O}/service_accounts/{{id}}", people.delete_service_account),
+    ("GET", f"{_ACCOUNT_KEYS}", people.list_service_account_keys),
+    ("POST", f"{_ACCOUNT_KEYS}", people.create_service_account_key),
+    ("DELETE", f"{_ACCOUNT_KEYS}/{{key}}", people.delete_service_account_key),
+    ("GET", "/authentication_settings", to.get_settings(AUTHENTICATION_SETTINGS)),
+    ("PUT", "/authentication_settings", to.put_settings(AUTHENTICATION_SETTINGS)),
+    ("GET", "/authentication_settings/password_policy", to.get_settings(PASSWORD_POLICY)),
+    ("PUT", "/authentication_settings/password_policy", to.put_settings(PASSWORD_POLICY)),
     # Roles and permissions
     ("GET", f"{_O}/roles", people.list_roles),
     ("GET", f"{_O}/roles/{{id}}", people.get_role),

@@ -2,17 +2,23 @@
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pce.access.roles import Grant, grant_of
-from pce.errors import NotAllowed, Problem, Unauthenticated
-from pce.identifiers import INSTALLATION, OrgId
+from pce.errors import Conflict, NotAllowed, Problem, Unauthenticated
+from pce.identifiers import INSTALLATION, OrgId, tail
 from pce.objects.api_key import is_secret_of, key_id_of
 from pce.objects.auth_security_principal import USER
 from pce.objects.permission import grants_of
+from pce.objects.service_account import SERVICE_ACCOUNTS
+from pce.store.change import Change, Put
+from pce.store.objects import Stored
 from pce.usecases.stores import Stores
 
+EXTENDED_EVERY_S = 60
+"""Seconds of use after which a session's end is moved."""
 MAX_HEADER = 1024
 """Characters of an Authorization header that are looked at; a key and its secret take 120."""
 
@@ -23,7 +29,7 @@ class Identity:
 
     org_id: OrgId
     href: str
-    """Of the user."""
+    """Of the user or service account."""
     name: str
     auth_username: str
     grants: tuple[Grant, ...]
@@ -36,21 +42,42 @@ def authenticate(authorization: str, stores: Stores, now: int) -> Identity:
     The key is read strongly on each request, so a deleted key is refused at once. An unknown key
     takes as long as a wrong secret. One read, and one query for what the owner may do.
     """
-    username, secret = _basic(authorization)
+    username, secret = basic_credentials(authorization)
     key_id = key_id_of(username)
     stored = stores.objects.get(INSTALLATION, "credentials", key_id) if key_id else None
     credential = stored.document if stored else None
-    if not is_secret_of(credential, secret, now) or credential is None:
-        raise _refused("the API key or its secret is wrong")
+    if not is_secret_of(credential, secret, now) or stored is None or credential is None:
+        raise _refused("the API key or its secret is wrong, or has expired")
+    _stay_open(stored, stores, now)
     return identity_of(credential, username, stores)
 
 
+def _stay_open(stored: Stored, stores: Stores, now: int) -> None:
+    """A session that is used lives on; one write a minute at most."""
+    session = stored.document
+    idle_s = session.get("idle_s")
+    if idle_s is None or session["expires_at"] - now > idle_s - EXTENDED_EVERY_S:
+        return
+    longer = {**session, "expires_at": min(now + idle_s, session["until"])}
+    put = Put(stored.collection, stored.id, longer, stored.rev, session["until"], INSTALLATION)
+    with suppress(Conflict):  # another request of the session has done it, or it was ended
+        stores.objects.commit(Change(OrgId(session["org_id"]), puts=(put,)))
+
+
 def identity_of(credential: Mapping[str, Any], auth_username: str, stores: Stores) -> Identity:
-    """Whom good credentials stand for. One query."""
-    org_id, name = OrgId(credential["org_id"]), str(credential["username"])
-    granted = stores.objects.all_of(org_id, grants_of(USER, name))
-    grants = tuple(grant_of(stored.document) for stored in granted)
-    return Identity(org_id, credential["user_href"], name, auth_username, grants)
+    """Whom good credentials stand for. One query, or a read for a service account. Raises
+    :class:`Unauthenticated` for an account that is gone."""
+    org_id, href = OrgId(credential["org_id"]), str(credential["user_href"])
+    name = str(credential["username"])
+    if href.startswith("/users/"):
+        granted = [one.document for one in stores.objects.all_of(org_id, grants_of(USER, name))]
+    else:
+        account = stores.objects.get(org_id, SERVICE_ACCOUNTS.name, tail(href))
+        if account is None:
+            raise _refused("the service account was deleted")
+        granted = account.document["permissions"]
+    grants = tuple(grant_of(permission) for permission in granted)
+    return Identity(org_id, href, name, auth_username, grants)
 
 
 def require_org(identity: Identity, org: str) -> None:
@@ -60,7 +87,8 @@ def require_org(identity: Identity, org: str) -> None:
         raise NotAllowed(Problem("not_your_org", message))
 
 
-def _basic(authorization: str) -> tuple[str, str]:
+def basic_credentials(authorization: str) -> tuple[str, str]:
+    """User name and password of an Authorization header; raises :class:`Unauthenticated`."""
     scheme, _, encoded = authorization[:MAX_HEADER].partition(" ")
     if scheme.lower() != "basic":
         raise _refused("send an API key as HTTP Basic credentials, api_KEY:SECRET")

@@ -53,11 +53,15 @@ class Caller:
         return journal(stores, self.org_id, self.actor, self.now, action)
 
     @property
+    def is_user(self) -> bool:
+        """Whether a person calls, or a key of theirs."""
+        return self.user_href.startswith("/users/")
+
+    @property
     def actor(self) -> JsonObject:
         """What events say of who acts."""
-        if "/service_accounts/" in self.user_href:
-            return service_account_actor(self.user_href, self.username)
-        return user_actor(self.user_href, self.username)
+        actor = user_actor if self.is_user else service_account_actor
+        return actor(self.user_href, self.username)
 
     def created(self) -> Mapping[str, Any]:
         """Authorship of a new object."""

@@ -47,7 +47,7 @@ def change_settings(caller: Caller, settings: Settings, body: Any, stores: Store
             return
         if settings is WORKLOAD_SETTINGS:
             _refuse_contradictions(caller, after, stores)
-        href = f"{org_href(caller.org_id)}/{settings.path}"
+        href = settings.href(org_href(caller.org_id))
         changes = {
             name: {"before": before.get(name, settings.defaults.get(name)), "after": value}
             for name, value in said.items()

@@ -22,6 +22,8 @@ from pce.pairing.activation import code_hash
 from pce.store.change import Change, Put
 from pce.store.policy_versions import PolicyVersions
 from pce.usecases.caller import SYSTEM_USER, Caller
+from pce.usecases.login_records import put_login
+from pce.usecases.manage_users import new_login
 from pce.usecases.stores import Stores, journal
 
 MAX_NAME = 255
@@ -102,6 +104,7 @@ def create_org(name: str, request_id: str, stores: Stores, now: int) -> CreatedO
                 *provisioning.puts,
                 *plan.puts,
                 Put("users", item_id(tail(user["href"])), user),
+                put_login(user["username"], new_login(org_id, user, None), None),
                 Put("api_keys", key_id, api_key),
             ),
             claims=tuple(plan.claims),

@@ -1,0 +1,32 @@
+"""Log-ins: what is kept of each user for all orgs together, because a name alone begins a log-in.
+
+A log-in holds the password's hash, those of earlier ones, how often it was got wrong, and the
+invitation by which it can be set.
+"""
+
+from typing import Any
+
+from pce.errors import Problem, Unauthenticated
+from pce.identifiers import INSTALLATION
+from pce.objects.user import login_id
+from pce.store.change import Put
+from pce.store.objects import Stored
+from pce.usecases.stores import Stores
+
+LOGINS = "logins"
+
+
+def find_login(username: str, stores: Stores) -> Stored | None:
+    """A user's log-in; None when nobody has that name. One read."""
+    return stores.objects.get(INSTALLATION, LOGINS, login_id(username))
+
+
+def put_login(username: str, login: dict[str, Any], rev: str | None) -> Put:
+    """The write that stores a log-in."""
+    return Put(LOGINS, login_id(username), login, rev, org_id=INSTALLATION)
+
+
+def refused() -> Unauthenticated:
+    """One answer for every reason, so that nobody learns which names there are."""
+    message = "the user name or the password is wrong, or the log-in is locked"
+    return Unauthenticated(Problem("authentication_failed", message))
