@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from tests.kernel.namespaces import Host
-from ven.core.flows import FlowLedger, neighbourhood
+from ven.core.flows import FlowLedger
+from ven.core.neighbourhood import neighbourhood
 from ven.edge.linux import LinuxKernel
 from ven_protocol.flows import FlowSummary
 from ven_protocol.policy import PolicyDocument

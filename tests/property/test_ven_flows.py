@@ -6,8 +6,9 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ven.core.flows import FlowLedger, Neighbourhood
-from ven.core.kernel import Connection, Decision
+from ven.core.flows import FlowLedger
+from ven.core.kernel import Connection, Decision, Untold
+from ven.core.neighbourhood import Neighbourhood
 from ven_protocol.flows import FlowSummary
 
 HOST, PEER = ip_address("10.0.0.1").packed, ip_address("10.0.0.2").packed
@@ -84,3 +85,63 @@ def test_every_byte_is_reported_once_and_every_life_in_each_of_its_windows(
     assert +ends == Counter(port for *_, port in drawn)
     assert +active == +expected_active
     assert +delivered == +expected_bytes
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 4 * WINDOW_S),  # begins
+            st.integers(0, 3 * WINDOW_S),  # lasts
+            st.booleans(),  # untold
+            st.integers(1, 3),  # port
+            st.integers(0, 60),  # seconds that the connection is remembered when it is over
+        ),
+        max_size=30,
+    )
+)
+def test_told_or_untold_a_life_counts_the_same(
+    drawn: list[tuple[int, int, bool, int, int]],
+) -> None:
+    """What is counted by the kernel and seen in dumps only, and what is told with its beginning and
+    its end: both end once, and are active in every window that they outlive."""
+    ledger = FlowLedger(now=0)
+    ledger.neighbourhood = Neighbourhood(own=frozenset({HOST}))
+    found: list[FlowSummary] = []
+
+    def line(id: int, phase: str, closed: bool = False) -> Connection:
+        begins, _, untold, port, _ = drawn[id]
+        return Connection(
+            phase=phase, id=id, proto=6, src=PEER, dst=HOST, src_port=1000 + id, dst_port=port,
+            decision=Decision.ALLOWED, started=float(begins), closed=closed, untold=untold,
+        )  # fmt: skip
+
+    for start in range(0, 12 * WINDOW_S, WINDOW_S):
+        end = start + WINDOW_S
+        for id, (begins, lasts, untold, port, remembered) in enumerate(drawn):
+            if start <= begins < end and untold:
+                ledger.begun_untold(
+                    Untold(
+                        direction="I", proto=6, src=PEER, dst=HOST, dst_port=port,
+                        decision=Decision.ALLOWED,
+                    ), end,
+                )  # fmt: skip
+            elif start <= begins < end:
+                ledger.see(line(id, "new"), begins)
+            if start <= begins + lasts + remembered < end and not untold:
+                ledger.see(line(id, "end", closed=True), begins + lasts + remembered)
+        ledger.begin_dump(counted_at=end)
+        for id, (begins, lasts, _, _, remembered) in enumerate(drawn):
+            if begins < end <= begins + lasts + remembered:
+                ledger.see(line(id, "live", closed=end > begins + lasts), end)
+        ledger.end_dump(end, complete=True)
+        found += ledger.close(end)
+
+    ends: Counter[int] = Counter()
+    active: Counter[int] = Counter()
+    for summary in found:
+        (active if summary.state == "A" else ends)[summary.dst_port] += summary.count
+    assert +ends == Counter(port for _, _, _, port, _ in drawn)
+    expected: Counter[int] = Counter()
+    for begins, lasts, _, port, _ in drawn:
+        expected[port] += (begins + lasts) // WINDOW_S - begins // WINDOW_S
+    assert +active == +expected

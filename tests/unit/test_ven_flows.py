@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from ven.core import flows
-from ven.core.flows import FlowLedger, Neighbourhood, Owner, neighbourhood
+from ven.core.flows import FlowLedger, Owner
 from ven.core.kernel import Connection, Decision, Drop
+from ven.core.neighbourhood import Neighbourhood, neighbourhood
 from ven_protocol.flows import FlowSummary, encode_batch
 from ven_protocol.messages import Heartbeat, HostFacts, Interface
 

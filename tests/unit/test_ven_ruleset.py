@@ -22,7 +22,7 @@ from ven.core.ruleset import (
     with_kernel_names,
 )
 from ven.core.services import service_matches
-from ven.core.table import chain_names, replacing, table_text
+from ven.core.table import Volatile, chain_names, replacing, table_text
 from ven_protocol.messages import EnforcementMode
 from ven_protocol.policy import Firewall, PolicyDocument, Rule, RuleAction, Service
 
@@ -62,7 +62,9 @@ def compiled(*arguments: object, **named: object) -> Ruleset:
 
 def whole(ruleset: Ruleset, epoch: int = 1) -> str:
     """The text that brings a ruleset into a kernel of which nothing is known."""
-    return replacing([], []) + table_text(ruleset.chains, epoch, "a", with_counting_sets=True)
+    return replacing([], []) + table_text(
+        ruleset.chains, Volatile(epoch=epoch), with_counting_sets=True
+    )
 
 
 def chain(ruleset: Ruleset, name: str) -> list[str]:
@@ -209,7 +211,7 @@ def test_a_verdict_never_stands_behind_a_counting_set() -> None:
     """A full set ends its rule, and a drop behind it would not happen."""
     ruleset = compiled({}, [])
     for side in ("a", "b"):
-        for line in chain(ruleset, f"count_{side}"):
+        for line in chain(ruleset, f"drops_{side}"):
             assert "update @" in line
             assert not re.search(r"\b(drop|accept|goto|jump)\b", line)
     assert chain(ruleset, "refused")[-1] == "goto blocked"
@@ -454,7 +456,9 @@ def test_rules_name_sets_as_the_kernel_does() -> None:
 
 def test_rules_are_replaced_in_one_transaction() -> None:
     """What goes and what comes are in one text, and the table is never without rules in between."""
-    text = replacing(["theirs"], ["a4_old.1"]) + table_text("", 2, "a", with_counting_sets=False)
+    text = replacing(["theirs"], ["a4_old.1"]) + table_text(
+        "", Volatile(epoch=2), with_counting_sets=False
+    )
     lines = text.splitlines()
     assert lines[:4] == [
         "add table inet ven",
@@ -463,7 +467,7 @@ def test_rules_are_replaced_in_one_transaction() -> None:
         "delete set inet ven a4_old.1",
     ]
     assert "drops4_a" not in text
-    assert "drops4_a" in table_text("", 2, "a", with_counting_sets=True)
+    assert "drops4_a" in table_text("", Volatile(epoch=2), with_counting_sets=True)
 
 
 def test_the_chains_of_a_table_are_known_by_name() -> None:

@@ -16,6 +16,7 @@ from ven.core.outbox import Batch
 from ven.edge.clock import Clock
 from ven.edge.files import DataDirectory
 from ven.edge.readers import StreamReader
+from ven.sampling_mode import SamplingMode
 from ven_protocol.flows import FlowSummary, encode_batch
 from ven_protocol.messages import Heartbeat, HostFacts
 from ven_protocol.policy import PolicyDocument
@@ -49,6 +50,7 @@ class FlowCollection:
         self._on_error = on_error
         self._readers: list[StreamReader[Any]] = []
         self.ledger = FlowLedger(clock.wall())
+        self._sampling = SamplingMode(kernel, self.ledger, clock, on_error)
 
     def follow(self, document: PolicyDocument) -> None:
         """This policy is in force: it says what is reported, and how refusals are meant."""
@@ -62,15 +64,18 @@ class FlowCollection:
         for connection in self._kernel.dump():
             if not self.ledger.found(connection, self._clock.wall()):
                 break
-        self._readers = [
-            StreamReader(self._kernel.connections(), self._saw_connections, self._on_error),
-            StreamReader(self._kernel.drops(), self._saw_drops, self._on_error),
-        ]
+        connections = StreamReader(
+            self._kernel.connections(), self._saw_connections, self._on_error
+        )
+        drops = StreamReader(self._kernel.drops(), self._saw_drops, self._on_error)
+        self._readers = [connections, drops]
+        self._sampling.start(connections)
         _log.info("collecting flows")
 
     def stop(self) -> None:
         """Collect no more; what is in the ledger is forgotten at the next start."""
         if self._readers:
+            self._sampling.stop()
             _log.info("flow collection stopped")
         while self._readers:
             self._readers.pop().close()
@@ -82,7 +87,7 @@ class FlowCollection:
         batches: list[Batch | None] = []
         for reader in self._readers:
             reader.read_now()
-        ledger.begin_dump()
+        ledger.begin_dump(counted_at=self._sampling.read_counts())
         try:
             for number, connection in enumerate(self._kernel.dump(), 1):
                 ledger.see(connection, self._clock.wall())
@@ -95,11 +100,13 @@ class FlowCollection:
             ledger.end_dump(self._clock.wall(), complete=False)
         else:
             ledger.end_dump(self._clock.wall(), complete=True)
+        ledger.users = self._kernel.connecting_users()
         batches.append(self._store(start, ledger.close(self._clock.wall())))
         return tuple(batch for batch in batches if batch is not None)
 
     def _saw_connections(self, drained: Drained[Connection]) -> None:
         now = self._clock.wall()
+        self._sampling.saw(drained)
         for connection in drained.items:
             self.ledger.see(connection, now)
         self._after_drain(drained.lost, "connection")

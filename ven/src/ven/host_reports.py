@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from ven.collection import FlowCollection
 from ven.core import coordination, reports
-from ven.core.flows import neighbourhood, port_owners
+from ven.core.flows import port_owners
 from ven.core.kernel import Drained, Kernel
+from ven.core.neighbourhood import neighbourhood
 from ven.edge.host import uptime_s
 from ven.edge.http import Pce, RequestFailed
 from ven.edge.readers import StreamReader

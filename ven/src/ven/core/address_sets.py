@@ -9,8 +9,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from ven.core.services import merged
-from ven.core.table import Family
+from ven.core.services import Family, merged
 
 SMALL_CHANGE = 4
 """A change of more than a quarter of the members is not worth comparing them first."""

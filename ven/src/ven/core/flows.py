@@ -20,6 +20,10 @@ it lived:
 A connection that neither ended nor shows in two dumps in a row lost its ``end`` event (the event
 buffer overran, or it began before anybody listened): T, with the bytes last seen.
 
+In sampling mode most connections are *untold*: counted by the kernel, without events. How many of
+them ended is the difference between what was counted and what a dump shows (``ven.core.untold``):
+C for TCP, T for others, with estimated bytes. Those that live are in the dump like any other.
+
 In mode ``idle`` the firewall is not ours: only the dump counts, as state S with ``pd`` 3.
 
 Memory: at most :data:`MAX_LIVE` connections are remembered and :data:`MAX_ROWS` summaries built
@@ -27,16 +31,18 @@ up; both are packed. Beyond the first, a connection counts as active without byt
 its bytes with its end; at the second the agent takes the summaries early. Neither loses a count.
 """
 
+import math
 import struct
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_interface
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ven.core.kernel import Connection, Decision, Drop
-from ven_protocol.flows import ICMP_PROTOCOLS, Direction, FlowSummary, State, Transmission
-from ven_protocol.messages import EnforcementMode, Interface, OpenPort, VisibilityLevel
+from ven.core.kernel import Attempts, Connection, Decision, Drop, Untold
+from ven.core.neighbourhood import Neighbourhood
+from ven.core.untold import Measures, UntoldBooks
+from ven_protocol.flows import ICMP_PROTOCOLS, Direction, FlowSummary, State
+from ven_protocol.messages import EnforcementMode, OpenPort, VisibilityLevel
 
 MAX_LIVE = 5_000
 """Connections remembered between their events: about 1 MiB."""
@@ -45,14 +51,16 @@ MAX_ROWS = 5_000
 
 TCP = 6
 
-_LIVE = struct.Struct("<dQQI?BB")
+_LIVE = struct.Struct("<dQQI?BB?")
 """Started (Unix time), bytes to and from the responder reported so far, number of the last dump
-that showed it, whether its end was reported already, decision, qualifier. Then the identity."""
+that showed it, whether its end was reported already, decision, qualifier, whether it is untold.
+Then the identity."""
 _IDENTITY = struct.Struct("<BHHBB")
 """Protocol, source port, destination port, ICMP type and code; after both addresses."""
 _ROW = struct.Struct("<BHBBccBB")
-"""Protocol, destination port, ICMP type and code, direction, state, decision, qualifier."""
-
+"""Protocol, destination port, ICMP type and code, direction, state, decision, qualifier; after both
+addresses."""
+_PORT_OF_ROW = slice(-_ROW.size, 3 - _ROW.size)
 
 _QUALIFIED = (Decision.POTENTIALLY_BLOCKED, Decision.BLOCKED)
 
@@ -64,21 +72,27 @@ class Owner(Struct, frozen=True):
     user: str | None
 
 
-class Neighbourhood(Struct, frozen=True, kw_only=True):
-    """What the host's own addresses say of others' addresses."""
-
-    own: frozenset[bytes] = frozenset()
-    broadcast: frozenset[bytes] = frozenset({b"\xff\xff\xff\xff"})
-
-
 class _Sum:
     """Values of one summary while it grows."""
 
-    __slots__ = ("count", "dbi", "dbo", "ddms", "first", "last", "tbi", "tbo", "tdms")
+    __slots__ = ("count", "dbi", "dbo", "ddms", "first", "last", "measured", "tbi", "tbo", "tdms")
 
     def __init__(self, first: float, last: float) -> None:
         self.first, self.last = first, last
-        self.count = self.tbi = self.tbo = self.dbi = self.dbo = self.tdms = self.ddms = 0
+        self.count = 0
+        self.measured = False
+        """Bytes and durations are those of some of the connections at least."""
+        self.tbi = self.tbo = self.dbi = self.dbo = self.tdms = self.ddms = 0.0
+
+    def add(self, measures: Measures, times: int = 1) -> None:
+        tbi, tbo, dbi, dbo, tdms, ddms = measures
+        self.tbi += tbi * times
+        self.tbo += tbo * times
+        self.dbi += dbi * times
+        self.dbo += dbo * times
+        self.tdms += tdms * times
+        self.ddms += ddms * times
+        self.measured = True
 
 
 class FlowLedger:
@@ -93,9 +107,15 @@ class FlowLedger:
         self.mode: EnforcementMode = "visibility_only"
         self.neighbourhood = Neighbourhood()
         self.owners: Mapping[tuple[int, int], Owner] = {}
+        """By protocol and port that they listen on."""
+        self.users: Mapping[tuple[bytes, int, int], str] = {}
+        """Users of this host by what they connect to (``ven.core.kernel.Kernel.connecting_users``)."""
         self._live: dict[int, bytes] = {}
         self._rows: dict[bytes, _Sum] = {}
         self._dump = 0
+        self._dump_at = math.inf
+        self._untold = UntoldBooks(port_of=_PORT_OF_ROW)
+        self._sampled = (math.inf, math.inf)
 
     @property
     def full(self) -> bool:
@@ -120,36 +140,45 @@ class FlowLedger:
         False when no more can be remembered.
         """
         started = connection.started or now
+        if connection.untold and not connection.closed:
+            self._untold.began(_untold_key(connection), 1)
         return self._remember(connection, started, connection.bytes_to_dst, connection.bytes_to_src)
+
+    def sampling(self, on: bool, now: float) -> None:
+        """From now on those told are drawn at random; or all are told."""
+        self._sampled = (now, math.inf) if on else (self._sampled[0], now)
+
+    def begun_untold(self, untold: Untold, now: float) -> None:
+        """Take what the kernel counted since it was last asked."""
+        if self._wanted(untold.decision):
+            key = _untold_key(untold)
+            self._count_untold(key, self._untold.began(key, untold.count), now)
 
     def drop(self, drop: Drop, now: float) -> None:
         """Take a refused packet; a would-be refused one counts as the connection it became."""
         if drop.decision != Decision.BLOCKED or not self._wanted(drop.decision):
             return
-        key = drop.src + drop.dst + _ROW.pack(
-            drop.proto,
-            drop.dst_port,
-            drop.icmp_type or 0,
-            drop.icmp_code or 0,
-            drop.direction.encode(),
-            b"N" if drop.proto == TCP else b"-",
-            drop.decision,
-            drop.qualifier + 1,
-        )  # fmt: skip
+        state = b"N" if drop.proto == TCP else b"-"
+        key = _row_key(drop, state, drop.decision, drop.direction.encode())
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = _Sum(now, now)
         row.count += drop.count
         row.last = now
 
-    def begin_dump(self) -> None:
-        """A dump of all live connections follows, each through :meth:`see`."""
+    def begin_dump(self, counted_at: float = math.inf) -> None:
+        """A dump of all live connections follows, each through :meth:`see`. ``counted_at``: when
+        the kernel was last asked for untold ones; what began later is not in the books."""
         self._dump += 1
+        self._dump_at = counted_at
+        self._untold.begin_dump()
 
     def end_dump(self, now: float, complete: bool) -> None:
         """The dump is over; an incomplete one says nothing of what it did not show."""
         if complete:
             self._count_vanished(now)
+            for key, count in self._untold.ended():
+                self._count_untold(key, count, now)
         else:
             self._dump -= 1
 
@@ -165,6 +194,7 @@ class FlowLedger:
         to the next window.
         """
         summaries = self.take(now)
+        self._untold.end_window()
         self.window_start = now
         return summaries
 
@@ -172,6 +202,8 @@ class FlowLedger:
         """Begin anew: collection was stopped and what happened meanwhile is not known."""
         self._live.clear()
         self._rows.clear()
+        self._untold.clear()
+        self._sampled = (math.inf, math.inf)
         self.window_start = now
 
     def _ended(self, connection: Connection, now: float) -> None:
@@ -184,6 +216,8 @@ class FlowLedger:
     def _lives(self, connection: Connection, now: float) -> None:
         started, bytes_in, bytes_out, done = self._recall(connection)
         started = started or now
+        if connection.untold and not self._lives_untold(connection):
+            return
         if done:
             self._remember(connection, started, bytes_in, bytes_out, done=True)
         elif self.mode == "idle":
@@ -203,6 +237,15 @@ class FlowLedger:
             state = b"C" if connection.closed else b"A"
             self._count(connection, state, started, now, bytes_in, bytes_out)
 
+    def _lives_untold(self, connection: Connection) -> bool:
+        """Whether it is open: the end of one that is not is in the books."""
+        if connection.closed:
+            self._live.pop(connection.id, None)
+            return False
+        if connection.started is None or connection.started <= self._dump_at:
+            self._untold.is_open(_untold_key(connection))
+        return True
+
     def _remember(
         self,
         connection: Connection,
@@ -221,6 +264,7 @@ class FlowLedger:
             done,
             connection.decision,
             connection.qualifier,
+            connection.untold,
         )
         self._live[connection.id] = packed + _identity(connection)
         return True
@@ -234,18 +278,18 @@ class FlowLedger:
             return connection.started, 0, 0, False  # not known, or the id is used again
         if forget:
             del self._live[connection.id]
-        started, bytes_in, bytes_out, _, done, _, _ = _LIVE.unpack_from(packed)
+        started, bytes_in, bytes_out, _, done, _, _, _ = _LIVE.unpack_from(packed)
         return connection.started or started, bytes_in, bytes_out, done
 
     def _count_vanished(self, now: float) -> None:
         for id, packed in list(self._live.items()):
-            started, bytes_in, bytes_out, dump, done, decision, qualifier = _LIVE.unpack_from(
-                packed
+            started, bytes_in, bytes_out, dump, done, decision, qualifier, untold = (
+                _LIVE.unpack_from(packed)
             )
-            if dump >= self._dump - 1:
+            if dump >= self._dump - (0 if untold else 1):
                 continue  # shown by this dump, or young enough for its end to be on its way
             del self._live[id]
-            if not done and self.mode != "idle":
+            if not done and not untold and self.mode != "idle":
                 connection = replace(
                     _from_identity(id, packed[_LIVE.size :]),
                     decision=Decision(decision),
@@ -275,29 +319,40 @@ class FlowLedger:
         decision = Decision.UNKNOWN if state == b"S" else connection.decision
         if not self._wanted(decision):
             return
-        key = connection.src + connection.dst + _ROW.pack(
-            connection.proto,
-            connection.dst_port,
-            connection.icmp_type or 0,
-            connection.icmp_code or 0,
-            b"?",
-            state,
-            decision,
-            connection.qualifier + 1 if decision in _QUALIFIED else 0,
-        )  # fmt: skip
+        key = _row_key(connection, state, decision)
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = _Sum(started, last)
         row.count += 1
         row.first = min(row.first, started)
         row.last = max(row.last, last)
-        if totals:
-            row.tbi += connection.bytes_to_dst
-            row.tbo += connection.bytes_to_src
-            row.dbi += max(0, connection.bytes_to_dst - bytes_in)
-            row.dbo += max(0, connection.bytes_to_src - bytes_out)
-            row.tdms += max(0, int((last - started) * 1000))
-            row.ddms += max(0, int((last - max(started, self.window_start)) * 1000))
+        if not totals:
+            return
+        measures: Measures = (
+            connection.bytes_to_dst,
+            connection.bytes_to_src,
+            max(0, connection.bytes_to_dst - bytes_in),
+            max(0, connection.bytes_to_src - bytes_out),
+            max(0, int((last - started) * 1000)),
+            max(0, int((last - max(started, self.window_start)) * 1000)),
+        )
+        row.add(measures)
+        if state in b"CT" and self._sampled[0] <= started < self._sampled[1]:
+            self._untold.sampled(_untold_key(connection), measures)
+
+    def _count_untold(self, key: bytes, count: int, now: float) -> None:
+        """So many ended, somewhen in this window."""
+        if not count:
+            return
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = _Sum(self.window_start, now)
+        row.count += count
+        row.first = min(row.first, self.window_start)
+        row.last = now
+        measures = self._untold.estimate(key)
+        if measures:
+            row.add(measures, count)
 
     def _summary(self, key: bytes, row: _Sum, now: float) -> FlowSummary | None:
         width = (len(key) - _ROW.size) // 2
@@ -305,13 +360,19 @@ class FlowLedger:
         proto, port, icmp_type, icmp_code, direction, state, pd, qualifier = _ROW.unpack_from(
             key, 2 * width
         )
-        transmission = self._transmission(dst)
-        dir = _direction(direction, src, dst, transmission, self.neighbourhood.own)
+        said: Mapping[bytes, Direction] = {b"I": "I", b"O": "O"}
+        dir = said.get(direction) or self.neighbourhood.direction(src, dst)
         if dir is None:
             return None
         icmp = proto in ICMP_PROTOCOLS
-        owner = self.owners.get((proto, port)) if dir == "I" and pd != Decision.BLOCKED else None
+        process = user = None
+        if pd != Decision.BLOCKED and dir == "I" and (proto, port) in self.owners:
+            owner = self.owners[proto, port]
+            process, user = owner.process, owner.user
+        elif pd != Decision.BLOCKED and dir == "O":
+            user = self.users.get((dst, proto, icmp_type << 8 | icmp_code if icmp else port))
         enhanced = self.visibility == "enhanced_data_collection" and state in b"ACT"
+        enhanced = enhanced and row.measured
         last = min(int(row.last), int(now))
         return FlowSummary(
             src_ip=src,
@@ -324,39 +385,19 @@ class FlowLedger:
             state=_STATES[state],
             pd=pd,
             pd_qualifier=qualifier - 1 if qualifier else None,
-            transmission=transmission,
+            transmission=self.neighbourhood.transmission(dst),
             count=row.count,
             first=min(int(row.first), last),
             last=last,
-            process=owner.process if owner else None,
-            user=owner.user if owner else None,
-            tbi=row.tbi if enhanced else None,
-            tbo=row.tbo if enhanced else None,
-            dbi=row.dbi if enhanced else None,
-            dbo=row.dbo if enhanced else None,
-            tdms=row.tdms if enhanced else None,
-            ddms=min(row.ddms, row.tdms) if enhanced else None,
+            process=process,
+            user=user,
+            tbi=int(row.tbi) if enhanced else None,
+            tbo=int(row.tbo) if enhanced else None,
+            dbi=int(min(row.dbi, row.tbi)) if enhanced else None,
+            dbo=int(min(row.dbo, row.tbo)) if enhanced else None,
+            tdms=int(row.tdms) if enhanced else None,
+            ddms=int(min(row.ddms, row.tdms)) if enhanced else None,
         )
-
-    def _transmission(self, dst: bytes) -> Transmission:
-        if dst in self.neighbourhood.broadcast:
-            return "B"
-        multicast = dst[0] == 0xFF if len(dst) == 16 else 224 <= dst[0] < 240
-        return "M" if multicast else "U"
-
-
-def neighbourhood(interfaces: Iterable[Interface]) -> Neighbourhood:
-    """Own and broadcast addresses of the host's interfaces."""
-    own: set[bytes] = set()
-    broadcast = {b"\xff\xff\xff\xff"}
-    for interface in interfaces:
-        text = interface.address.partition("%")[0]
-        bits = "" if interface.cidr_block is None else f"/{interface.cidr_block}"
-        address = ip_interface(text + bits)
-        own.add(address.packed)
-        if address.version == 4 and address.network.prefixlen < 31:
-            broadcast.add(address.network.broadcast_address.packed)
-    return Neighbourhood(own=frozenset(own), broadcast=frozenset(broadcast))
 
 
 def port_owners(ports: Iterable[OpenPort]) -> dict[tuple[int, int], Owner]:
@@ -370,6 +411,27 @@ def port_owners(ports: Iterable[OpenPort]) -> dict[tuple[int, int], Owner]:
 _STATES: dict[bytes, State] = {
     b"A": "A", b"C": "C", b"T": "T", b"S": "S", b"N": "N", b"-": "",
 }  # fmt: skip
+
+
+def _row_key(
+    of: Connection | Attempts, state: bytes, decision: Decision, direction: bytes = b"?"
+) -> bytes:
+    """``direction``: as far as it is known without a look at the addresses."""
+    return of.src + of.dst + _ROW.pack(
+        of.proto,
+        of.dst_port,
+        of.icmp_type or 0,
+        of.icmp_code or 0,
+        direction,
+        state,
+        decision,
+        of.qualifier + 1 if decision in _QUALIFIED else 0,
+    )  # fmt: skip
+
+
+def _untold_key(of: Connection | Untold) -> bytes:
+    """The row in which it will be when it has ended."""
+    return _row_key(of, b"C" if of.proto == TCP else b"T", of.decision)
 
 
 def _identity(connection: Connection) -> bytes:
@@ -396,16 +458,3 @@ def _from_identity(id: int, identity: bytes) -> Connection:
         icmp_type=icmp_type,
         icmp_code=icmp_code,
     )
-
-
-def _direction(
-    said: bytes, src: bytes, dst: bytes, transmission: Transmission, own: frozenset[bytes]
-) -> Direction | None:
-    """The reporter's side; None when it is neither end (forwarded) or both (with itself)."""
-    if said == b"I":
-        return "I"
-    if said == b"O":
-        return "O"
-    if src in own:
-        return None if dst in own else "O"
-    return "I" if dst in own or transmission != "U" else None

@@ -57,10 +57,12 @@ class Connection(Struct, frozen=True, gc=False, kw_only=True):
     """Unix time of the deletion; only in ``end``."""
     closed: bool = False
     """The peers said that it is over (FIN or RST); only in ``end`` and ``live``."""
+    untold: bool = False
+    """It began in sampling mode: see :class:`Untold`. Only in ``live``."""
 
 
-class Drop(Struct, frozen=True, gc=False, kw_only=True):
-    """First packet of a connection that the policy refused (or would refuse: see ``decision``)."""
+class Attempts(Struct, frozen=True, gc=False, kw_only=True):
+    """First packets of connections, as logged or as counted."""
 
     direction: Literal["I", "O"]
     proto: int
@@ -71,8 +73,18 @@ class Drop(Struct, frozen=True, gc=False, kw_only=True):
     icmp_code: int | None = None
     decision: Decision = Decision.BLOCKED
     qualifier: int = 0
-    """Why, as the summary's ``pd_qualifier``: 0 no rule, 1 deny rule, 2 override deny."""
+    """Why it is (potentially) blocked, as the summary's ``pd_qualifier``: 0 no rule, 1 deny rule,
+    2 override deny."""
     count: int = 1
+
+
+class Drop(Attempts, frozen=True, gc=False, kw_only=True):
+    """Connections that the policy refused (or would refuse: see ``decision``)."""
+
+
+class Untold(Attempts, frozen=True, gc=False, kw_only=True):
+    """Connections that began in sampling mode: counted by the kernel, which sends no events of
+    them. In dumps they are ``untold``."""
 
 
 class ForeignChange(Struct, frozen=True, kw_only=True):
@@ -158,6 +170,18 @@ class Kernel(Protocol):
 
     def dump(self) -> Iterable[Connection]:
         """All live connections, phase ``live``, streamed; 5 microseconds each."""
+
+    def sample(self, on: bool) -> None:
+        """From now on tell of one new connection in ``ven.core.counting.TELL_ONE_IN`` and count the
+        others, or tell of all. Under a millisecond."""
+
+    def untold(self) -> list[Untold]:
+        """Connections that began and were counted since the last call, each once. 50 ms when there
+        are any, and 10 microseconds for each different one."""
+
+    def connecting_users(self) -> Mapping[tuple[bytes, int, int], str]:
+        """Destination, protocol and service (port, or ICMP type x 256 + code) -> name of a local
+        user who opened connections to it lately; up to 60 ms."""
 
     def drops(self) -> Stream[Drop]:
         """Start reading refused connection attempts. When there are very many they come in

@@ -8,12 +8,13 @@ peer goes, without a race and without touching the connection table.
 
 ::
 
-    31          20 19  18      16 15           4 3     0
-    |    epoch    |out| verdict  |     slot     | others' |
+    31          20 19  18      16  15    14        4 3     0
+    |    epoch    |out| verdict  |untold|    slot   | others' |
 
 ``epoch`` 0: not judged. ``verdict``: 0 allowed, 1 to 3 potentially blocked, 4 to 6 blocked (no
-rule, deny rule, override deny). ``slot``: number of the rule in its ruleset, 0 for the mode's
-default. The lowest four bits are left to other software.
+rule, deny rule, override deny). ``untold``: the connection began in sampling mode, was counted by
+the kernel, and sends no events; written once, whatever is judged later. ``slot``: number of the
+rule in its ruleset, 0 for the mode's default. The lowest four bits are left to other software.
 
 The mark is in conntrack's events and dumps, so a flow record carries its decision for free.
 """
@@ -25,6 +26,10 @@ from ven.core.kernel import Decision
 
 OURS = 0xFFFF_FFF0
 """The bits that the VEN writes; all rules leave the others as they are."""
+UNTOLD = 0x0000_8000
+"""Set when the connection was counted instead of told (``ven.core.sampling``)."""
+JUDGED = OURS ^ UNTOLD
+"""The bits that every judgement writes anew."""
 EPOCH_MASK = 0xFFF0_0000
 EPOCH_SHIFT = 20
 LAST_EPOCH = 0xFFF
@@ -33,8 +38,9 @@ OUTBOUND = 0x0008_0000
 BLOCKED = 0x0004_0000
 """Set in every verdict that does not let packets through."""
 VERDICT_SHIFT = 16
+VERDICT_MASK = 0x0007_0000
 SLOT_SHIFT = 4
-LAST_SLOT = 0xFFF
+LAST_SLOT = 0x7FF
 """Rules beyond it share it: their verdicts are exact, only their number is not told."""
 
 NO_RULE, DENY_RULE, OVERRIDE_DENY = 0, 1, 2

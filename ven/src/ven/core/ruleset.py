@@ -23,9 +23,9 @@ from msgspec.structs import replace
 
 from ven.core.address_sets import AddressSet, BadPolicy, address_sets_after, difference, name_sets
 from ven.core.kernel import Decision
-from ven.core.mark import DENY_RULE, NO_RULE, OURS, OVERRIDE_DENY, verdict_bits
-from ven.core.services import ANSWER, QUESTION, Place, answers_are_told, service_matches
-from ven.core.table import DIRECTIONS, NFLOG_GROUP, Direction, Family, policy_chains
+from ven.core.mark import DENY_RULE, JUDGED, NO_RULE, OVERRIDE_DENY, verdict_bits
+from ven.core.services import ANSWER, QUESTION, Family, Place, answers_are_told, service_matches
+from ven.core.table import DIRECTIONS, NFLOG_GROUP, Direction, policy_chains
 from ven_protocol.policy import PolicyDocument, Rule
 
 Tier = Literal["lifeline", "override_deny", "allow", "deny"]
@@ -253,7 +253,7 @@ def _allow_all(direction: Direction) -> str:
 
 
 def _decide(bits: int, target: str) -> str:
-    return f"ct mark set ct mark and {0xFFFFFFFF ^ OURS:#010x} or {bits:#010x} goto {target}"
+    return f"ct mark set ct mark and {0xFFFFFFFF ^ JUDGED:#010x} or {bits:#010x} goto {target}"
 
 
 def _rule_lines(

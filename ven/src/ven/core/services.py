@@ -1,11 +1,18 @@
 """Which traffic a service names, as nft expressions; pure."""
 
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from msgspec import Struct
 
-from ven.core.table import PORT_PROTOCOLS, Family
 from ven_protocol.policy import Service
+
+Family = Literal[4, 6]
+FAMILIES: tuple[tuple[Family, str], ...] = ((4, "ip"), (6, "ip6"))
+"""Each with the word by which nft selects its addresses."""
+
+PORT_PROTOCOLS = (6, 17, 33, 132, 136)
+"""TCP, UDP, DCCP, SCTP, UDP-Lite: those whose ports conntrack knows."""
 
 _ICMP: dict[Family, int] = {4: 1, 6: 58}
 _ANSWERS = {8: 0, 13: 14, 128: 129}

@@ -11,15 +11,19 @@ A packet passes through the base chain ``in`` or ``out`` like this::
                of a connection that this host opened --------> judge_out
 
 ``judge_in`` and ``judge_out`` hold the policy (``ven.core.ruleset``). Each of their rules writes
-its verdict into the mark and goes to ``allowed`` or ``refused``, which add the epoch; ``refused``
-logs or counts. ``raw_in`` and ``raw_out`` come before connection tracking and keep from it what
-stateless rules allow.
+its verdict into the mark and goes to ``allowed`` or ``refused``, which add the epoch. ``refused``
+logs or counts; ``allowed`` notes the user of a new connection and, in sampling mode, counts it
+(``ven.core.counting``). ``raw_in`` and ``raw_out`` come before connection tracking and keep from it
+what stateless rules allow.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
+from msgspec import Struct
+
+from ven.core.counting import counting_chains, counting_sets
 from ven.core.kernel import Decision
 from ven.core.mark import (
     BLOCKED,
@@ -28,20 +32,16 @@ from ven.core.mark import (
     EPOCH_SHIFT,
     NO_RULE,
     OURS,
+    OUTBOUND,
     OVERRIDE_DENY,
     VERDICT_SHIFT,
     verdict_bits,
 )
+from ven.core.services import FAMILIES
 from ven_protocol.policy import Firewall
 
-Family = Literal[4, 6]
 Direction = Literal["in", "out"]
-FAMILIES: tuple[tuple[Family, str], ...] = ((4, "ip"), (6, "ip6"))
-"""Each with the word by which nft selects its addresses."""
 DIRECTIONS: tuple[Direction, ...] = ("in", "out")
-
-SIDES = ("a", "b")
-"""Refused packets are counted into one pair of sets while the other is being read."""
 
 TABLE = "ven"
 PRIORITIES = {"first": -5, "last": 5}
@@ -67,28 +67,27 @@ DNS_PORT = 53
 SNAP_BYTES = 96
 """Of each packet: an IPv6 header with an extension, and ports."""
 
-DROP_KEYS = 65_536
-"""Distinct (verdict, source, destination, protocol, port) that are counted between two readings.
-Sources can be forged, so there must be a limit; beyond it refused packets are dropped uncounted."""
-DROP_KEY_LIFETIME = "15m"
-"""Longer than the longest time between two readings, a flow interval of 10 minutes."""
-
-PORT_PROTOCOLS = (6, 17, 33, 132, 136)
-"""TCP, UDP, DCCP, SCTP, UDP-Lite: those whose ports conntrack knows."""
-
 
 def answers_group(nflog_group: int) -> int:
     """The NFLOG group of name servers' answers, beside that of refused packets."""
     return nflog_group + 1
 
 
-def table_text(chains: str, epoch: int, side: str, with_counting_sets: bool) -> str:
-    """The table without the policy's sets, as nft reads it.
+class Volatile(Struct, frozen=True, kw_only=True):
+    """What changes without a change of the rules."""
 
-    ``chains``: from :func:`policy_chains`. ``side``: which of the two groups of counting sets,
-    ``a`` or ``b``, is being filled."""
-    sets = _counting_sets() if with_counting_sets else ""
-    return f"table inet {TABLE} {{\n{sets}{_volatile_chains(epoch, side)}{chains}\n}}\n"
+    epoch: int
+    drops: str = "a"
+    """The group of sets that is being filled with refused packets (``ven.core.counting``)."""
+    begun: str = ""
+    """The same for connections that are untold; empty when all are told."""
+
+
+def table_text(chains: str, volatile: Volatile, with_counting_sets: bool) -> str:
+    """The table without the policy's sets, as nft reads it. ``chains``: from
+    :func:`policy_chains`."""
+    sets = counting_sets() if with_counting_sets else ""
+    return f"table inet {TABLE} {{\n{sets}{_volatile_chains(volatile)}{chains}\n}}\n"
 
 
 def chain_names(text: str) -> frozenset[str]:
@@ -105,18 +104,22 @@ def replacing(gone_chains: Iterable[str], gone_sets: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _volatile_chains(epoch: int, side: str) -> str:
+def _volatile_chains(volatile: Volatile) -> str:
     """Replaced alone, by netlink, with every new epoch and every exchange of counting sets: keep
     ``ven.edge.nft_messages`` the same."""
+    epoch = volatile.epoch << EPOCH_SHIFT
     return f"""
     chain fresh {{
-        ct mark and {EPOCH_MASK:#010x} == {epoch << EPOCH_SHIFT:#010x} goto decided
+        ct mark and {EPOCH_MASK:#010x} == {epoch:#010x} goto decided
     }}
     chain stamp {{
-        ct mark set ct mark and {0xFFFFFFFF ^ EPOCH_MASK:#010x} or {epoch << EPOCH_SHIFT:#010x}
+        ct mark set ct mark and {0xFFFFFFFF ^ EPOCH_MASK:#010x} or {epoch:#010x}
     }}
     chain count {{
-        jump count_{side}
+        jump drops_{volatile.drops}
+    }}
+    chain sample {{
+        {f"jump begun_{volatile.begun}" if volatile.begun else ""}
     }}"""
 
 
@@ -158,7 +161,7 @@ def policy_chains(
         *last,
     ]
     outbound = [
-        *("oif lo accept", *(_REJECTION if rejects else ()), "jump fresh", "jump essential"),
+        *("oif lo goto own", *(_REJECTION if rejects else ()), "jump fresh", "jump essential"),
         *(_DHCP_OUT if firewall.allow_dhcp_client else ()),
         *_jumps(stateless, _LEAVING, "ct state untracked "),
         *_jumps(strays, ("stray_out",), "ct state invalid "),
@@ -174,9 +177,19 @@ def policy_chains(
     }}
     chain allowed {{
         jump stamp
+        {_FIRST_PACKET} goto begun
         accept
     }}
-{_counting_chains()}
+    chain begun {{
+        ct mark and {OUTBOUND:#010x} == {OUTBOUND:#010x} jump used
+        jump sample
+        accept
+    }}
+    chain own {{
+        {_FIRST_PACKET} jump sample
+        accept
+    }}
+{counting_chains()}
 {_logging_chain(nflog_group)}
     chain refused {{
         jump stamp{_FORWARDED if reported and containers else ""}{_REPORT if reported else ""}
@@ -232,6 +245,9 @@ _FORWARDED = """
 """Forwarded packets are only counted: of one that is logged it does not show which end is the
 responder."""
 
+_FIRST_PACKET = "ct status and confirmed == 0"
+"""A connection is confirmed when its first packet has passed all hooks. Only before that can it be
+said which of its events are told."""
 
 _DHCP_IN = (
     "udp sport 67 udp dport 68 goto allowed",
@@ -354,43 +370,3 @@ _LISTENERS = "mld-listener-query, mld-listener-report, mld-listener-done, mld2-l
 
 def _lines(rules: Iterable[str]) -> str:
     return "\n        ".join(rules)
-
-
-def counting_set(family: Family, side: str) -> str:
-    """Name of the set that counts refused packets above the logging rate."""
-    return f"drops{family}_{side}"
-
-
-def _counting_sets() -> str:
-    return "\n".join(
-        f"    set {counting_set(family, side)} {{"
-        f" type mark . ipv{family}_addr . ipv{family}_addr . inet_proto . inet_service;"
-        f" size {DROP_KEYS}; flags dynamic,timeout; timeout {DROP_KEY_LIFETIME}; }}"
-        for side in SIDES
-        for family, _ip in FAMILIES
-    )
-
-
-def _counting_chains() -> str:
-    """One chain per side. The last part of a key is the service: the port of the responder, or
-    the ICMP type and code. The verdict is never in these rules: a full set ends the rule."""
-    ported = f"meta l4proto {{ {', '.join(map(str, PORT_PROTOCOLS))} }}"
-    others = ", ".join(map(str, (*PORT_PROTOCOLS, 1, 58)))
-    places = (
-        (f"{ported} ct direction original", "@th,16,16"),
-        (f"{ported} ct direction reply", "@th,0,16"),
-        ("meta l4proto { icmp, ipv6-icmp }", "@th,0,16"),
-        (f"meta l4proto != {{ {others} }}", "0"),
-    )
-    chains = []
-    for side in SIDES:
-        lines = [
-            f"{match} update @{counting_set(family, side)} {{"
-            f" ct mark and {OURS ^ EPOCH_MASK:#010x} . ct original {ip} saddr . ct reply {ip} saddr"
-            f" . meta l4proto . {service} counter }}"
-            for family, ip in FAMILIES
-            for match, service in places
-        ]
-        body = "\n        ".join(lines)
-        chains.append(f"    chain count_{side} {{\n        {body}\n    }}")
-    return "\n".join(chains)

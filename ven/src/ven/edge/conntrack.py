@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ven.core.kernel import Connection, Drained
-from ven.core.mark import decision_of
+from ven.core.mark import UNTOLD, decision_of
 from ven.edge.netlink import (
     NETFILTER_HEADER_BYTES,
     NETLINK_NETFILTER,
@@ -28,8 +28,9 @@ _GET = _SUBSYS << 8 | 1
 _DESTROY = _SUBSYS << 8 | 2
 _GROUP_NEW, _GROUP_DESTROY = 1, 3
 
-EVENT_BUFFER_BYTES = 4 << 20
-"""6,500 events that were not read yet; kernel memory, used only while they wait."""
+EVENT_BUFFER_BYTES = 16 << 20
+"""26,000 events that were not read yet: a second of 13,000 short connections, so that none is lost
+before sampling mode begins. Kernel memory, used only while they wait."""
 
 # linux/netfilter/nfnetlink_conntrack.h
 _ORIGINAL, _REPLY, _PROTOINFO, _MARK = 1, 2, 4, 8
@@ -189,6 +190,7 @@ def _connection(body: bytes, phase: Literal["new", "end", "live"]) -> Connection
         started=started,
         ended=ended,
         closed=closed,
+        untold=bool(mark & UNTOLD),
     )
 
 

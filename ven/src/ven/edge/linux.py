@@ -10,7 +10,15 @@ from pathlib import Path
 
 from ven.core.address_sets import BadPolicy
 from ven.core.dns import Answer
-from ven.core.kernel import Connection, Drained, Drop, ForeignChange, KernelRefused, Stream
+from ven.core.kernel import (
+    Connection,
+    Drained,
+    Drop,
+    ForeignChange,
+    KernelRefused,
+    Stream,
+    Untold,
+)
 from ven.core.ruleset import Endpoint, Ruleset, compile_ruleset, with_learned
 from ven.core.table import DNS_PORT, NFLOG_GROUP, answers_group
 from ven.edge import conntrack, older_connections, processes
@@ -18,6 +26,7 @@ from ven.edge.answers import AnswerLog
 from ven.edge.interfaces import InterfaceEvents, read_container_links, read_interfaces
 from ven.edge.nflog import DropLog
 from ven.edge.nftables import Firewall
+from ven.edge.processes import user_name
 from ven.edge.sockets import connected_sockets
 from ven.edge.table_watch import TableWatch
 from ven_protocol.messages import InteractiveUser, Interface, OpenPort, Process
@@ -164,6 +173,18 @@ class LinuxKernel:
     def drops(self) -> Stream[Drop]:
         """Refused connection attempts from now on: every one, in groups when there are many."""
         return Drops(self._firewall, self._nflog_group)
+
+    def sample(self, on: bool) -> None:
+        """Tell of one new connection in 64 and count the others, or tell of all."""
+        self._firewall.sample(on)
+
+    def untold(self) -> list[Untold]:
+        """Connections that began untold since the last call."""
+        return self._firewall.drain_begun()
+
+    def connecting_users(self) -> dict[tuple[bytes, int, int], str]:
+        """Who opened connections to which service."""
+        return {service: user_name(uid) for service, uid in self._firewall.users().items()}
 
     def answers(self) -> Stream[Answer]:
         """What this host's name servers answer from now on, while the policy has names."""

@@ -160,9 +160,17 @@ def renew_epoch(epoch: int) -> list[Part]:
     return [*_replace_chain("fresh", fresh), *_replace_chain("stamp", stamp)]
 
 
-def count_into(side: str) -> list[Part]:
-    """Replaces the rule of ``count``, which says which sets are being filled."""
-    return _replace_chain("count", (_branch(_JUMP, f"count_{side}"),))
+def count_drops_into(side: str) -> list[Part]:
+    """Replaces the rule of ``count``, which says which sets are filled with refused packets."""
+    return _replace_chain("count", (_branch(_JUMP, f"drops_{side}"),))
+
+
+def count_begun_into(side: str) -> list[Part]:
+    """Replaces the rule of ``sample``, which says which sets are filled with connections that are
+    untold; with no ``side`` all are told."""
+    if not side:
+        return [(DELRULE, 0, _HEADER + _TABLE + text(2, "sample"))]
+    return _replace_chain("sample", (_branch(_JUMP, f"begun_{side}"),))
 
 
 def _replace_chain(chain: str, expressions: Iterable[bytes]) -> list[Part]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 from collections.abc import Iterator, Mapping
 
 import psutil
@@ -33,6 +34,14 @@ def open_ports() -> tuple[list[OpenPort], list[Process]]:
             (process for process in processes.values() if process), key=lambda process: process.pid
         )[:MAX_REPORTED],
     )
+
+
+def user_name(uid: int) -> str:
+    """Name of a user of this host, or the number of one who has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _open_port(

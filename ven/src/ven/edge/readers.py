@@ -5,6 +5,7 @@ first one the reader waits a moment and takes all that came meanwhile.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -33,16 +34,13 @@ class StreamReader(Generic[_Item]):
         self._on_error = on_error
         self._gather_s = gather_s
         self._timer: asyncio.Handle | None = None
+        self.cpu_s = 0.0
+        """CPU seconds that this thread has used for reading and handling what was read."""
         self._loop.add_reader(stream.fileno(), self._readable)
 
     def read_now(self) -> None:
         """Hand over what is there, without waiting."""
-        try:
-            drained = self._stream.drain()
-            if drained.items or drained.lost:
-                self._handle(drained)
-        except Exception as error:
-            self._on_error(error)
+        self._take(rearm=False)
 
     def close(self) -> None:
         """Stop reading and close the stream."""
@@ -57,14 +55,19 @@ class StreamReader(Generic[_Item]):
 
     def _drain(self) -> None:
         self._timer = None
+        self._take(rearm=True)
+
+    def _take(self, rearm: bool) -> None:
+        began = time.thread_time()
         try:
             drained = self._stream.drain()
-            if drained.more:
+            if rearm and drained.more:
                 # Others get their turn before the rest is read.
                 self._timer = self._loop.call_soon(self._drain)
-            else:
+            elif rearm:
                 self._loop.add_reader(self._stream.fileno(), self._readable)
             if drained.items or drained.lost:
                 self._handle(drained)
         except Exception as error:
             self._on_error(error)
+        self.cpu_s += time.thread_time() - began

@@ -18,6 +18,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
+from ven.core.counting import TELL_ONE_IN
 from ven.core.dns import Answer
 from ven.core.kernel import (
     Connection,
@@ -27,6 +28,7 @@ from ven.core.kernel import (
     ForeignChange,
     KernelRefused,
     Stream,
+    Untold,
 )
 from ven_protocol.messages import InteractiveUser, Interface, OpenPort, Process
 from ven_protocol.policy import PolicyDocument, RuleAction, Service
@@ -161,6 +163,8 @@ class SimulatedKernel:
         self._ports = list(open_ports)
         self._queues: dict[str, list[_Queue[object]]] = {}
         self._live: dict[int, Connection] = {}
+        self.sampling = False
+        self._untold: list[Untold] = []
         self._next_id = 1
         self.applied: list[PolicyDocument] = []
         """Every document that was applied, oldest first."""
@@ -219,6 +223,16 @@ class SimulatedKernel:
 
     def dump(self) -> Iterable[Connection]:
         return [msgspec.structs.replace(c, phase="live") for c in self._live.values()]
+
+    def sample(self, on: bool) -> None:
+        self.sampling = on
+
+    def untold(self) -> list[Untold]:
+        begun, self._untold = self._untold, []
+        return begun
+
+    def connecting_users(self) -> Mapping[tuple[bytes, int, int], str]:
+        return {}
 
     def drops(self) -> Stream[Drop]:
         return self._stream("drops")
@@ -297,9 +311,24 @@ class SimulatedKernel:
             dst_port=port,
             decision=judgement.decision,
             started=now,
+            # The real one draws at random.
+            untold=self.sampling and self._next_id % TELL_ONE_IN != 0,
         )
         self._next_id += 1
-        self._tell("connections", connection)
+        if connection.untold:
+            self._untold.append(
+                Untold(
+                    direction="O" if direction == "out" else "I",
+                    proto=proto,
+                    src=source.packed,
+                    dst=target.packed,
+                    dst_port=port,
+                    decision=judgement.decision,
+                    qualifier=judgement.qualifier,
+                )
+            )
+        else:
+            self._tell("connections", connection)
         self._live[connection.id] = msgspec.structs.replace(
             connection, bytes_to_dst=bytes_to_dst, bytes_to_src=bytes_to_src
         )
@@ -313,7 +342,8 @@ class SimulatedKernel:
         ended = msgspec.structs.replace(
             connection, phase="end", ended=self._clock(), closed=connection.proto == 6
         )
-        self._tell("connections", ended)
+        if not connection.untold:
+            self._tell("connections", ended)
 
     def change_addresses(self, addresses: Iterable[str]) -> None:
         """The host gets other addresses."""
