@@ -109,7 +109,7 @@ class FlowLedger:
         self.owners: Mapping[tuple[int, int], Owner] = {}
         """By protocol and port that they listen on."""
         self.users: Mapping[tuple[bytes, int, int], str] = {}
-        """Users of this host by what they connect to (``ven.core.kernel.Kernel.connecting_users``)."""
+        """Users of this host by what they connect to (``Kernel.connecting_users``)."""
         self._live: dict[int, bytes] = {}
         self._rows: dict[bytes, _Sum] = {}
         self._dump = 0
