@@ -9,11 +9,13 @@ from ven.core.bolts import (
     CloseBolts,
     Failed,
     HeartbeatHint,
+    Hold,
     Lost,
     OpenBolts,
     Opened,
     PolicyHint,
     Received,
+    Release,
     Renew,
     SendKeepAlive,
     SetKeepAlive,
@@ -169,3 +171,30 @@ def test_no_connection_needs_no_renewal() -> None:
     state, _ = run(bolts.start(Dice(1), 540), Start(), Tick(), Renew(), Failed())
     state, said = run(state, Tick(), Opened(), now=BACKOFF_CAP_S)
     assert said == [OpenBolts(), HeartbeatHint(0)]
+
+
+def test_a_degraded_ven_opens_nothing_until_a_heartbeat_was_answered() -> None:
+    """A connection that is open stays; one that waits, or fails, waits for the answer."""
+    state, _ = run(opened(), Hold())
+    assert state.phase == "open"
+    state, _ = run(state, Lost(), now=10)
+    assert (state.phase, bolts.wake_at(state)) == ("waiting", NEVER)
+    state, said = run(state, Release(), Tick(), now=500)
+    assert said == [OpenBolts()]
+    waiting, _ = run(opened(), Lost(), Hold())
+    assert bolts.wake_at(waiting) == NEVER
+    trying, _ = run(opened(), Lost(), Tick(), Hold(), now=1)
+    assert bolts.wake_at(run(trying, Failed(), now=2)[0]) == NEVER
+    assert run(opened(), Release())[0] == opened(), "nothing was held"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_one_that_is_refused_as_one_too_many_waits_as_long_as_a_heartbeat(seed: int) -> None:
+    """At its first attempt already, so that those who came together come apart."""
+    waits = []
+    for busy in (False, True):
+        state, _ = run(opened(seed), Lost(), Tick(), Failed(busy), now=1)
+        waits.append(bolts.wake_at(state) - 1)
+    as_ever, refused = waits
+    assert as_ever <= 2
+    assert refused == pytest.approx(as_ever * BACKOFF_CAP_S / 2)

@@ -44,7 +44,7 @@ from ven.core import (
 )
 from ven.core.kernel import Kernel
 from ven.core.timing import NEVER, Dice, Tick
-from ven.edge.bolts import BoltConnection
+from ven.edge.bolts import BoltConnection, Busy
 from ven.edge.clock import Clock
 from ven.edge.files import DataDirectory, KeptPolicy, Status
 from ven.edge.http import Pce, PceConnection, Unreachable, trust
@@ -248,7 +248,7 @@ class Agent:
             await self._bolts.open(self._identity.settings.bolts_url)
         except Unreachable as error:
             _log.info("bolt channel: %s", error)
-            self._feed(bolts.Failed())
+            self._feed(bolts.Failed(isinstance(error, Busy)))
             return
         self._feed(bolts.Opened())
         if self.state.bolts.phase == "off":

@@ -6,6 +6,7 @@ heartbeat's reply, so nothing here may ever matter for what is enforced::
     off       -- started, or minimal mode left --> waiting (0 s)
     waiting   -- due ---------------------------> connecting
     connecting-- failed ------------------------> waiting (full jitter, 1 s to 5 min)
+    connecting-- failed, the PCE is busy -------> waiting (full jitter, 5 min)
     connecting-- open --------------------------> open
     open      -- lost --------------------------> waiting (full jitter)
     open      -- random age before 2 h, renew --> open, and connecting the replacement
@@ -13,6 +14,11 @@ heartbeat's reply, so nothing here may ever matter for what is enforced::
 
 A replacement is opened before the old connection is closed, so that no bolt falls between the two.
 After a gap the VEN asks for a heartbeat, because what it missed is not known.
+
+A fleet that lost its PCE comes back by its heartbeats, which are spread over their interval: while
+the VEN is degraded, no connection is opened until a heartbeat was answered. Otherwise 100,000 VENs
+that wait for up to 5 minutes each would begin with 667 connections a second, and the account takes
+500 (API Gateway's quota). Who is refused for that reason waits as long as a heartbeat would.
 
 The kernel follows connections from the first policy on. Of one that is older it cannot know who
 opened it, and when the PCE speaks first (on this channel it does) takes it for one that the PCE
@@ -56,6 +62,8 @@ class BoltState(Struct, frozen=True, kw_only=True):
     """Bolts may have been missed since the last one could arrive."""
     too_old: bool = False
     """The connection being opened must be renewed as soon as it is open."""
+    held: bool = False
+    """The VEN is degraded: no connection is opened before a heartbeat was answered."""
 
 
 class Start(Struct, frozen=True):
@@ -74,6 +82,9 @@ class Opened(Struct, frozen=True):
 
 class Failed(Struct, frozen=True):
     """The connection asked for could not be opened."""
+
+    busy: bool = False
+    """The PCE said that it has too much to do."""
 
 
 class Lost(Struct, frozen=True):
@@ -97,7 +108,17 @@ class Renew(Struct, frozen=True):
     """Replace every connection that was begun before now."""
 
 
-BoltEvent = Tick | Start | Stop | Opened | Failed | Lost | Received | SetKeepAlive | Renew
+class Hold(Struct, frozen=True):
+    """The VEN is degraded: open nothing new."""
+
+
+class Release(Struct, frozen=True):
+    """A heartbeat was answered: open what was held."""
+
+
+BoltEvent = (
+    Tick | Start | Stop | Opened | Failed | Lost | Received | SetKeepAlive | Renew | Hold | Release
+)
 
 
 class OpenBolts(Struct, frozen=True):
@@ -160,8 +181,8 @@ def step(state: BoltState, event: BoltEvent, now: float) -> _Result:
             attempts = state.attempts + 1
             return replace(state, replacing=False, replace_at=at, dice=dice, attempts=attempts,
                            too_old=False), ()  # fmt: skip
-        case Failed() if state.phase == "connecting":
-            return _wait(state, now)
+        case Failed(busy) if state.phase == "connecting":
+            return _wait(state, now, busy=busy)
         case Lost() if state.phase == "open" and state.replacing:
             # Its replacement is on the way, but a bolt may have fallen between the two.
             return replace(state, phase="connecting", replacing=False, had_gap=True,
@@ -175,6 +196,12 @@ def step(state: BoltState, event: BoltEvent, now: float) -> _Result:
             return replace(state, keepalive_s=keepalive_s, keepalive_at=at), ()
         case Renew() if state.phase == "connecting" or state.replacing:
             return replace(state, too_old=True), ()
+        case Hold():
+            waiting = state.phase == "waiting"
+            return replace(state, held=True, connect_at=NEVER if waiting else state.connect_at), ()
+        case Release() if state.held:
+            waiting = state.phase == "waiting"
+            return replace(state, held=False, connect_at=now if waiting else state.connect_at), ()
         case Renew() if state.phase == "open":
             return replace(state, replacing=True, replace_at=NEVER, had_gap=True), (OpenBolts(),)
         case _:
@@ -217,9 +244,12 @@ def _opened(state: BoltState, now: float) -> _Result:
     return state, commands
 
 
-def _wait(state: BoltState, now: float) -> _Result:
+def _wait(state: BoltState, now: float, *, busy: bool = False) -> _Result:
     roll, dice = state.dice.roll()
-    at = now + backoff_s(roll, state.attempts, BACKOFF_BASE_S, BACKOFF_CAP_S)
+    wait_s = backoff_s(roll, state.attempts, BACKOFF_BASE_S, BACKOFF_CAP_S)
+    if busy:
+        wait_s = roll * BACKOFF_CAP_S
+    at = NEVER if state.held else now + wait_s
     attempts = state.attempts + 1
     return replace(
         state, dice=dice, phase="waiting", connect_at=at, attempts=attempts, had_gap=True,

@@ -305,6 +305,7 @@ def _tick(state: VenState, now: float) -> _Result:
 def _answered(state: VenState, reply: HeartbeatReply, done: tuple[str, ...], now: float) -> _Result:
     state, commands = _heartbeat(state, heartbeat.Answered(reply.next_heartbeat_s), now)
     consequences: list[Callable[[VenState], _Result]] = [
+        lambda s: _bolts(s, bolts.Release(), now),
         lambda s: _actions(s, actions.Reported(done), now),
         lambda s: _settings(s, reply.settings, now),
         lambda s: _actions(s, actions.Asked(tuple(reply.actions)), now),
@@ -396,6 +397,9 @@ def _heartbeat(state: VenState, event: heartbeat.HeartbeatEvent, now: float) -> 
         match command:
             case heartbeat.GiveSign():
                 state, more = _heartbeat_due(state, now)
+            case heartbeat.ModeChanged("degraded"):
+                state, more = _bolts(state, bolts.Hold(), now)
+                more = (command, *more)
             case heartbeat.EnterMinimal():
                 state, more = _bolts(replace(state, collecting=False), bolts.Stop(), now)
                 more = (StopCollecting(), *more)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from ven.configuration import VERSION
 from ven.edge.http import Unreachable, resolve
@@ -27,8 +27,15 @@ CLOSE_TIMEOUT_S = 2
 PROBE_AFTER_S, PROBE_EVERY_S, PROBES = 60, 20, 3
 """TCP keep-alive: a peer that vanished is noticed after two minutes."""
 
+BUSY = (429, 503)
+"""How API Gateway refuses a connection beyond its quota."""
+
 _KEEPALIVE = msgspec.json.encode(KeepAlive())
 _log = logging.getLogger("ven.bolts")
+
+
+class Busy(Unreachable):
+    """The PCE is there and takes no more connections now."""
 
 
 class BoltConnection:
@@ -57,7 +64,8 @@ class BoltConnection:
     async def open(self, url: str) -> None:
         """Connect to ``url`` and close the connection that counted before.
 
-        Raises :class:`Unreachable` and leaves things as they were when it cannot.
+        Raises :class:`Unreachable` (:class:`Busy` when told so) and leaves things as they were when
+        it cannot.
         """
         fresh = await self._connect(url)
         old, self._current = self._current, fresh
@@ -102,6 +110,11 @@ class BoltConnection:
                 open_timeout=OPEN_TIMEOUT_S,
                 close_timeout=CLOSE_TIMEOUT_S,
             )
+        except InvalidStatus as error:
+            status = error.response.status_code
+            if status in BUSY:
+                raise Busy(f"{url}: {status}, the PCE has too much to do") from error
+            raise Unreachable(f"{url}: {error}") from error
         except (OSError, WebSocketException, ValueError) as error:
             reason = str(error) or type(error).__name__
             raise Unreachable(f"{url}: {reason}") from error
