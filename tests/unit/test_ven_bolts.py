@@ -193,8 +193,9 @@ def test_one_that_is_refused_as_one_too_many_waits_as_long_as_a_heartbeat(seed: 
     """At its first attempt already, so that those who came together come apart."""
     waits = []
     for busy in (False, True):
-        state, _ = run(opened(seed), Lost(), Tick(), Failed(busy), now=1)
-        waits.append(bolts.wake_at(state) - 1)
+        state, _ = run(opened(seed), Lost(), now=1)
+        state, _ = run(state, Tick(), Failed(busy), now=2)
+        waits.append(bolts.wake_at(state) - 2)
     as_ever, refused = waits
     assert as_ever <= 2
     assert refused == pytest.approx(as_ever * BACKOFF_CAP_S / 2)
