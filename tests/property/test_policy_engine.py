@@ -175,6 +175,21 @@ def test_only_the_facts_matter_not_the_way_to_them(estate, random, wide_from):
     same(estate, wide_from, built(estate, wide_from)[0], stepwise)
 
 
+@EXAMPLES
+@given(estates)
+def test_a_build_is_one_large_change(estate):
+    """An engine that is built in bulk holds what one holds that was empty first and then took all
+    facts as a change like any other: members, targets, problems."""
+    at_once, of_all = built(estate)
+    changed_, _ = built(Estate())
+    of_change = changed_.apply(everything(estate))
+    assert at_once.targets() == changed_.targets() == of_all.targets == of_change.targets
+    assert at_once.sets() == changed_.sets() == of_all.sets == of_change.sets
+    assert of_all.class_parts == of_change.class_parts
+    assert of_all.tightened == of_change.tightened
+    assert at_once.problems() == changed_.problems()
+
+
 def same(estate, wide_from, *engines):
     documents = recompute(estate).documents
     for engine in engines:

@@ -1,6 +1,6 @@
 """The class parts that VENs are to hold, by narrow name."""
 
-from pce.policy.incremental.content import NOTHING, Content
+from pce.policy.incremental.content import NOTHING, Content, nothing
 from pce.policy.incremental.index import HostClass
 from pce.policy.incremental.work import Work
 from pce.policy.kinds import Kind
@@ -22,31 +22,35 @@ class ClassParts:
 
     def rename(self, work: Work) -> None:
         """Name the class parts of affected classes anew, and note whose target that changes."""
+        made = changed = 0
+        was_target = work.was_target
         for host_class, tightens in work.affected.items():
-            for gone in host_class.targets.keys() - host_class.members.keys():
-                self._give_up(host_class.targets.pop(gone).name, host_class, gone, work)
+            if not host_class.targets.keys() <= host_class.members.keys():
+                for gone in host_class.targets.keys() - host_class.members.keys():
+                    self._give_up(host_class.targets.pop(gone).name, host_class, gone, work)
             content: Content | None = None
             for kind, ids in host_class.members.items():
                 if kind is None:
                     continue
-                work.counts["parts made"] += 1
+                made += 1
                 if kind.mode == "idle":
-                    target = NOTHING.target(kind)
+                    target = nothing(kind)
                 else:
                     content = content or Content.of_class(host_class)
                     target = content.target(kind)
                 former = host_class.targets.get(kind)
                 if former == target:
                     continue
-                work.counts["parts changed"] += 1
+                changed += 1
                 if former is not None:
                     self._give_up(former.name, host_class, kind, work)
                 self._take_up(target.name, host_class, kind, work)
                 host_class.targets[kind] = target
                 for id in ids:
-                    work.was_target.setdefault(id, former)
+                    was_target.setdefault(id, former)
                 if tightens:
                     work.tightened |= ids
+        work.parts_made, work.parts_changed = made, changed
 
     def taken_up(self, work: Work) -> frozenset[str]:
         """Names that are in use and were not before."""

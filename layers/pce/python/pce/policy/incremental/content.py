@@ -1,6 +1,5 @@
 """What a class has of a document beside its kind: the narrow lines and sets, and the wide parts."""
 
-from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from operator import attrgetter
 
@@ -33,18 +32,21 @@ class Content(msgspec.Struct, frozen=True, dict=True):
         lines = _merged(narrow)
         if not wide:
             lines = _without_repeats(lines)
-        mentioned = set[Audience]().union(*(line.peers for line in lines))
+        mentioned = set[Audience]().union(*[line.peers for line in lines])
         slots = 0
         for audience in wide:
             slots |= 1 << (audience.block_slot or 0)
-        for audience in mentioned:
-            if audience.set_slot is not None:
+        sets: list[Audience] = []
+        for audience in sorted(mentioned, key=_set_id):
+            if audience.set_slot is None:
+                sets.append(audience)
+            else:
                 slots |= 1 << audience.set_slot
         return cls(
             lines=tuple(lines),
-            sets=_sorted(audience for audience in mentioned if audience.set_slot is None),
-            named=_sorted(audience for audience in mentioned if audience.names),
-            blocks=tuple(sorted(audience.block_id for audience in wide)),
+            sets=tuple(sets),
+            named=tuple(sorted([each for each in mentioned if each.names], key=_set_id)),
+            blocks=tuple(sorted([audience.block_id for audience in wide])),
             slots=slots,
         )
 
@@ -52,8 +54,8 @@ class Content(msgspec.Struct, frozen=True, dict=True):
     def digest(self) -> str:
         """It makes no lines: their digests do."""
         return content_digest(
-            ((line.id, line.digest) for line in self.lines),
-            ((audience.set_id, audience.digest) for audience in self.sets),
+            [(line.id, line.digest) for line in self.lines],
+            [(audience.set_id, audience.digest) for audience in self.sets],
             self._names(),
             self.blocks,
         )
@@ -88,12 +90,15 @@ def _without_content(kind: Kind) -> ClassPart:
     )
 
 
+_set_id = attrgetter("set_id")
 NOTHING = Content((), (), (), (), 0)
 """What VENs in mode ``idle`` have."""
 
 
-def _sorted(audiences: Iterable[Audience]) -> tuple[Audience, ...]:
-    return tuple(sorted(audiences, key=attrgetter("set_id")))
+@lru_cache(maxsize=64)
+def nothing(kind: Kind) -> Target:
+    """Name and slots of the class part of VENs in mode ``idle``."""
+    return NOTHING.target(kind)
 
 
 def _merged(audiences: list[Audience]) -> list[Line]:

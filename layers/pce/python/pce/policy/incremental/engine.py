@@ -94,9 +94,9 @@ class Engine:
 
     def target(self, workload_id: str) -> Target:
         """What a managed workload is to hold; KeyError for any other."""
-        target = self._places[workload_id].target
+        target = self._places.target(workload_id)
         if target is None:
-            raise KeyError(f"workload {workload_id} has no VEN, so no target")
+            raise KeyError(f"there is no workload {workload_id} with a VEN")
         return target
 
     def targets(self) -> dict[str, Target]:
@@ -144,7 +144,7 @@ class Engine:
         rules come first, so that each workload is placed once and each class summed once."""
         work = Work()
         stale = self._facts.replace(change)
-        for rule_id in stale.rules:
+        for rule_id in self._facts.rules:
             self._rulebook.replace(rule_id, work)
         self._places.fill(work)
         count_vens(work)
@@ -188,8 +188,8 @@ class Engine:
                 selectors_tried=self._index.tried - tried,
                 selectors_always_tried=len(self._index.always),
                 rules_resolved=len(stale.rules),
-                classes_affected=work.counts["parts made"],
-                classes_changed=work.counts["parts changed"],
+                classes_affected=work.parts_made,
+                classes_changed=work.parts_changed,
                 members_added=sum(len(change.added) for change in sets.values()),
                 members_removed=sum(len(change.removed) for change in sets.values()),
             ),
@@ -221,8 +221,7 @@ class Engine:
     def _changed_targets(self, work: Work) -> dict[str, Target | None]:
         targets: dict[str, Target | None] = {}
         for id, was in work.was_target.items():
-            place = self._places.get(id)
-            now = place.target if place else None
+            now = self._places.target(id)
             if now != was:
                 targets[id] = now
         return targets

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pce.policy.estate import Workload
 from pce.policy.kinds import Kind
 from pce.policy.parts import Block, Target, block_id
-from pce.policy.selectors import AddressSelector, Selector, WorkloadSelector
+from pce.policy.selectors import AddressSelector, Selector
 from ven_protocol.policy import Rule
 
 Fact = tuple[str, ...]
@@ -174,12 +174,13 @@ class Index:
         self.audiences[audience.set_id] = audience
         if isinstance(selector, AddressSelector):
             return audience, []
-        asked = audience.needs.union(*[facts for _, facts in audience.others])
-        fresh = [fact for fact in asked if fact not in self._asked]
-        self._asked.update(zip(fresh, fresh, strict=True))
-        audience.fact_list = self._tightest(selector)
-        further = audience.needs.difference(audience.fact_list)
-        audience.further_fact = min(further, key=self._uses_of, default=None)
+        asked = audience.needs
+        if audience.others:
+            asked = asked.union(*[facts for _, facts in audience.others])
+        fresh = list(asked.difference(self._asked))
+        for fact in fresh:
+            self._asked[fact] = fact
+        audience.fact_list, audience.further_fact = self._tightest(audience)
         for fact in audience.fact_list:
             there = self._filed.setdefault(fact, {})
             there.setdefault(audience.further_fact, []).append(audience)
@@ -291,31 +292,40 @@ class Index:
         for address, others in self._further_holders.items():
             yield address, (self._holder[address], *others)
 
+    def label_keys(self) -> list[str]:
+        """The keys of all labels that some selector asks about. Linear in these."""
+        return list({fact[0] for fact in self._asked if len(fact) == 2})
+
+    def has_other_facts(self, workload: Workload) -> bool:
+        """May it be told apart by more than its labels?"""
+        return bool(
+            workload.bound
+            or workload.container_host
+            or ("workload", workload.id, "") in self._asked
+        )
+
     def _facts(self, workload: Workload) -> frozenset[Fact]:
         """Those of a workload's facts that some selector asks about."""
-        asked = self._asked.get
-        facts = frozenset(filter(None, map(asked, workload.labels.items())))
-        if ("workload", workload.id, "") in self._asked:
-            facts |= {("workload", workload.id, "")}
-        if workload.bound:
-            facts = facts.union(filter(None, [asked(("bound", id, "")) for id in workload.bound]))
-        if workload.container_host and _CONTAINER_HOST in self._asked:
-            facts |= {_CONTAINER_HOST}
-        return facts
+        facts: list[Fact] = list(workload.labels.items())
+        if self.has_other_facts(workload):
+            facts += [("workload", workload.id, "")]
+            facts += [("bound", id, "") for id in workload.bound]
+            facts += [_CONTAINER_HOST] * workload.container_host
+        return frozenset(filter(None, map(self._asked.get, facts)))
 
-    def _tightest(self, selector: WorkloadSelector) -> tuple[Fact, ...]:
-        """The facts one of which whatever is selected must have, of the restriction that the
-        fewest workloads meet at this moment; none when nothing restricts it."""
-        if selector.workload_id is not None:
-            return (("workload", selector.workload_id, ""),)
-        if selector.bound_to is not None:
-            return (("bound", selector.bound_to, ""),)
-        plain = [condition for condition in selector.conditions if not condition.negated]
-        if plain:
-            uses = self._uses
-            rarest = min(plain, key=lambda condition: sum([uses[id] for id in condition.ids]))
-            return tuple([(rarest.key, id) for id in rarest.ids])
-        return (_CONTAINER_HOST,) if selector.container_host else ()
+    def _tightest(self, audience: Audience) -> tuple[tuple[Fact, ...], Fact | None]:
+        """Of what restricts an audience what the fewest workloads meet at this moment, as the facts
+        one of which they must have, none when nothing restricts it; and the next rarest fact that
+        they must all have, if any."""
+        needs = sorted(audience.needs, key=self._uses_of)
+        tightest = needs[:1]
+        for negated, facts in audience.others:
+            if not negated and (not tightest or self._used(facts) < self._used(tightest)):
+                tightest = list(facts)
+        return tuple(tightest), next((fact for fact in needs if fact not in tightest), None)
+
+    def _used(self, facts: Iterable[Fact]) -> int:
+        return sum(map(self._uses_of, facts))
 
     def _uses_of(self, fact: Fact) -> int:
         """The number of workloads that have the label; 0 for facts that are no labels."""

@@ -1,6 +1,5 @@
 """What one change has touched so far: the notes that the steps of ``Engine.apply`` hand on."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -39,7 +38,9 @@ class Work:
     """Part id to digest of the wide blocks to store."""
     retired: set[str] = field(default_factory=set)
     """Version names of sets and blocks that nobody needs any more."""
-    counts: Counter[str] = field(default_factory=Counter)
+    parts_made: int = 0
+    """Class parts of affected classes."""
+    parts_changed: int = 0
 
     def affect(self, classes: Iterable[HostClass], *, tightens: bool = False) -> None:
         """Have the class parts of these classes made anew."""
