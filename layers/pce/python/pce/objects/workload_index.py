@@ -32,8 +32,8 @@ def state_of(workload: Mapping[str, Any]) -> int:
     """The attributes that have few values, as one number below 128."""
     return (
         (_ONLINE if workload.get("online") else 0)
-        | _MODES.index(workload["enforcement_mode"]) << _MODE
-        | _LEVELS.index(workload["visibility_level"]) << _VISIBILITY
+        | _MODES.index(workload.get("enforcement_mode") or "visibility_only") << _MODE
+        | _LEVELS.index(workload.get("visibility_level") or "flow_summary") << _VISIBILITY
         | (0 if workload.get("hostname") else _NO_HOSTNAME)
     )
 
