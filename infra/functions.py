@@ -239,7 +239,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "events": ("PutItem",),
         },
         sends=("compile",),
-        settings=("PCE_URL",),
+        settings=("PCE_URL", "PCE_ARCHIVE_URL"),
     ),
     # -- streams out ---------------------------------------------------------------------------
     FunctionSpec(
@@ -288,14 +288,25 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     ),
     FunctionSpec(
         name="traffic_query",
-        does="Runs one explorer query over the stored flows; leaves the result in the bucket.",
-        size=Size(1769, 60, "one core decodes 80,000 summaries a second"),
+        does="Runs one explorer query over the stored flows, or writes one export of a large org's"
+        " hosts; leaves the result in the bucket.",
+        size=Size(
+            1769,
+            120,
+            "one core decodes 80,000 summaries a second; an export of 100,000 workloads takes 40 s",
+        ),
         queue="traffic_queries",
         tables={
             "flows": ("Query",),
             "objects": ("GetItem", "BatchGetItem", "Query", "PutItem"),
+            # An export shows hosts with their presence.
+            "presence": ("BatchGetItem",),
+            "policy": ("GetItem",),
         },
-        bucket={"traffic_results": ("GetObject", "PutObject")},
+        bucket={
+            "traffic_results": ("GetObject", "PutObject"),
+            "datafiles": ("PutObject", "AbortMultipartUpload"),
+        },
         settings=("PCE_URL",),
     ),
     FunctionSpec(

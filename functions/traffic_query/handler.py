@@ -1,4 +1,4 @@
-"""SQS queue of traffic queries: run each, leave its result in the archive."""
+"""SQS queue of traffic queries and exports: run each, leave its result in the archive."""
 
 import time
 from typing import Any
@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from pce.identifiers import OrgId
 from pce.runtime.wiring import wiring
+from pce.usecases.run_export import run_export
 from pce.usecases.run_traffic_query import run_traffic_query
 
 
@@ -23,4 +24,8 @@ def handler(event: dict[str, Any], context: Any) -> Any:
 
 def _run(record: SQSRecord) -> None:
     work = msgspec.json.decode(record.body)
-    run_traffic_query(OrgId(work["org_id"]), work["query_id"], wiring(), time.time)
+    org_id = OrgId(work["org_id"])
+    if "job_id" in work:
+        run_export(org_id, work["job_id"], wiring(), time.time)
+    else:
+        run_traffic_query(org_id, work["query_id"], wiring(), time.time)

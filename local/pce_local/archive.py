@@ -24,6 +24,7 @@ _FORWARDED = ("content-type", "content-length", "content-md5")
 _RETURNED = (
     "content-type",
     "content-length",
+    "content-encoding",
     "content-disposition",
     "etag",
     "last-modified",

@@ -10,10 +10,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from infra.functions import FUNCTIONS
+from pce.identifiers import OrgId
+from pce.runtime.wiring import wiring
+from pce.usecases import export_collection
+from pce.usecases.caller import Caller
 from pce_local.http_events import http_response
 from tests.fakes.installation import installed
 from ven_protocol.flows import FlowSummary, encode_batch
@@ -88,6 +93,7 @@ def test_event(case: str, known: dict[str, str]) -> None:
     function, _, name = case.partition("/")
     if function == "traffic_query":
         known["query_id"] = _new_traffic_query(known)
+        known["job_id"] = _new_export(known)
     event = load(case, known)
     result = invoke(function, event)
 
@@ -139,3 +145,13 @@ def _new_traffic_query(known: dict[str, str]) -> str:
     reply = invoke("api", event)
     assert reply["statusCode"] == 202, reply
     return str(json.loads(reply["body"])["href"]).rsplit("/", 1)[-1]
+
+
+def _new_export(known: dict[str, str]) -> str:
+    """A job that waits for its worker, as the management API makes one for a large org."""
+    org = OrgId(int(known["org_id"]))
+    caller = Caller(org, "/users/1", "admin", time.time(), ())
+    with mock.patch.object(export_collection, "MADE_AT_ONCE", -1):
+        href = export_collection.export_hosts(caller, "/workloads", "workloads", {}, wiring())
+    assert href is not None
+    return href.rpartition("/")[2]

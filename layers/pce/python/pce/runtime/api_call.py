@@ -29,7 +29,7 @@ more than the bytes."""
 MAX_ANSWER_BYTES = 5_900_000
 """Largest answer, in the form in which Lambda returns it (6 MB with the envelope)."""
 RETRY_AFTER_S = "1"
-"""Seconds after which a client should look at its job; jobs are done at once."""
+"""Seconds after which a client should look at its job; most are done at once."""
 
 _PREFIX = re.compile(r"/api/v\d+(?=/|$)")
 
@@ -104,6 +104,11 @@ def no_content() -> Reply:
     return json_reply(204)
 
 
+def accepted(job: str) -> Reply:
+    """202: the answer will be the result of this job."""
+    return json_reply(202, None, {"location": job, "retry-after": RETRY_AFTER_S})
+
+
 def listed(
     call: Call, read: Callable[[int | None], Page], default: int | None = DEFAULT_RESULTS
 ) -> Reply:
@@ -116,7 +121,7 @@ def listed(
         job = export_collection(
             call.caller, api_path(call.request.path), read(limit).documents, call.stores
         )
-        return json_reply(202, None, {"location": job, "retry-after": RETRY_AFTER_S})
+        return accepted(job)
     page = read(max_results(call.query, default))
     return json_reply(200, page.documents, {"x-total-count": str(page.total)})
 

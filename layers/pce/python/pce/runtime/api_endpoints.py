@@ -15,8 +15,19 @@ from pce.objects.product import PRODUCT_VERSION, health, networks
 from pce.objects.rule import KINDS
 from pce.objects.rule_set import RULE_SETS
 from pce.objects.settings import OPTIONAL_FEATURES, Settings
-from pce.runtime.api_call import Call, Endpoint, created, gzipped, listed, no_content, ok, whole
-from pce.runtime.http import Reply
+from pce.runtime.api_call import (
+    Call,
+    Endpoint,
+    accepted,
+    api_path,
+    created,
+    gzipped,
+    listed,
+    no_content,
+    ok,
+    whole,
+)
+from pce.runtime.http import Reply, json_reply
 from pce.usecases import (
     change_in_bulk,
     edit_rules,
@@ -213,10 +224,7 @@ def list_labels_of_group(call: Call) -> Reply:
 
 def list_workloads(call: Call) -> Reply:
     """GET workloads."""
-    return listed(
-        call,
-        lambda limit: read_hosts.list_workloads(call.caller, call.query, call.stores, limit),
-    )
+    return _hosts(call, "workloads", read_hosts.list_workloads)
 
 
 def get_workload(call: Call) -> Reply:
@@ -231,9 +239,17 @@ def in_bulk(change: Callable[..., list[change_in_bulk.Result]], collection: Coll
 
 def list_vens(call: Call) -> Reply:
     """GET vens."""
-    return listed(
-        call, lambda limit: read_hosts.list_vens(call.caller, call.query, call.stores, limit)
-    )
+    return _hosts(call, "vens", read_hosts.list_vens)
+
+
+def _hosts(call: Call, collection: str, read: Callable[..., Page]) -> Reply:
+    """A list of hosts; a job of a large org is left to a worker."""
+    if call.wants_job:
+        path = api_path(call.request.path)
+        job = export_collection.export_hosts(call.caller, path, collection, call.query, call.stores)
+        if job:
+            return accepted(job)
+    return listed(call, lambda limit: read(call.caller, call.query, call.stores, limit))
 
 
 def get_ven(call: Call) -> Reply:
@@ -330,9 +346,11 @@ def get_job(call: Call) -> Reply:
 
 
 def get_datafile(call: Call) -> Reply:
-    """GET datafiles/{id}: the array that the job stands for."""
-    body = export_collection.read_datafile(call.caller, call.id, call.stores)
-    return gzipped(body, call, "application/json")
+    """GET datafiles/{id}: the array that the job stands for; of a large one, the way there."""
+    file = export_collection.read_datafile(call.caller, call.id, call.stores)
+    if file.url:
+        return json_reply(302, None, {"location": file.url})
+    return gzipped(file.body, call, "application/json")
 
 
 def get_health(call: Call) -> Reply:

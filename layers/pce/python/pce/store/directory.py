@@ -12,7 +12,7 @@ import ipaddress
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -81,6 +81,8 @@ class DirectoryStore:
         self._bases: OrderedDict[OrgId, tuple[int, _Content]] = OrderedDict()
         """The least recently used first."""
         self._cache: dict[OrgId, tuple[float, bytes, Directory]] = {}
+        self._facts: dict[OrgId, tuple[int, dict[str, Document]]] = {}
+        """Of bases, by their number."""
 
     def save(
         self, org_id: OrgId, workloads: Iterable[Document], labels: Iterable[Document]
@@ -150,22 +152,17 @@ class DirectoryStore:
         """What the index knows of each workload, by id, as of the last compile; None before there
         is an index. One GET, and the base when it is another one."""
         head = self._head(org_id)
-        content = self._base(org_id, head.base).changed_by(head.changes)
-        if not content.indexed:
+        base = self._base(org_id, head.base)
+        if not base.indexed:
             return None
-        return {
-            id: facts(
-                org_id,
-                id=id,
-                hostname=entry.hostname,
-                name=entry.name,
-                labels=entry.labels,
-                managed=entry.managed,
-                state=entry.state,
-            )
-            for id, entry in content.workloads.items()
-            if entry is not None
-        }
+        kept = self._facts.get(org_id)
+        if kept is None or kept[0] != head.base:
+            kept = self._facts[org_id] = (head.base, dict(_facts(org_id, base)))
+        gone = (id for id, entry in head.changes.workloads.items() if entry is None)
+        known = kept[1] | dict(_facts(org_id, head.changes))
+        for id in gone:
+            known.pop(id, None)
+        return known
 
     def count(self, org_id: OrgId) -> int:
         """Number of workloads, as of the last compile. One GET, and the base when it is another."""
@@ -196,6 +193,7 @@ class DirectoryStore:
             except KeyError:
                 return  # another thread was faster
             self._cache.pop(org_id, None)
+            self._facts.pop(org_id, None)
 
     def _size(self) -> int:
         bases = list(self._bases.values())
@@ -245,6 +243,23 @@ def _entry(document: Document) -> _Entry:
         name=document.get("name"),
         state=state_of(document),
     )
+
+
+def _facts(org_id: OrgId, content: _Content) -> Iterator[tuple[str, Document]]:
+    for id, entry in content.workloads.items():
+        if entry is not None:
+            yield (
+                id,
+                facts(
+                    org_id,
+                    id=id,
+                    hostname=entry.hostname,
+                    name=entry.name,
+                    labels=entry.labels,
+                    managed=entry.managed,
+                    state=entry.state,
+                ),
+            )
 
 
 def _host_address(text: str | None) -> bytes | None:

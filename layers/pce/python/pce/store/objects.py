@@ -3,7 +3,7 @@
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,17 @@ class ObjectStore:
         Cost: one query per MB of compressed documents (some 2,000 workloads).
         """
         return [_stored(collection, item) for item in self._items(_pk(org_id, collection))]
+
+    def one_by_one(self, org_id: OrgId, collection: str) -> Iterator[Stored]:
+        """As :meth:`all_of`, of a collection whose ids are UUIDs, holding a 256th of it at a time.
+
+        By ranges of ids rather than pages: a store that reads a partition whole for each of its
+        pages stays quick. Cost: 256 queries.
+        """
+        for first in range(256):
+            ids = ("sk BETWEEN :first AND :last", f"{first:02x}", f"{first:02x}~")
+            for item in self._items(_pk(org_id, collection), ids):
+                yield _stored(collection, item)
 
     def get_many(self, org_id: OrgId, collection: str, ids: Sequence[str]) -> dict[str, Stored]:
         """Objects by id, read strongly, 100 a request; ids that do not exist are left out."""
@@ -140,12 +151,18 @@ class ObjectStore:
             **({"ConditionExpression": condition} if condition else {}),
         ).attributes
 
-    def _items(self, pk: str) -> Iterable[Item]:
+    def _items(self, pk: str, ids: tuple[str, str, str] | None = None) -> Iterable[Item]:
+        """The items of a partition; ``ids``: a condition on the sort key, and what is ``:first``
+        and ``:last`` in it."""
+        condition, values = "pk = :pk", {":pk": {"S": pk}}
+        if ids is not None:
+            condition += f" AND {ids[0]}"
+            values |= {":first": {"S": ids[1]}, ":last": {"S": ids[2]}}
         for page in self._dynamodb.pages(
             "Query",
             TableName=self._tables.objects,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": pk}},
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
             ConsistentRead=True,
         ):
             yield from page

@@ -38,24 +38,24 @@ def list_workloads(caller: Caller, query: Query, stores: Stores, limit: int | No
     """Workloads that match. Reads the index and those that are shown, where the index can tell;
     else all workloads. VENs and presence are read of those that are shown, or of all matching ones
     when the query asks for something that presence knows."""
-    findings = _findings(caller, query, stores)
+    findings = findings_asked_for(caller, query, stores)
     asks_presence = bool(query.keys() & WORKLOAD_FILTERS.keys())
     by_id = None if asks_presence else find_workloads(caller.org_id, query, limit, stores)
     if by_id is not None:
         ids, total = by_id
         read = stores.objects.get_many(caller.org_id, WORKLOADS.name, ids)
         page = [read[id].document for id in ids if id in read]
-        return Page(_shown(caller, page, stores, findings), total)
+        return Page(shown_workloads(caller, page, stores, findings), total)
     documents = _not_deleted(stores.objects.all_of(caller.org_id, WORKLOADS.name), query)
     found = exact_first(matching(documents, WORKLOADS.filters, query), WORKLOADS.searched, query)
     if not asks_presence:
-        return Page(_shown(caller, found[:limit], stores, findings), len(found))
+        return Page(shown_workloads(caller, found[:limit], stores, findings), len(found))
     hosts = _with_findings(_hosts(caller, found, stores), findings)
     matched = matching([shown_workload(host) for host in hosts], WORKLOAD_FILTERS, query)
     return Page(_labelled(caller, matched[:limit], stores), len(matched))
 
 
-def _findings(caller: Caller, query: Query, stores: Stores) -> Findings:
+def findings_asked_for(caller: Caller, query: Query, stores: Stores) -> Findings:
     """What scanners found, where the query asks for it."""
     asked = "vulnerabilities" in query.get("representation", "")
     if asked or any(name.startswith("vulnerability_summary.") for name in query):
@@ -63,14 +63,18 @@ def _findings(caller: Caller, query: Query, stores: Stores) -> Findings:
     return {}
 
 
-def _shown(
-    caller: Caller,
-    documents: Sequence[Mapping[str, Any]],
-    stores: Stores,
-    findings: Findings,
-) -> list[dict[str, Any]]:
+def shown_workloads(
+    caller: Caller, documents: Sequence[Mapping[str, Any]], stores: Stores, findings: Findings
+) -> Shown:
+    """Workloads as clients see them, of their documents and what scanners found on them. A batch
+    read per 100, of VENs, presence and labels each."""
     hosts = _with_findings(_hosts(caller, documents, stores), findings)
     return _labelled(caller, [shown_workload(host) for host in hosts], stores)
+
+
+def shown_vens(caller: Caller, workloads: Sequence[Mapping[str, Any]], stores: Stores) -> Shown:
+    """The VENs of workloads as clients see them. Reads as :func:`shown_workloads` does."""
+    return _labelled(caller, [shown_ven(h) for h in _hosts(caller, workloads, stores)], stores)
 
 
 def _with_findings(hosts: list[Host], findings: Findings) -> list[Host]:
@@ -114,8 +118,7 @@ def get_ven(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
     """One VEN, uninstalled or not. Raises :class:`NotFound`."""
     find(caller, VENS, id, stores)
     workload = find(caller, WORKLOADS, id, stores)
-    [host] = _hosts(caller, [workload.document], stores)
-    return _labelled(caller, [shown_ven(host)], stores)[0]
+    return shown_vens(caller, [workload.document], stores)[0]
 
 
 def _not_deleted(stored: Iterable[Stored], query: Query) -> list[Mapping[str, Any]]:
