@@ -17,12 +17,9 @@ from ven.edge.http import Damaged, Pce, RequestFailed
 from ven.enforcement import Enforcement
 from ven.name_resolution import NameResolution
 from ven.work import Work
+from ven_protocol.limits import REPORT_WITHIN_S
 from ven_protocol.messages import PolicyApplied
 from ven_protocol.policy import PolicyDocument
-
-REPORT_WITHIN_S = 2.0
-"""A policy that was applied is reported at a random moment within so many seconds. When a change
-concerns a whole fleet, the fetches of some come before the reports of others."""
 
 _log = logging.getLogger("ven.agent")
 
@@ -94,7 +91,8 @@ class PolicyUpdates:
             return
         self.close()
         self._waiting = said
-        wait_s = secrets.randbelow(1000) / 1000 * REPORT_WITHIN_S
+        roll = secrets.randbelow(1000) / 1000
+        wait_s = (1 + roll) * said.after_s if said.after_s else roll * REPORT_WITHIN_S
         self._timer = self._loop.call_later(wait_s, self._report_waiting)
 
     def close(self) -> None:

@@ -45,4 +45,12 @@ BOLT_RECONNECT_AFTER_S = (6000, 7080)
 connection at 7,200 s, and a fleet that connected together must not return together."""
 
 MAX_BOLT_BYTES = 32_768
-"""One WebSocket frame on API Gateway; a bolt is a hint and stays far below."""
+"""One WebSocket frame on API Gateway, and what is billed as one message."""
+
+MAX_BOLT_REPLY_BYTES = 24_000
+"""Compressed policy in a bolt. Base64 makes 32,000 bytes of it, and the rest is room for the other
+fields. Some 3,000 addresses, or several hundred rules."""
+
+REPORT_WITHIN_S = 2.0
+"""A policy that was applied is reported at a random moment within so many seconds, unless the bolt
+that told of it says otherwise: the fetches of some come before the reports of others."""

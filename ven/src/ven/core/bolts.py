@@ -139,6 +139,10 @@ class PolicyHint(Struct, frozen=True):
 
     etag: str
     spread_s: float
+    base: str = ""
+    reply: bytes = b""
+    """What a fetch would answer to who holds ``base``; empty when only a fetch tells."""
+    report_after_s: float = 0
 
 
 class HeartbeatHint(Struct, frozen=True):
@@ -266,7 +270,8 @@ def _received(state: BoltState, bolt: Bolt, mode: AgentMode, now: float) -> _Res
     if mode != "normal" and bolt.reason not in HEARD_WHEN_DEGRADED:
         return state, ()
     if bolt.type == "policy":
-        return state, (PolicyHint(bolt.etag, bolt.spread_s),)
+        hint = PolicyHint(bolt.etag, bolt.spread_s, bolt.base, bolt.reply, bolt.report_after_s)
+        return state, (hint,)
     if bolt.type == "heartbeat":
         return state, (HeartbeatHint(bolt.spread_s),)
     return state, ()

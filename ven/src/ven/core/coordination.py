@@ -455,14 +455,20 @@ def _bolts(state: VenState, event: bolts.BoltEvent, now: float) -> _Result:
     commands: tuple[Command, ...] = ()
     for command in said:
         match command:
-            case bolts.PolicyHint(etag, spread_s):
-                state, more = _policy(state, policy_state.Wanted(etag, spread_s), now)
+            case bolts.PolicyHint():
+                state, more = _policy(state, _wanted(command), now)
             case bolts.HeartbeatHint(spread_s):
                 state, more = _heartbeat(state, heartbeat.Soon(spread_s), now)
             case _:
                 more = (command,)
         commands += more
     return state, commands
+
+
+def _wanted(hint: bolts.PolicyHint) -> policy_state.Wanted:
+    return policy_state.Wanted(
+        hint.etag, hint.spread_s, hint.base, hint.reply, hint.report_after_s
+    )
 
 
 def _reports(state: VenState, event: reports.ReportEvent) -> _Result:

@@ -2,9 +2,12 @@
 
 Theory: a wanted etag is only a hint; what counts is what the PCE answers when asked. One policy at
 a time is fetched and applied, and whatever is wanted meanwhile is looked at afterwards, so that a
-storm of changes costs one round trip more, not one each::
+storm of changes costs one round trip more, not one each. A bolt may bring the PCE's answer to who
+holds a certain policy; it is taken when that is what is held and nothing is under way, and in all
+else is as good as none::
 
     idle     -- wanted differs from held ------> waiting (0 to spread_s) -> fetching
+    idle, waiting -- the answer came along ---> applying; if it does not fit, as without it
     fetching -- unchanged --------------------> idle; what is held is what is wanted
     fetching -- delta fits, or a document ----> applying
     fetching -- delta does not fit -----------> fetching the whole document
@@ -19,10 +22,12 @@ get there is told with every heartbeat until what is wanted is in force.
 
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ven.core.timing import NEVER, Dice, Tick, backoff_s
+from ven_protocol.compression import Corrupt, TooLarge, inflate
 from ven_protocol.messages import HealthCondition
 from ven_protocol.policy import (
     POLICY_DOCUMENT_VERSION,
@@ -63,6 +68,8 @@ class PolicyState(Struct, frozen=True, kw_only=True):
     applying_etag: str = ""
     received_at: float = 0
     """When the policy being applied arrived; same clock as ``now``."""
+    report_after_s: float = 0
+    """When to report what is applied next, as the last hint said it."""
     trouble: HealthCondition | None = None
     """Why what is wanted is not in force; None while nothing is known to be wrong."""
 
@@ -72,6 +79,10 @@ class Wanted(Struct, frozen=True):
 
     etag: str
     spread_s: float = 0
+    base: str = ""
+    reply: bytes = b""
+    """Compressed :class:`PolicyReply` for who holds ``base``; empty when none came along."""
+    report_after_s: float = 0
 
 
 class Refresh(Struct, frozen=True):
@@ -144,6 +155,8 @@ class ReportPolicy(Struct, frozen=True):
     applied_at: float
     rules: int = 0
     error: str = ""
+    after_s: float = 0
+    """Between so many seconds later and twice as many; 0: soon."""
 
 
 PolicyCommand = FetchPolicy | ApplyPolicy | SavePolicy | ReportPolicy
@@ -166,10 +179,11 @@ def step(state: PolicyState, event: PolicyEvent, now: float) -> _Result:
     match event:
         case Tick():
             return _fetch(state) if now >= wake_at(state) else (state, ())
-        case Wanted(etag, spread_s):
-            return _wanted(state, etag, spread_s, now)
+        case Wanted():
+            return _wanted(state, event, now)
         case Refresh():
-            return _wanted(replace(state, whole=True), state.wanted or state.held, 0, now)
+            whole = replace(state, whole=True)
+            return _wanted(whole, Wanted(state.wanted or state.held), now)
         case Fetched(reply) if state.phase == "fetching":
             return _fetched(state, reply, now)
         case Unchanged() if state.phase == "fetching":
@@ -186,16 +200,20 @@ def step(state: PolicyState, event: PolicyEvent, now: float) -> _Result:
             return state, ()  # an answer to a question that is no longer asked
 
 
-def _wanted(state: PolicyState, etag: str, spread_s: float, now: float) -> _Result:
-    if not etag:
+def _wanted(state: PolicyState, hint: Wanted, now: float) -> _Result:
+    if not hint.etag:
         return state, ()  # nothing was computed for this VEN yet
-    state = replace(state, wanted=etag)
+    state = replace(state, wanted=hint.etag, report_after_s=hint.report_after_s)
     if state.phase not in ("idle", "waiting"):
         return state, ()
-    if etag == state.held and not state.whole:
+    if hint.etag == state.held and not state.whole:
         return replace(state, trouble=None), ()
+    if hint.reply and hint.base == state.held and not state.whole:
+        state, commands = _came_along(state, hint.reply, now)
+        if commands:
+            return state, commands
     roll, dice = state.dice.roll()
-    at = now + roll * spread_s
+    at = now + roll * hint.spread_s
     if state.phase == "waiting":
         at = min(at, state.fetch_at)
     state = replace(state, dice=dice, phase="waiting", fetch_at=at, failures=0)
@@ -206,6 +224,21 @@ def _fetch(state: PolicyState) -> _Result:
     etag = "" if state.whole else state.held
     state = replace(state, phase="fetching", fetch_at=NEVER, asked_for=state.wanted)
     return state, (FetchPolicy(etag),)
+
+
+def _came_along(state: PolicyState, body: bytes, now: float) -> _Result:
+    """Apply the answer that a bolt brought; nothing to do when it cannot be, for then a fetch tells
+    whether the bolt is at fault or what is held."""
+    try:
+        reply = msgspec.json.decode(inflate(body), type=PolicyReply)
+        fetching = replace(state, phase="fetching", fetch_at=NEVER, asked_for=state.wanted)
+        after, commands = _fetched(fetching, reply, now)
+    except (Corrupt, TooLarge, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        damaged = _condition("policy_damaged", f"the answer in a bolt is damaged: {error}")
+        return replace(state, trouble=damaged), ()
+    if after.phase == "applying":
+        return after, commands
+    return replace(state, trouble=after.trouble), ()
 
 
 def _fetched(state: PolicyState, reply: PolicyReply, now: float) -> _Result:
@@ -272,7 +305,9 @@ def _applied(state: PolicyState, rules: int, now: float) -> _Result:
     assert document is not None  # noqa: S101  the phase says so
     commands: tuple[PolicyCommand, ...] = (
         SavePolicy(etag, document),
-        ReportPolicy(etag, state.received_at, applied_at=now, rules=rules),
+        ReportPolicy(
+            etag, state.received_at, applied_at=now, rules=rules, after_s=state.report_after_s
+        ),
     )
     state = replace(
         state, held=etag, document=document, applying=None, applying_etag="", trouble=None
