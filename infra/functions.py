@@ -197,8 +197,8 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         queue="bolts",
         batch_size=10,
         tables={
-            "presence": ("Query", "UpdateItem"),
-            "policy": ("GetItem", "PutItem", "UpdateItem"),
+            "presence": ("BatchGetItem", "Query", "UpdateItem"),
+            "policy": ("GetItem", "BatchGetItem", "PutItem", "UpdateItem"),
         },
         sends=("bolts",),
         posts_bolts=True,

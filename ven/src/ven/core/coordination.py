@@ -466,9 +466,7 @@ def _bolts(state: VenState, event: bolts.BoltEvent, now: float) -> _Result:
 
 
 def _wanted(hint: bolts.PolicyHint) -> policy_state.Wanted:
-    return policy_state.Wanted(
-        hint.etag, hint.spread_s, hint.base, hint.reply, hint.report_after_s
-    )
+    return policy_state.Wanted(hint.etag, hint.spread_s, hint.base, hint.reply, hint.report_after_s)
 
 
 def _reports(state: VenState, event: reports.ReportEvent) -> _Result:

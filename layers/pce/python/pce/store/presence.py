@@ -218,6 +218,20 @@ class PresenceStore:
         values = {"sp": {"N": _STAGED}}
         self._update(org_id, ven_id, values, (), condition="attribute_exists(sp)")
 
+    def answer_bolt(self, org_id: OrgId, ven_id: uuid.UUID, connection_id: str) -> Presence | None:
+        """The bolt that is under way for a VEN is about to tell all that a fetch would: whatever
+        changes from now on needs another. Returns the row as it was read by this, or None when the
+        VEN has another connection. One write."""
+        old = self._update(
+            org_id,
+            ven_id,
+            {},
+            ("bo",),
+            condition="ci = :ci",
+            condition_values={":ci": {"S": connection_id}},
+        )
+        return None if old is None else _presence(old)
+
     def drop_connection(
         self, org_id: OrgId, ven_id: uuid.UUID, connection_id: str, heard_before: int
     ) -> bool:

@@ -36,6 +36,8 @@ class BoltBatch(msgspec.Struct, frozen=True, tag="bolts"):
     orders: list[BoltOrder]
     reason: str = ""
     spread_s: float = 0
+    report_after_s: float = 0
+    """As :class:`~ven_protocol.bolts.Bolt` has them."""
     kind: BoltKind = "policy"
     repeated: bool = False
     """These were tried once, and their connections were busy."""

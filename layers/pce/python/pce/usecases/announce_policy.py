@@ -16,6 +16,12 @@ SPREAD_S = 5.0
 """VENs wait up to this long before they fetch a loosening change that concerns more of them than an
 org's bolts of one second: it is no hurry, and their fetches come evenly."""
 
+REPORTS_AT_ONCE = 500
+"""More VENs than this report what they applied later, so many a second: a report is a transaction,
+and the most work of what a change makes. Before that is done, the change itself is everywhere."""
+LAST_REPORT_S = HORIZON_S
+"""By then each VEN's heartbeat has told it."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewTarget:
@@ -102,9 +108,17 @@ def queue_bolts(
     """
     if not orders:
         return Announced()
-    spread_s = SPREAD_S if not tightens and max(len(orders), fleet) > PER_ORG else 0
+    concerned = max(len(orders), fleet)
+    spread_s = SPREAD_S if not tightens and concerned > PER_ORG else 0
     batches = [
-        BoltBatch(org_id, list(orders[at : at + BOLTS_PER_MESSAGE]), reason, spread_s, kind)
+        BoltBatch(
+            org_id,
+            list(orders[at : at + BOLTS_PER_MESSAGE]),
+            reason,
+            spread_s,
+            _report_after_s(concerned),
+            kind,
+        )
         for at in range(0, len(orders), BOLTS_PER_MESSAGE)
     ]
     urgency: Urgency = "tightening" if tightens else "loosening"
@@ -120,6 +134,13 @@ def queue_bolts(
     stores.queues.send_bolts(due)
     queued = sum(len(batch.orders) for batch, _ in due)
     return Announced(queued, len(orders) - queued, due[-1][1] if due else 0)
+
+
+def _report_after_s(concerned: int) -> float:
+    """When so many VENs are to report: each between so long after its change and twice as long."""
+    if concerned <= REPORTS_AT_ONCE:
+        return 0
+    return min(concerned / REPORTS_AT_ONCE, LAST_REPORT_S / 2)
 
 
 def _queue_wave(org_id: OrgId, change: WideChange, reason: str, stores: Stores, now: float) -> None:

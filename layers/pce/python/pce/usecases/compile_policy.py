@@ -33,12 +33,12 @@ from pce.policy.parts import WideHead, etag_of
 from pce.store.objects import ChangeLogEntry
 from pce.usecases.announce_policy import NewTarget, WideChange, announce_policy
 from pce.usecases.read_estate import Read, read_changes, read_estate
+from pce.usecases.side_by_side import side_by_side
 from pce.usecases.store_policy import (
     Difference,
     StoredPolicy,
     of_effect,
     of_store,
-    side_by_side,
     store_policy,
 )
 from pce.usecases.stores import Stores

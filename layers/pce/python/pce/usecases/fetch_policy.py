@@ -83,6 +83,16 @@ def fetch_policy(
         if not held_etag:
             raise _not_computed()
         return Fetched(held_etag, None)
+    return answer(row, head, held_etag, stores)
+
+
+def answer(row: Presence, head: WideHead, held_etag: str, stores: Stores) -> Fetched:
+    """What leads from ``held_etag`` to the target of a row that is of the same state of the org as
+    this wide head; compressed once per pair and function environment.
+
+    Raises :class:`TooLarge`, and :class:`Unavailable` when a part is not stored. Cost: reads of
+    parts that are not in memory.
+    """
     etag = etag_of(row.target, row.wide_slots, head)
     if etag == held_etag:
         return Fetched(etag, None)

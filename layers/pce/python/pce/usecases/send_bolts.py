@@ -7,6 +7,7 @@ import msgspec
 
 from pce.identifiers import OrgId
 from pce.store.queues import BoltBatch
+from pce.usecases.offer_policy import Offer, offer_policy
 from pce.usecases.stores import Stores
 from ven_protocol.bolts import Bolt
 
@@ -27,17 +28,24 @@ class Sent:
 
 
 def send_bolts(batch: BoltBatch, stores: Stores, now: int) -> Sent:
-    """Post each bolt, several at a time. What is busy or still being opened is queued once more; if
-    it is so again it is left to the heartbeat.
+    """Post each bolt, several at a time, with the policy that it tells of where that is small. What
+    is busy or still being opened is queued once more; if it is so again it is left to the
+    heartbeat.
 
-    Raises what :meth:`BoltSender.send` raises; then all may be repeated.
+    Raises what :meth:`BoltSender.send` raises; then all may be repeated. Cost: a post for each, and
+    what :func:`offer_policy` costs.
     """
-    outcomes = stores.bolts.send(
-        [
-            (order.connection_id, msgspec.json.encode(_bolt(batch, order.etag)))
-            for order in batch.orders
-        ]
-    )
+    connections = {uuid.UUID(order.ven_id): order.connection_id for order in batch.orders}
+    asks_for_policy = batch.kind == "policy"
+    offers = offer_policy(OrgId(batch.org_id), connections, stores) if asks_for_policy else {}
+    messages: dict[Offer | str, bytes] = {}  # equal for VENs that are led the same way
+    posts = []
+    for order in batch.orders:
+        tells = offers.get(uuid.UUID(order.ven_id)) or order.etag
+        if tells not in messages:
+            messages[tells] = msgspec.json.encode(_bolt(batch, tells))
+        posts.append((order.connection_id, messages[tells]))
+    outcomes = stores.bolts.send(posts)
     again = []
     for order, outcome in zip(batch.orders, outcomes, strict=True):
         gone = outcome == "gone" and stores.presence.drop_connection(
@@ -51,5 +59,15 @@ def send_bolts(batch: BoltBatch, stores: Stores, now: int) -> Sent:
     return Sent(outcomes.count("sent"), outcomes.count("gone"), outcomes.count("busy"))
 
 
-def _bolt(batch: BoltBatch, etag: str) -> Bolt:
-    return Bolt(type=batch.kind, etag=etag, reason=batch.reason, spread_s=batch.spread_s)
+def _bolt(batch: BoltBatch, tells: Offer | str) -> Bolt:
+    """The bolt that brings a policy, or names one by its etag."""
+    bolt = Bolt(
+        type=batch.kind,
+        etag=tells if isinstance(tells, str) else tells.etag,
+        reason=batch.reason,
+        spread_s=batch.spread_s,
+        report_after_s=batch.report_after_s,
+    )
+    if isinstance(tells, str):
+        return bolt
+    return msgspec.structs.replace(bolt, base=tells.base, reply=tells.reply)

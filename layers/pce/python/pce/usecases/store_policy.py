@@ -1,10 +1,7 @@
 """Write what an engine says of an org's policy where VENs' documents are put together from."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
-from typing import TypeVar
 
 import msgspec
 
@@ -14,17 +11,8 @@ from pce.policy.incremental.engine import Engine
 from pce.policy.parts import ClassPart, Part, Target, WideHead, block_id, version_name
 from pce.presence.record import Presence
 from pce.store.dynamodb import WRITTEN_TOGETHER
+from pce.usecases.side_by_side import side_by_side
 from pce.usecases.stores import Stores
-
-SIDE_BY_SIDE = 16
-"""Writes at once: at 5 ms each 3,000 a second, most of what one core sends."""
-_AHEAD = 1_000
-"""Writes that wait for their turn; more would only take memory."""
-_THREADS = ThreadPoolExecutor(SIDE_BY_SIDE)
-"""Kept, since each thread keeps a connection: a handshake takes longer than a write."""
-
-Thing = TypeVar("Thing")
-Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -178,15 +166,3 @@ def _since(
     had = set(msgspec.json.decode(stored[set_id], type=list[str]))
     has = set(engine.members(set_id))
     return SetChange(digest, former, tuple(sorted(has - had)), tuple(sorted(had - has)))
-
-
-def side_by_side(work: Callable[[Thing], Done], things: Iterable[Thing]) -> list[Done]:
-    """What ``work`` makes of each thing, in order; begun in order, several at once. Raises what one
-    of them raised, when none is under way any more."""
-    done: list[Done] = []
-    rest = iter(things)
-    while some := list(islice(rest, _AHEAD)):
-        futures = [_THREADS.submit(work, thing) for thing in some]
-        wait(futures)
-        done += [future.result() for future in futures]
-    return done
