@@ -8,7 +8,8 @@ again while a tenth of the bolts are lost, late or repeated, and the PCE is kill
 in the middle. ``--seconds`` lets them live for so long in between, with a little traffic.
 
 Exit status 1 when anything failed: an error logged by a VEN, a missed heartbeat, a VEN without its
-bolt channel or without the policy that the PCE wants it to hold, a bolt or heartbeat too few.
+bolt channel or without the policy that the PCE wants it to hold, a heartbeat too few, a VEN that
+had no bolt and heard of a change after all who had one.
 """
 
 import argparse
@@ -97,20 +98,26 @@ async def change_policy(vens: Vens, pce: LocalHost, report: Report, which: str) 
     """Provision a rule for all and wait until all have it."""
     loop = asyncio.get_running_loop()
     cpu_before = cpu_s(pce)
+    answers_before = Measured.answers.copy()
     vens.bolts.clear()
     operator = Operator(vens.credentials)
     port, replied = await loop.run_in_executor(None, provision_rule, operator)
     await until(lambda: len(vens.allowed_at(port)) == vens.size, CHANGE_LIMIT_S)
-    applied = [at - replied for at in vens.allowed_at(port)]
-    bolts = [at - replied for at in vens.bolts]
-    report.say(f"{which} rule for all: {len(bolts)} bolts arrived: {spread_of(bolts)}")
-    report.say(f"{which} rule for all: {len(applied)} VENs applied it: {spread_of(applied)}")
     used = [f"{name} {cpu - cpu_before[name]:.2f} s" for name, cpu in cpu_s(pce).items()]
-    report.say(f"CPU until then: {', '.join(used)}")
+    allowed_at = vens.allowed_at(port)
+    applied = [at - replied for at in allowed_at.values()]
+    bolts = sorted(at - replied for at in vens.bolts.values())
+    report.say(f"{which} rule for all: {len(bolts)} VENs had bolts: {spread_of(bolts)}")
+    report.say(f"{which} rule for all: {len(applied)} VENs applied it: {spread_of(applied)}")
+    asked = Measured.answers - answers_before
+    requests = [f"{count} x {name}" for name, count in sorted(asked.items())]
+    report.say(f"until then: CPU {', '.join(used)}; requests {', '.join(requests) or 'none'}")
     if len(applied) < vens.size:
         report.problems.append(f"{vens.size - len(applied)} VENs did not apply the change")
-    if len(bolts) < vens.size:
-        report.problems.append(f"{len(bolts)} bolts arrived for {vens.size} changed policies")
+    # Who has a bolt under way gets no other: the fetch that follows it brings the change.
+    told = max((at for name, at in allowed_at.items() if name in vens.bolts), default=replied)
+    if late := [at for name, at in allowed_at.items() if name not in vens.bolts and at > told]:
+        report.problems.append(f"{len(late)} VENs had no bolt, and the change after all others")
 
 
 async def change_policy_disturbed(
@@ -138,7 +145,7 @@ async def change_policy_disturbed(
             f"{vens.size - len(vens.allowed_at(port))} VENs had not applied the change one"
             f" heartbeat interval ({interval_s:g} s) after the PCE was back"
         )
-    applied = vens.allowed_at(port)
+    applied = list(vens.allowed_at(port).values())
     report.say(
         f"disturbed: {len(applied)} VENs applied it: {spread_of([at - replied for at in applied])}"
         f" after the reply, the last {applied[-1] - back:.2f} s after the PCE was back"
@@ -246,7 +253,7 @@ def main() -> int:
         )
         errors = [line for line in pce.said().splitlines() if '"ERROR"' in line]
         if errors and not options.disturbed:
-            report.problems.append(f"the PCE logged {len(errors)} errors: {errors[0][:500]}")
+            report.problems.append(f"the PCE logged {len(errors)} errors: {errors[0][-1000:]}")
     for problem in report.problems:
         print(f"PROBLEM {problem}", file=sys.stderr)
     print(json.dumps({"vens": options.vens, "problems": len(report.problems)}))

@@ -102,8 +102,8 @@ class Vens:
         self.agents: list[Agent] = []
         self.kernels: list[TimedKernel] = []
         self.crashes: list[BaseException] = []
-        self.bolts: list[float] = []
-        """When each bolt came (monotonic seconds)."""
+        self.bolts: dict[str, float] = {}
+        """Host name to when its first bolt came (monotonic seconds) since this was cleared."""
         self.size = size
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -133,16 +133,16 @@ class Vens:
             ),
         )
         agent = Agent(data, identity, kernel, None, facts, self.workers)
-        self._count_bolts(agent)
+        self._count_bolts(name, agent)
         self.agents.append(agent)
         self.kernels.append(kernel)
         self._tasks.append(loop.create_task(self._live(agent)))
 
-    def _count_bolts(self, agent: Agent) -> None:
+    def _count_bolts(self, name: str, agent: Agent) -> None:
         deliver = agent._bolts._on_bolt
 
         def counted(bolt: Any) -> None:
-            self.bolts.append(time.monotonic())
+            self.bolts.setdefault(name, time.monotonic())
             deliver(bolt)
 
         agent._bolts._on_bolt = counted
@@ -171,9 +171,10 @@ class Vens:
             for s in states
         )
 
-    def allowed_at(self, port: int) -> list[float]:
-        """When the kernels that allow this port began to (monotonic seconds), sorted."""
-        return sorted(k.allowed_at[port] for k in self.kernels if port in k.allowed_at)
+    def allowed_at(self, port: int) -> dict[str, float]:
+        """Host name to when its kernel began to allow this port (monotonic seconds), in order."""
+        allowed = {k.hostname: k.allowed_at[port] for k in self.kernels if port in k.allowed_at}
+        return dict(sorted(allowed.items(), key=lambda item: item[1]))
 
     async def stop(self) -> None:
         for agent in self.agents:
