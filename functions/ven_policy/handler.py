@@ -17,12 +17,11 @@ MAX_ETAG = 64
 
 @http_function
 def handler(request: Request) -> Reply:
-    """GET: 304, or 200 with a delta or the document. POST applied: 204."""
+    """GET: 304, or 200 with a delta or the document. POST applied: 200 with what should be held."""
     token = agent_of(request)
     if request.method == "POST":
         applied = json_body(request, PolicyApplied)
-        record_policy_applied(token, applied, wiring(), now_s())
-        return json_reply(204)
+        return json_reply(200, record_policy_applied(token, applied, wiring(), now_s()))
     asked_at = time.monotonic()
     # Whatever a bolt announced is answered with this.
     row = wiring().presence.sign_of_life(token, now_s(), remove=("bo",))

@@ -67,7 +67,8 @@ def test_a_policy_is_fetched_once(ven: VenClient) -> None:
     reply = ven.policy()
     assert reply.status == 200 and reply.json["etag"] == etag and "document" in reply.json
     assert ven.policy(held=etag).status == 304
-    ven.call("POST", "policy/applied", PolicyApplied(etag=etag, rule_count=3), expect=204)
+    reply = ven.call("POST", "policy/applied", PolicyApplied(etag=etag, rule_count=3), expect=200)
+    assert reply.json["etag"] == etag
     ven.applied_etag = etag
 
 

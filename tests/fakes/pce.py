@@ -34,6 +34,7 @@ from ven_protocol.messages import (
     Action,
     Activate,
     Activated,
+    AppliedReply,
     FlowsAccepted,
     Heartbeat,
     HeartbeatReply,
@@ -158,6 +159,8 @@ class FakePce:
                 if self.policy_body is not None:
                     return 200, msgspec.Raw(self.policy_body)
                 return self._policy(heard.headers.get("if-none-match", "").strip('"'))
+            case "POST", "policy/applied":
+                return 200, AppliedReply(etag=self.etag())
             case "POST", "support_reports":
                 msgspec.json.decode(heard.body, type=SupportReportRequest)
                 where = SupportReportUpload(

@@ -4,6 +4,7 @@ The VENs are ``ven.core`` itself: only its edges are replaced. Everything follow
 a run that went wrong can be run again.
 """
 
+import gzip
 import heapq
 import itertools
 import random
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 from msgspec.structs import replace
 
 from ven.core import actions, bolts, coordination, heartbeat, outbox, policy_state, reports
@@ -43,7 +45,9 @@ class Network:
     repeated: float = 0.0
     slowest_s: float = 1.0
     damaged: float = 0.0
-    """Of policies only."""
+    """Of policies only, fetched or brought by a bolt."""
+    offered: float = 0.0
+    """Share of bolts that bring their policy along."""
     pce_up: bool = True
     bolts_up: bool = True
     pce_knows_tokens: bool = True
@@ -94,6 +98,20 @@ class SimulatedPce:
 
     def policy(self, ven: int, etag: str) -> PolicyReply | None:
         return policy_reply(self.policies.get(ven, []), etag)
+
+    def with_answer(self, ven: int, bolt: Bolt) -> Bolt:
+        """The bolt with what a fetch would be answered now, as far as the PCE knows the VEN."""
+        base = self.applied.get(ven, "")
+        reply = self.policy(ven, base)
+        if reply is None:
+            return bolt
+        body = gzip.compress(msgspec.json.encode(reply))
+        return replace(bolt, etag=reply.etag, base=base, reply=body)
+
+    def take_report(self, ven: int, etag: str) -> str:
+        """A VEN applied this; what should it hold now?"""
+        self.applied[ven] = etag
+        return self.etag(ven)
 
 
 def name_of(document: PolicyDocument) -> str:
@@ -264,7 +282,12 @@ class SimulatedVen:
                 self.disk.etag, self.disk.document = etag, document
             case policy_state.ReportPolicy(etag, error=error):
                 assert error or self.disk.etag == etag, "reported before it was on disk"
-                self.request("applied", lambda: None, lambda _: None, lambda _: None)
+                self.request(
+                    "applied",
+                    lambda: pce.etag(number) if error else pce.take_report(number, etag),
+                    lambda wanted: None if error else feed(policy_state.Wanted(wanted)),
+                    lambda _: None,
+                )
             case bolts.OpenBolts():
                 self.request(
                     "connect",
@@ -359,6 +382,10 @@ class SimulatedVen:
     def bolt(self, bolt: Bolt) -> None:
         """The PCE sends one; it may get lost, come late or twice."""
         network = self.fleet.network
+        if self.fleet.chance(network.offered):
+            bolt = self.fleet.pce.with_answer(self.number, bolt)
+            if self.fleet.chance(network.damaged):
+                bolt = replace(bolt, reply=bolt.reply[:-5])
         for _ in range(2 if self.fleet.chance(network.repeated) else 1):
             if self.connection and not self.fleet.chance(network.lost):
                 delay = self.fleet.random.uniform(0, network.slowest_s)

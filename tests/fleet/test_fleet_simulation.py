@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fleet.simulator import FLOWS_S, HEARTBEAT_S, Fleet, Network, document, policy_reply
+from tests.fleet.simulator import (
+    FLOWS_S,
+    HEARTBEAT_S,
+    Fleet,
+    Network,
+    document,
+    name_of,
+    policy_reply,
+)
 from ven.core import coordination, policy_state
 from ven_protocol.bolts import Bolt
 from ven_protocol.limits import MINIMAL_INTERVAL_S
@@ -38,15 +46,16 @@ def assert_converged(fleet: Fleet) -> None:
     repeated=st.floats(0, 0.5),
     slowest_s=st.floats(0, 20),
     damaged=st.floats(0, 0.6),
+    offered=st.floats(0, 1),
 )
 def test_fleet_converges_after_faults(
-    seed: int, lost: float, repeated: float, slowest_s: float, damaged: float
+    seed: int, lost: float, repeated: float, slowest_s: float, damaged: float, offered: float
 ) -> None:
-    """Loss, repeats, delays, damaged policies, a PCE that goes away, VENs that are killed, kernels
-    that refuse: when all that ends, every VEN holds the policy it should, on disk and in the
-    kernel, is normal, healthy and connected, its reports and actions are heard, and every flow
-    batch was taken exactly once."""
-    fleet = Fleet(5, seed, Network(lost, repeated, slowest_s, damaged))
+    """Loss, repeats, delays, damaged policies, bolts that bring old policies too late, a PCE that
+    goes away, VENs that are killed, kernels that refuse: when all that ends, every VEN holds the
+    policy it should, on disk and in the kernel, is normal, healthy and connected, its reports and
+    actions are heard, and every flow batch was taken exactly once."""
+    fleet = Fleet(5, seed, Network(lost, repeated, slowest_s, damaged, offered))
     network, chaos = fleet.network, fleet.random
     for ven in fleet.vens:
         fleet.pce.set_policy(ven.number, document(0))
@@ -125,6 +134,43 @@ def test_a_bolt_brings_policy_within_its_spread() -> None:
         ven.bolt(fleet.pce.set_policy(ven.number, document(2)))
     fleet.run(4)
     assert all(ven.kernel == document(2) for ven in fleet.vens)
+
+
+def test_a_bolt_that_brings_the_policy_saves_the_fetch() -> None:
+    """A VEN that holds what the PCE believes asks for nothing; one that holds something else
+    fetches."""
+    fleet = Fleet(50, seed=2, network=Network(slowest_s=0.2, offered=1))
+    for ven in fleet.vens:
+        fleet.pce.set_policy(ven.number, document(1))
+    fleet.run(1.5 * HEARTBEAT_S)  # no heartbeat for the next two minutes
+    before = fleet.pce.requests["policy"]
+    for ven in fleet.vens:
+        ven.bolt(fleet.pce.set_policy(ven.number, document(2)))
+    fleet.run(4)
+    assert fleet.pce.requests["policy"] == before
+    assert all(ven.kernel == document(2) for ven in fleet.vens)
+    for ven in fleet.vens:
+        fleet.pce.applied[ven.number] = name_of(document(1))
+        ven.bolt(fleet.pce.set_policy(ven.number, document(3)))
+    fleet.run(4)
+    assert fleet.pce.requests["policy"] == before + len(fleet.vens)
+    assert all(ven.kernel == document(3) for ven in fleet.vens)
+
+
+def test_a_late_bolt_that_brings_an_old_policy_is_mended_by_the_report() -> None:
+    """A change was taken back, and its bolt comes last: it fits what the VEN holds, and nothing
+    tells that it is old. What the PCE answers to the report does, long before a heartbeat."""
+    fleet = Fleet(1, seed=10, network=Network(slowest_s=0.2))
+    ven = fleet.vens[0]
+    fleet.pce.set_policy(0, document(1))
+    fleet.run(HEARTBEAT_S / 2)
+    late = fleet.pce.with_answer(0, fleet.pce.set_policy(0, document(2)))
+    fleet.pce.set_policy(0, document(1))
+    assert late.base == ven.state.policy.held and late.reply
+    heartbeats = fleet.pce.requests["heartbeat"]
+    ven.feed(coordination.BoltArrived(late))
+    fleet.run(2)
+    assert ven.kernel == document(1) and fleet.pce.requests["heartbeat"] == heartbeats
 
 
 def test_a_degraded_ven_does_not_listen_to_policy_bolts() -> None:

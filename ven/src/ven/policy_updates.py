@@ -117,7 +117,13 @@ class PolicyUpdates:
             rule_count=said.rules,
             error=said.error[:1024],
         )
-        await self._work.best_effort("policy report", self._pce.policy_applied, message)
+        try:
+            reply = await self._work.request(self._pce.policy_applied, message)
+        except RequestFailed as error:
+            _log.warning("policy report: %s", error)
+        else:
+            if message.success:  # one that was refused is tried again with the next heartbeat
+                self._feed(policy_state.Wanted(reply.etag))
 
     def _in_force(self, document: PolicyDocument) -> None:
         self._flows.follow(document)

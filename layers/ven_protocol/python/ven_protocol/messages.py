@@ -246,6 +246,14 @@ class PolicyApplied(Message, frozen=True, kw_only=True):
     error: Text = ""
 
 
+class AppliedReply(Message, frozen=True, kw_only=True):
+    """200 reply to :class:`PolicyApplied`."""
+
+    etag: str
+    """Policy that the VEN should hold now; when it applied another, because a bolt was late, fetch.
+    To one that refused a policy this says nothing new."""
+
+
 class Tampering(Message, frozen=True, kw_only=True):
     """POST .../tampering: somebody else changed the VEN's firewall table."""
 

@@ -60,7 +60,14 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "get", "policy", "The policy to enforce, whole or as a delta", None, 200, PolicyReply
     ),
-    Operation("post", "policy/applied", "The kernel holds this policy", messages.PolicyApplied),
+    Operation(
+        "post",
+        "policy/applied",
+        "The kernel holds this policy",
+        messages.PolicyApplied,
+        200,
+        messages.AppliedReply,
+    ),
     Operation("put", "interfaces", "All addresses of the host", messages.InterfacesReport),
     Operation("put", "services", "Open ports and processes", messages.ServicesReport),
     Operation("put", "users", "Interactive users (Windows)", messages.UsersReport),

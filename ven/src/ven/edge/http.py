@@ -23,6 +23,7 @@ from ven_protocol.compression import Corrupt, TooLarge, inflate
 from ven_protocol.messages import (
     Activate,
     Activated,
+    AppliedReply,
     Deactivate,
     FlowsAccepted,
     Goodbye,
@@ -280,9 +281,9 @@ class Pce:
         response = self._connection.request("GET", self._identity.path("policy"), headers=headers)
         return None if response.status == 304 else _decode(response, PolicyReply)
 
-    def policy_applied(self, message: PolicyApplied) -> None:
+    def policy_applied(self, message: PolicyApplied) -> AppliedReply:
         """POST policy/applied."""
-        self._tell("POST", "policy/applied", message)
+        return self._post("policy/applied", message, AppliedReply)
 
     def interfaces(self, message: InterfacesReport) -> None:
         """PUT interfaces."""

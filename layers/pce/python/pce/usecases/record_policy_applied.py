@@ -3,27 +3,31 @@
 from pce.events.journal import Notification, ResourceChange
 from pce.identifiers import OrgId
 from pce.presence.record import SILENT
+from pce.usecases.current_etag import current_etag
 from pce.usecases.record_return import record_return_and_facts
 from pce.usecases.stores import Stores
 from pce.usecases.ven_records import VenRecords, ven_action
-from ven_protocol.messages import PolicyApplied
+from ven_protocol.messages import AppliedReply, PolicyApplied
 from ven_protocol.paths import AgentToken
 
 
 def record_policy_applied(
     token: AgentToken, applied: PolicyApplied, stores: Stores, now: int, source_ip: str = ""
-) -> None:
-    """Remember what the VEN enforces, with an ``agent.update`` event as clients know it."""
+) -> AppliedReply:
+    """Remember what the VEN enforces, with an ``agent.update`` event as clients know it; says what
+    it should enforce, as a heartbeat's reply does."""
     held = applied.etag if applied.success else None
     before = stores.presence.sign_of_life(token, now, applied_etag=held)
+    reply = AppliedReply(etag=current_etag(before, applied.etag, stores))
     if held and before.apply_asked and held != before.applied_etag:
         stores.presence.stop_applying(before.org_id, before.ven_id)
+        reply = AppliedReply(etag=held)
     if before.flags & SILENT:
         record_return_and_facts(before, stores, now)
     records = VenRecords.read(stores, OrgId(token.org_id), token.ven_id)
     known = records.ven.document
     if applied.success and known.get("security_policy_applied_etag") == applied.etag:
-        return  # said before, and written
+        return reply  # said before, and written
     update = {
         "security_policy_received_at": applied.received_at or None,
         "security_policy_applied_at": applied.applied_at or None,
@@ -46,3 +50,4 @@ def record_policy_applied(
         notifications=[Notification(f"agent.policy_deploy_{outcome}")],
     )
     stores.objects.commit(records.change(puts, [event]))
+    return reply
