@@ -1,9 +1,7 @@
 """Bolts from the compile to the connection: whom, in which order, how many, at what cost."""
 
-import json
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pytest
 
@@ -11,7 +9,6 @@ from pce.identifiers import OrgId
 from pce.policy.pacing import HORIZON_S, PER_ORG
 from pce.policy.parts import Target
 from pce.runtime.wiring import Wiring
-from pce.store.bolts import Outcome
 from pce.store.change import Change, PresenceChange
 from pce.store.presence import token_hash
 from pce.store.queues import BoltBatch, BoltOrder, WaveOrder, WavePart
@@ -26,42 +23,12 @@ from pce.usecases.announce_policy import (
 )
 from pce.usecases.send_bolts import BUSY_S, send_bolts
 from pce.usecases.send_wave import begin_wave, send_wave_part
+from tests.fakes.fan_out import Connections, Queued
 from tests.fakes.installation import Requests, installed
 from ven_protocol.paths import AgentToken
 
 ORG = OrgId(1)
 NOW = 1_800_000_000
-
-
-class Queued:
-    """Stands in for SQS: (message, seconds of delay), in order."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[Any, int]] = []
-
-    def send_bolts(self, messages: Sequence[tuple[Any, int]]) -> None:
-        self.messages += messages
-
-    def orders(self) -> list[tuple[str, int]]:
-        """Connection and delay of each bolt."""
-        return [
-            (order.connection_id, delay_s)
-            for message, delay_s in self.messages
-            if isinstance(message, BoltBatch)
-            for order in message.orders
-        ]
-
-
-class Connections:
-    """Stands in for the management API: what each connection answers, ``sent`` by default."""
-
-    def __init__(self, **outcomes: Outcome) -> None:
-        self.outcomes = outcomes
-        self.posted: list[tuple[str, dict[str, Any]]] = []
-
-    def send(self, posts: Sequence[tuple[str, bytes]]) -> list[Outcome]:
-        self.posted += [(connection, json.loads(message)) for connection, message in posts]
-        return [self.outcomes.get(connection, "sent") for connection, _ in posts]
 
 
 @pytest.fixture

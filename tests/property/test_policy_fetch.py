@@ -1,5 +1,7 @@
 """What is stored of random policies, and what VENs are given of it, equals the full recompute."""
 
+import dataclasses
+import gzip
 import uuid
 from collections.abc import Iterator
 from random import Random
@@ -19,11 +21,12 @@ from pce.runtime.wiring import Wiring
 from pce.store import address_sets
 from pce.store.address_sets import AddressSets
 from pce.store.policies import PolicyStore
+from pce.usecases.offer_policy import offer_policy
 from pce.usecases.store_policy import of_effect, store_policy
 from tests.fakes.installation import installed
 from tests.fakes.policies import fetched, followed
 from tests.property.policy_estates import random_change, random_estate, seeds
-from ven_protocol.policy import policy_delta, policy_digest
+from ven_protocol.policy import PolicyReply, policy_delta, policy_digest
 
 NOW = 1_790_000_000
 
@@ -41,6 +44,19 @@ def fresh(stores: Wiring) -> SimpleNamespace:
     return SimpleNamespace(policies=policies, address_sets=AddressSets(policies), presence=rows)
 
 
+def offered(server: SimpleNamespace, row: Presence, held: str) -> PolicyReply | None:
+    """What a bolt would bring to a VEN that reported that it holds this."""
+    told = dataclasses.replace(row, connection_id="c", applied_etag=held)
+    server.presence.get_many = lambda org_id, ids: [told]
+    offer = offer_policy(row.org_id, {row.ven_id: "c"}, server).get(row.ven_id)
+    if offer is None:
+        return None
+    assert offer.base == held
+    reply = msgspec.json.decode(gzip.decompress(offer.reply), type=PolicyReply)
+    assert reply.etag == offer.etag
+    return reply
+
+
 _orgs = iter(range(1, 10**9))
 
 
@@ -50,7 +66,8 @@ def test_a_ven_is_led_from_any_policy_to_the_present_one(
     stores: Wiring, seed: Random, wide_from: int, difference_bytes: int
 ) -> None:
     """Whatever a VEN held before, wide parts or none, sets over a base or whole: the reply leads to
-    the recomputed document, and a delta says what the two documents' delta says."""
+    the recomputed document, a delta says what the two documents' delta says, and a bolt brings the
+    same."""
     org_id = OrgId(next(_orgs))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(address_sets, "DIFFERENCE_BYTES", difference_bytes)
@@ -74,6 +91,7 @@ def test_a_ven_is_led_from_any_policy_to_the_present_one(
                 ven = held.setdefault(id, {})
                 for etag, old in ven.items():
                     reply = fetched(server, row, etag)
+                    assert offered(server, row, etag) == reply
                     if reply is None:
                         assert old == document
                         continue
