@@ -68,6 +68,10 @@ def kernel() -> SlowKernel:
 @pytest.fixture
 def data(pce: FakePce, kernel: SlowKernel, tmp_path: Path) -> DataDirectory:
     """A paired VEN."""
+    return paired(pce, kernel, tmp_path)
+
+
+def paired(pce: FakePce, kernel: SlowKernel, tmp_path: Path) -> DataDirectory:
     found = DataDirectory(tmp_path / "ven")
     server = Server.parse(pce.server)
     become_ven(found, kernel, host_facts("web"), server, pce.code, Path(pce.ca_file))
@@ -150,6 +154,43 @@ def test_while_an_apply_runs_only_the_newest_target_is_remembered(
     # A report that still waits may be replaced by a newer one, never by an older.
     told = [told.etag for told in pce.applied()]
     assert told in ([name_of(HELD), first, newest], [name_of(HELD), newest])
+
+
+def test_a_policy_that_comes_with_its_bolt_is_not_fetched(
+    pce: FakePce, kernel: SlowKernel, tmp_path: Path
+) -> None:
+    """It is in the kernel and on disk without a request, and reported. A damaged one is refused and
+    fetched, while the last good one stays in force."""
+    pce.intervals = Intervals(heartbeat_s=300, flows_s=600)
+    data = paired(pce, kernel, tmp_path)
+
+    def bring(new: PolicyDocument, cut: int = 0) -> None:
+        held = pce.policies[-1]
+        delta = policy_delta(held, new)
+        answer = PolicyReply(etag=name_of(new), digest=policy_digest(new), delta=delta)
+        body = gzip.compress(msgspec.json.encode(answer))
+        pce.set_policy(new)
+        pce.bolt(
+            Bolt(
+                type="policy",
+                etag=name_of(new),
+                base=name_of(held),
+                reply=body[: len(body) - cut],
+            )
+        )
+
+    with running(data, kernel) as agent:
+        wait_until("the bolt channel", lambda: pce.sockets and agent.state.bolts.phase == "open")
+        wait_until("policy reported", pce.applied)
+        fetches = len(pce.told("policy"))
+        bring(NEW)
+        wait_until("the report", lambda: pce.applied()[-1].etag == name_of(NEW))
+        assert len(pce.told("policy")) == fetches
+        assert data.policy().document == NEW
+        bring(document(10), cut=9)
+        wait_until("the report", lambda: pce.applied()[-1].etag == name_of(document(10)))
+        assert len(pce.told("policy")) == fetches + 1
+    assert kernel.applied == [HELD, NEW, document(10)]
 
 
 def test_custom_rules_that_are_not_enforced_are_never_silent(

@@ -118,6 +118,8 @@ def test_bolts_become_hints() -> None:
     """A policy bolt names an etag, a heartbeat bolt asks for a heartbeat, others are ignored."""
     policy = Received(Bolt(type="policy", etag="e", spread_s=3), "normal")
     assert run(opened(), policy)[1] == [PolicyHint("e", 3)]
+    brings = Bolt(type="policy", etag="e", base="d", reply=b"gz", report_after_s=4)
+    assert run(opened(), Received(brings, "normal"))[1] == [PolicyHint("e", 0, "d", b"gz", 4)]
     heartbeat = Received(Bolt(type="heartbeat", spread_s=2), "normal")
     assert run(opened(), heartbeat)[1] == [HeartbeatHint(2)]
     assert run(opened(), Received(Bolt(type="of-tomorrow"), "normal"))[1] == []
@@ -133,7 +135,8 @@ def test_degraded_hears_only_upgrade_and_support_report() -> None:
     ):
         bolt = Bolt(type="heartbeat", reason=reason)
         assert bool(run(opened(), Received(bolt, "degraded"))[1]) is heard
-    assert run(opened(), Received(Bolt(type="policy", etag="e"), "degraded"))[1] == []
+    for bolt in (Bolt(type="policy", etag="e"), Bolt(type="policy", etag="e", reply=b"gz")):
+        assert run(opened(), Received(bolt, "degraded"))[1] == []
 
 
 def test_closing_bolt_replaces_the_connection_whatever_the_mode() -> None:

@@ -1,5 +1,7 @@
 """From a hint to a policy in the kernel."""
 
+import gzip
+
 import msgspec
 import pytest
 
@@ -188,3 +190,71 @@ def test_stale_answers_are_ignored() -> None:
     """An answer to a question that is no longer asked changes nothing."""
     for event in (whole(), Unchanged(), FetchFailed(), Applied(1), Refused("x")):
         assert run(holding_old(), event) == (holding_old(), [])
+
+
+def brought(new: object = NEW, base: str = E_OLD, **more: object) -> Wanted:
+    """A bolt's hint with the PCE's answer to who holds ``base``."""
+    etag = policy_digest(new)
+    reply = PolicyReply(etag=etag, digest=etag, delta=policy_delta(OLD, new))
+    body = gzip.compress(msgspec.json.encode(msgspec.structs.replace(reply, **more)))
+    return Wanted(etag, spread_s=100, base=base, reply=body, report_after_s=7)
+
+
+def test_a_policy_that_a_bolt_brings_is_applied_at_once() -> None:
+    """As a fetched one, without the fetch and without its spread; also while one waits."""
+    for before in ((), (Wanted(E_NEWER, spread_s=100),)):
+        state, said = run(holding_old(), *before, brought(), now=3)
+        assert said == [ApplyPolicy(E_NEW, NEW)]
+        assert (state.held, policy_state.wake_at(state)) == (E_OLD, NEVER)
+        state, said = run(state, Applied(rules=7), now=5)
+        assert said == [SavePolicy(E_NEW, NEW), ReportPolicy(E_NEW, 3, 5, rules=7, after_s=7)]
+        assert (state.held, state.phase) == (E_NEW, "idle")
+
+
+def test_a_policy_that_a_bolt_brings_for_another_base_is_fetched() -> None:
+    """The PCE believed something else; nothing of it is looked at."""
+    hint = msgspec.structs.replace(brought(base=E_NEWER), spread_s=0)
+    state, said = run(holding_old(), hint)
+    assert (said, code(state), state.document) == ([FetchPolicy(E_OLD)], "", OLD)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"digest": E_NEWER},
+        {"delta": policy_delta(NEWER, OLD)},
+        {"delta": None},
+        {"delta": None, "document": NEWER},
+    ],
+)
+def test_a_bolt_that_brings_no_policy_is_a_hint(more: dict[str, object]) -> None:
+    """What was altered, or does not lead to its digest, changes nothing: the policy is fetched, by
+    the delta from what is held, for the bolt may be at fault alone."""
+    state, said = run(holding_old(), msgspec.structs.replace(brought(**more), spread_s=0))
+    assert (state.held, state.document, state.phase) == (E_OLD, OLD, "fetching")
+    assert said == [FetchPolicy(E_OLD)]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"", gzip.compress(b"{"), gzip.compress(bytes(9_000_000))])
+def test_a_damaged_answer_in_a_bolt_is_known_until_the_policy_is_there(body: bytes) -> None:
+    """Cut, not JSON, too large inflated; the fetch that follows mends it."""
+    state, said = run(holding_old(), Wanted(E_NEW, base=E_OLD, reply=body))
+    assert said == [FetchPolicy(E_OLD)]
+    assert code(state) == ("policy_damaged" if body else "")
+    assert code(run(state, whole(), Applied(1))[0]) == ""
+
+
+def test_what_a_bolt_brings_while_something_is_under_way_is_looked_at_afterwards() -> None:
+    """One at a time: it names what is wanted, and what is in it may not fit any more."""
+    for under_way in ((Wanted(E_NEWER),), (Wanted(E_NEWER), whole(NEWER))):
+        state, said = run(holding_old(), *under_way, brought())
+        assert ApplyPolicy(E_NEW, NEW) not in said
+        assert (state.wanted, state.held) == (E_NEW, E_OLD)
+    assert run(state, Applied(1))[1][-1] == FetchPolicy(E_NEWER)
+
+
+def test_who_is_to_start_from_nothing_takes_no_delta() -> None:
+    """A refresh that waits for its retry asks for the whole, whatever bolts bring."""
+    state, said = run(holding_old(), Refresh(), FetchFailed(), brought())
+    assert said == [FetchPolicy("")]
+    assert (state.phase, state.whole) == ("waiting", True)
