@@ -14,6 +14,7 @@ from pce.store.presence import token_hash
 from pce.store.queues import BoltBatch, BoltOrder, WaveOrder, WavePart
 from pce.usecases import send_wave
 from pce.usecases.announce_policy import (
+    REPORTS_AT_ONCE,
     SPREAD_S,
     Announced,
     NewTarget,
@@ -116,10 +117,13 @@ def test_a_fleet_is_paced_and_spread_and_what_finds_no_room_is_left(stores):
     first = queue_bolts(ORG, orders, False, "rule", stores, NOW)
     assert first.queued == len(orders) and first.lasts_s == 1
     assert {message.spread_s for message, _ in queued(stores).messages} == {SPREAD_S}
+    reports_after_s = {message.report_after_s for message, _ in queued(stores).messages}
+    assert reports_after_s == {len(orders) / REPORTS_AT_ONCE}
     again = queue_bolts(ORG, orders[:100], False, "rule", stores, NOW)
     assert again.lasts_s == 1, "after those"
     small = queue_bolts(ORG, orders[:100], True, "rule", stores, NOW)
     assert small.lasts_s == 0, "what tightens finds room at once"
+    assert queued(stores).messages[-1][0].report_after_s == 0
     late = queue_bolts(ORG, orders[:100], False, "rule", stores, NOW - HORIZON_S)
     assert late.queued == 100
     full = queue_bolts(ORG, orders * 300, False, "rule", stores, NOW)
