@@ -233,3 +233,17 @@ def test_who_holds_nothing_known_gets_the_document(stores, monkeypatch):
     attributes = {"ci": {"S": "c13"}}
     stores.presence._update(ORG, row.ven_id, attributes, (), condition="attribute_exists(p)")
     assert offers(stores, 13)[row.ven_id].base == ""
+
+
+def test_a_policy_that_waits_for_a_person_is_not_brought(stores, monkeypatch):
+    """A VEN whose workload is static keeps what it has applied, whatever a bolt in the queue was
+    for."""
+    org = fleet(stores, monkeypatch, wide=True)
+    org.provision(("ams", "ams", 80), ("ams", "ams", 81))
+    org.compile()
+    attributes = {"sp": {"N": "1"}}
+    ven_id = uuid.UUID(int=1)
+    stores.presence._update(ORG, ven_id, attributes, (), condition="attribute_exists(p)")
+    assert offers(stores, 1, 2).keys() == {uuid.UUID(int=2)}
+    assert stores.presence.ask_to_apply(ORG, ven_id, NOW)
+    assert offers(stores, 1, 2).keys() == {ven_id, uuid.UUID(int=2)}

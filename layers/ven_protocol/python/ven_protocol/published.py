@@ -162,11 +162,12 @@ def asyncapi() -> JsonObject:
                 f" {limits.MAX_BOLT_BYTES} bytes.\n\nA policy bolt may save the fetch: reply is the"
                 " body that GET policy would answer to If-None-Match: base, a PolicyReply of"
                 " openapi.yaml as JSON, compressed with gzip, at most"
-                f" {limits.MAX_BOLT_REPLY_BYTES} bytes. Take it only if you hold base (empty: you hold none) and the result has"
-                " its digest; fetch otherwise, after a random time in [0, spread_s] seconds."
-                " Report what you applied at a random moment in [report_after_s, 2 *"
-                f" report_after_s] seconds, or within {limits.REPORT_WITHIN_S:g} s when that is 0;"
-                " the reply to the report says what you should hold, for a bolt may be late."
+                f" {limits.MAX_BOLT_REPLY_BYTES} bytes. Take it only if you hold base (empty: you"
+                " hold none) and the result has its digest; fetch otherwise, after a random time in"
+                " [0, spread_s] seconds. Report what you applied at a random moment in"
+                " [report_after_s, 2 * report_after_s] seconds, or within"
+                f" {limits.REPORT_WITHIN_S:g} s when that is 0; the reply to the report says what"
+                " you should hold, for a bolt may be late."
             ),
         },
         "channels": {
