@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pce.identifiers import OrgId
-from pce.policy.engine import Engine
+from pce.policy.incremental.engine import Engine
 from pce.runtime.wiring import Wiring
 from pce.store.presence_key import presence_key
 from pce.store.queues import BoltBatch, BoltOrder, WaveOrder

@@ -121,6 +121,7 @@ Event = (
     | FlowsUnreadable
     | FlowsMissed
     | BoltArrived
+    | policy_state.Wanted
     | policy_state.Fetched
     | policy_state.Unchanged
     | policy_state.FetchFailed

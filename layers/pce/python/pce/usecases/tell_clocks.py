@@ -7,7 +7,7 @@ from pce.identifiers import OrgId
 from pce.presence.sweep import NewClocks
 from pce.store.queues import BoltOrder
 from pce.usecases.announce_policy import queue_bolts
-from pce.usecases.store_policy import side_by_side
+from pce.usecases.side_by_side import side_by_side
 from pce.usecases.stores import Stores
 
 AT_ONCE = 5_000
