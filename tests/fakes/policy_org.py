@@ -71,6 +71,7 @@ class PolicyOrg:
                     "ven": {"href": f"/orgs/{self.org_id}/vens/{self.id(number)}"},
                     "online": True,
                     "enforcement_mode": "full",
+                    "visibility_level": "flow_summary",
                 }
                 puts.append(Put("workloads", self.id(number), document))
                 presence.append(

@@ -47,7 +47,7 @@ def fresh(stores: Wiring) -> SimpleNamespace:
 def offered(server: SimpleNamespace, row: Presence, held: str) -> PolicyReply | None:
     """What a bolt would bring to a VEN that reported that it holds this."""
     told = dataclasses.replace(row, connection_id="c", applied_etag=held)
-    server.presence.get_many = lambda org_id, ids: [told]
+    server.presence.get_many = lambda org_id, ids: {row.ven_id: told}
     offer = offer_policy(row.org_id, {row.ven_id: "c"}, server).get(row.ven_id)
     if offer is None:
         return None
