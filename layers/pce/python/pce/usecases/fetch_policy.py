@@ -99,7 +99,8 @@ def answer(row: Presence, head: WideHead, held_etag: str, stores: Stores) -> Fet
     key = (row.org_id, held_etag, etag)
     body = stores.policies.replies.get(key)
     if body is None:
-        body = gzip.compress(msgspec.json.encode(_reply(row, head, held_etag, etag, stores)), 6)
+        reply = _reply(row, head, held_etag, etag, stores)
+        body = gzip.compress(msgspec.json.encode(reply), 6, mtime=0)  # equal wherever it is made
         if len(body) > MAX_REPLY_BYTES:
             message = (
                 f"this VEN's policy takes {len(body)} bytes compressed; at most {MAX_REPLY_BYTES}"
