@@ -13,12 +13,12 @@ SSH = [{"port": 22, "proto": 6}]
 
 
 def everything_stored() -> list[str]:
-    """Every item of every table."""
+    """Every item of every table, but for what is written down of refused requests themselves."""
     items = []
-    for table in TABLES:
+    for table in TABLES.keys() - {"events"}:
         pages = fake_aws().client("dynamodb").get_paginator("scan").paginate(TableName=table)
         items += [f"{table} {sorted(i.items())}" for page in pages for i in page["Items"]]
-    return sorted(items)
+    return sorted(item for item in items if "0#tallies#" not in item)
 
 
 def said(value: Any, hrefs: dict[str, str]) -> Any:

@@ -34,6 +34,8 @@ def test_every_endpoint_lets_in_whom_the_table_names(owner: Api, somebody: tuple
     values = {"org": owner.org[6:], "version": "draft", "number": "999999"}
     wrong = []
     for method, path in ENDPOINTS:
+        if path.startswith("/login_users/users/"):
+            continue  # takes a password, not a key: test_api_users.py
         right = right_to(method, path)
         named = re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], "999999"), path)
         answer = api.call(method, named, {"name": ""} if method == "POST" else [])

@@ -39,7 +39,12 @@ class PceError(Exception):
 
 
 class Unauthenticated(PceError):
-    """The credentials are missing, wrong, expired or used up."""
+    """The credentials are missing, wrong, expired or used up. ``org_id``: whose they would be, as
+    far as that is known; it is for the org's log, never for the caller."""
+
+    def __init__(self, problems: Problem | Iterable[Problem], org_id: int = 0) -> None:
+        super().__init__(problems)
+        self.org_id = org_id
 
 
 class NotAllowed(PceError):
@@ -63,7 +68,13 @@ class TooLarge(PceError):
 
 
 class TooManyRequests(PceError):
-    """A rate limit."""
+    """A rate limit. ``retry_after_s``: seconds after which the same request may succeed."""
+
+    def __init__(
+        self, problems: Problem | Iterable[Problem], retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(problems)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(PceError):

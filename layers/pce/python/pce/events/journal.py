@@ -46,6 +46,8 @@ class HttpAction:
     method: str
     status: int
     source_ip: str
+    errors: Sequence[JsonObject] = ()
+    """``{"token", "message"}`` of each problem that was answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Journal:
                 "api_method": self.action.method,
                 "http_status_code": self.action.status,
                 "src_ip": self.action.source_ip,
+                **({"errors": list(self.action.errors)} if self.action.errors else {}),
             }
         return {
             "href": f"{org_href(self.org_id)}/events/{self.new_id()}",

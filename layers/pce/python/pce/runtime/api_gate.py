@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pce.access.roles import Grant, Right
-from pce.errors import NotAllowed, Problem, Unauthenticated
-from pce.events.journal import HttpAction
+from pce.errors import NotAllowed, PceError, Problem, Unauthenticated
+from pce.events.journal import SYSTEM, HttpAction
+from pce.identifiers import OrgId
 from pce.objects.user import is_username
 from pce.runtime.api_call import Call, api_path, json_value
-from pce.runtime.http import Request
+from pce.runtime.http import STATUS, Request, status_of
 from pce.usecases.authenticate import (
     Identity,
     authenticate,
@@ -21,7 +23,9 @@ from pce.usecases.check_password import (
     identity_by_password,
     require_fresh_password,
 )
+from pce.usecases.limit_requests import count_request, refuse_when_known
 from pce.usecases.log_in import identity_of_token
+from pce.usecases.record_refusal import record_refusal
 from pce.usecases.stores import Stores
 
 
@@ -31,16 +35,40 @@ def admit(
     """The call with its caller authenticated, the org in its path checked to be theirs, and the
     grants by which they may use the endpoint.
 
-    Raises :class:`Unauthenticated` and :class:`NotAllowed`.
+    Raises :class:`Unauthenticated`, :class:`NotAllowed` and :class:`TooManyRequests`.
     """
-    identity = _identity(request, stores, now)
-    if "org" in path:
-        require_org(identity, path["org"])
     # The journal sets the status: it is known when the change is written.
     action = HttpAction(request.path, request.method, 0, request.source_ip)
-    grants = _grants(identity, request, path, right)
-    caller = Caller(identity.org_id, identity.href, identity.name, now, grants, action)
-    return Call(request, path, caller, identity, stores)
+    try:
+        identity = _identity(request, stores, now)
+    except Unauthenticated as error:
+        refused = replace(action, status=STATUS[Unauthenticated])
+        org_id, kind = OrgId(error.org_id), "request.authentication_failed"
+        record_refusal(org_id, SYSTEM, refused, kind, error, stores, now)
+        raise
+    count_request(identity.auth_username or identity.href, stores, now)
+    caller = Caller(identity.org_id, identity.href, identity.name, now, (), action)
+    try:
+        if "org" in path:
+            require_org(identity, path["org"])
+        grants = _grants(identity, request, path, right)
+    except NotAllowed as error:
+        record_not_allowed(caller, error, stores)
+        raise
+    return Call(request, path, replace(caller, grants=grants), identity, stores)
+
+
+def record_not_allowed(caller: Caller, error: NotAllowed, stores: Stores) -> None:
+    """Write down that a caller wanted more than their roles give."""
+    record_failure(caller, "request.authorization_failed", error, stores)
+
+
+def record_failure(caller: Caller, event_type: str, error: PceError, stores: Stores) -> None:
+    """Write down that a caller's request was refused."""
+    if caller.action is not None:
+        action = replace(caller.action, status=status_of(error))
+        actor = caller.actor
+        record_refusal(caller.org_id, actor, action, event_type, error, stores, caller.now)
 
 
 def _grants(
@@ -70,6 +98,11 @@ def _identity(request: Request, stores: Stores, now: float) -> Identity:
         return identity_by_invitation(name, token, stores, now)
     if path.startswith("/login_users/"):
         return _by_password(path, request, stores, now)
+    return _by_key(authorization, stores, now)
+
+
+def _by_key(authorization: str, stores: Stores, now: float) -> Identity:
+    refuse_when_known(basic_credentials(authorization)[0], stores, now)
     return authenticate(authorization, stores, int(now))
 
 

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pce.access.roles import Right
+from pce.access.roles import VIEWER, Right
+from pce.errors import Conflict, Invalid, NotAllowed, TooLarge
 from pce.objects.auth_security_principal import AUTH_SECURITY_PRINCIPALS
 from pce.objects.authentication_settings import AUTHENTICATION_SETTINGS, PASSWORD_POLICY
 from pce.objects.collection import Collection
@@ -50,8 +51,9 @@ from pce.runtime import version_endpoints as versions
 from pce.runtime import vulnerability_endpoints as scans
 from pce.runtime import workload_endpoints as workloads
 from pce.runtime.api_access import right_to
-from pce.runtime.api_call import Endpoint, api_path, fitting, no_content, ok
-from pce.runtime.api_gate import admit
+from pce.runtime.api_call import Call, Endpoint, api_path, fitting, no_content, ok
+from pce.runtime.api_event_types import event_type_of
+from pce.runtime.api_gate import admit, record_failure, record_not_allowed
 from pce.runtime.http import Reply, Request, json_reply
 from pce.usecases.change_in_bulk import bulk_create, bulk_delete, bulk_update
 from pce.usecases.stores import Stores
@@ -357,10 +359,18 @@ class Route:
     """One row of the table, ready to be compared with a path."""
 
     method: str
+    path: str
     pattern: re.Pattern[str]
     endpoint: Endpoint
+    event_type: str
+    """Of the event that it writes when it changes something."""
     right: Right
     """Who may use it, from the table in ``api_access.py``."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes what an org has; what every viewer may do are questions."""
+        return self.method != "GET" and VIEWER not in self.right.roles
 
 
 def _compiled() -> Iterator[Route]:
@@ -370,7 +380,8 @@ def _compiled() -> Iterator[Route]:
             lambda match: f"(?P<{match[1]}>{_FORMS.get(match[1], _ANY_ID)})",
             path,
         )
-        yield Route(method, re.compile(pattern), endpoint, right_to(method, path))
+        event_type, right = event_type_of(method, path), right_to(method, path)
+        yield Route(method, path, re.compile(pattern), endpoint, event_type, right)
 
 
 ROUTES = tuple(_compiled())
@@ -387,10 +398,23 @@ def answer(request: Request, stores: Stores, now: float) -> Reply:
     for route, match in routes:
         if route.method == request.method:
             call = admit(request, match.groupdict(), route.right, stores, now)
-            return fitting(route.endpoint(call), request)
+            return _answered(call, route)
     allowed = ", ".join(sorted({route.method for route, _ in routes}))
     message = f"{request.method} is not possible at {request.path}; {allowed} is"
     return _refusal(405, "method_not_allowed_error", message, {"allow": allowed})
+
+
+def _answered(call: Call, route: Route) -> Reply:
+    """What the endpoint answers; a change that it refuses is written down."""
+    try:
+        return fitting(route.endpoint(call), call.request)
+    except NotAllowed as error:
+        record_not_allowed(call.caller, error, call.stores)
+        raise
+    except (Invalid, Conflict, TooLarge) as error:
+        if route.changes:
+            record_failure(call.caller, route.event_type, error, call.stores)
+        raise
 
 
 def _refusal(

@@ -104,16 +104,22 @@ def json_reply(status: int, body: Any = None, headers: Mapping[str, str] | None 
     }
 
 
+def status_of(error: PceError) -> int:
+    """The HTTP status that an error is answered with."""
+    return next(code for kind, code in STATUS.items() if isinstance(error, kind))
+
+
 def error_reply(error: PceError) -> Reply:
     """The reply for an error: its status, and its problems as a JSON list."""
-    status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
+    status = status_of(error)
     problems = []
     for problem in error.problems[:MAX_PROBLEMS]:
         entry: dict[str, Any] = {"token": problem.token, "message": problem.message[:MAX_MESSAGE]}
         if problem.field is not None:
             entry["field"] = problem.field[:MAX_MESSAGE]
         problems.append(entry)
-    return json_reply(status, problems)
+    wait_s = error.retry_after_s if isinstance(error, TooManyRequests) else None
+    return json_reply(status, problems, None if wait_s is None else {"retry-after": str(wait_s)})
 
 
 def http_function(handle: Callable[[Request], Reply]) -> Callable[[Event, object], Reply]:

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from pce.store.events import EventStore
     from pce.store.flows import FlowStore
     from pce.store.lanes import LaneStore
+    from pce.store.object_counts import ObjectCounts
     from pce.store.objects import ObjectStore
     from pce.store.policies import PolicyStore
     from pce.store.policy_versions import PolicyVersions
     from pce.store.presence import PresenceStore
     from pce.store.queues import Queues
+    from pce.store.tallies import Tallies
     from pce.usecases.warm_engines import WarmEngines
 
 
@@ -169,6 +171,20 @@ class Wiring:
 
         environment = self.environment
         return Archive(environment.bucket, environment.s3, environment.archive_url)
+
+    @cached_property
+    def tallies(self) -> "Tallies":
+        """Counts of a minute."""
+        from pce.store.tallies import Tallies
+
+        return Tallies(self.environment.tables.objects, self.dynamodb)
+
+    @cached_property
+    def object_counts(self) -> "ObjectCounts":
+        """How many objects there are."""
+        from pce.store.object_counts import ObjectCounts
+
+        return ObjectCounts(self.objects)
 
     @cached_property
     def queues(self) -> "Queues":

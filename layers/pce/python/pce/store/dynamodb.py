@@ -55,6 +55,7 @@ class Reply(msgspec.Struct, frozen=True, rename="pascal"):
 
     item: Item | None = None
     attributes: Item = {}
+    count: int = 0
     items: list[Item] = []
     last_evaluated_key: msgspec.Raw = msgspec.Raw(b"")
     responses: dict[str, list[Item]] = {}

@@ -83,6 +83,23 @@ class ObjectStore:
             for item in self._items(_pk(org_id, collection), ids):
                 yield _stored(collection, item)
 
+    def count(self, org_id: OrgId, collection: str) -> int:
+        """How many items a collection has, deleted objects that stay readable included. One query
+        per MB, of which the number alone comes back."""
+        parameters = {
+            "TableName": self._tables.objects,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": _pk(org_id, collection)}},
+            "Select": "COUNT",
+        }
+        reply = self._dynamodb.call("Query", **parameters)
+        number = reply.count
+        while reply.last_evaluated_key:
+            start = reply.last_evaluated_key
+            reply = self._dynamodb.call("Query", **parameters, ExclusiveStartKey=start)
+            number += reply.count
+        return number
+
     def get_many(self, org_id: OrgId, collection: str, ids: Sequence[str]) -> dict[str, Stored]:
         """Objects by id, read strongly, 100 a request; ids that do not exist are left out."""
         pk = _pk(org_id, collection)

@@ -47,7 +47,8 @@ def authenticate(authorization: str, stores: Stores, now: int) -> Identity:
     stored = stores.objects.get(INSTALLATION, "credentials", key_id) if key_id else None
     credential = stored.document if stored else None
     if not is_secret_of(credential, secret, now) or stored is None or credential is None:
-        raise _refused("the API key or its secret is wrong, or has expired")
+        org_id = int(credential["org_id"]) if credential else 0
+        raise _refused("the API key or its secret is wrong, or has expired", org_id)
     _stay_open(stored, stores, now)
     return identity_of(credential, username, stores)
 
@@ -74,7 +75,7 @@ def identity_of(credential: Mapping[str, Any], auth_username: str, stores: Store
     else:
         account = stores.objects.get(org_id, SERVICE_ACCOUNTS.name, tail(href))
         if account is None:
-            raise _refused("the service account was deleted")
+            raise _refused("the service account was deleted", org_id)
         granted = account.document["permissions"]
     grants = tuple(grant_of(permission) for permission in granted)
     return Identity(org_id, href, name, auth_username, grants)
@@ -101,5 +102,5 @@ def basic_credentials(authorization: str) -> tuple[str, str]:
     return username, secret
 
 
-def _refused(message: str) -> Unauthenticated:
-    return Unauthenticated(Problem("authentication_failed", message))
+def _refused(message: str, org_id: int = 0) -> Unauthenticated:
+    return Unauthenticated(Problem("authentication_failed", message), org_id)

@@ -139,17 +139,19 @@ def _write(
     """For each entry its edit once it is written, or the error that it met."""
     results: list[Edit | PceError | None] = list(made)
     event_type = f"{collection.name}.{verb}"
+    # A few collections are filled by POST with a list.
+    status = 201 if caller.action and caller.action.method == "POST" else 200
     edits = [(at, edit) for at, edit in enumerate(made) if isinstance(edit, Edit)]
     for batch in _batches(edits):
         try:
-            commit_edits(caller, [edit for _, edit in batch], event_type, 200, stores)
-        except (Conflict, TooLarge):
+            commit_edits(caller, [edit for _, edit in batch], event_type, status, stores)
+        except (Conflict, Invalid, TooLarge):
             for at, edit in batch:
                 try:
-                    commit_edits(caller, [edit], event_type, 200, stores)
+                    commit_edits(caller, [edit], event_type, status, stores)
                 except ClaimTaken:
                     results[at] = Invalid(not_unique(collection))
-                except (Conflict, TooLarge) as error:
+                except (Conflict, Invalid, TooLarge) as error:
                     results[at] = error
     return results
 

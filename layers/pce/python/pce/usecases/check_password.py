@@ -29,10 +29,10 @@ def identity_by_password(username: str, password: str, stores: Stores, now: floa
     login = stored.document if stored else None
     if stored is None or login is None or now < login.get("locked_until", 0):
         is_password_of(None, password)  # as long as with a name that exists
-        raise refused()
+        raise refused(login)
     _count_attempt(username, login, stored.rev, stores, now)
     if not is_password_of(login.get("password_hash"), password):
-        raise refused()
+        raise refused(login)
     _forget_attempts(username, stores)
     return identity_of(login, "", stores)
 
@@ -56,7 +56,7 @@ def identity_by_invitation(username: str, token: str, stores: Stores, now: float
     stored = find_login(username, stores)
     invitation = stored.document.get("invitation") if stored else None
     if not is_secret_of(invitation, token, int(now)) or stored is None:
-        raise refused()
+        raise refused(stored.document if stored else None)
     return identity_of(stored.document, "", stores)
 
 

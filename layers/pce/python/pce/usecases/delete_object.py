@@ -56,7 +56,12 @@ def deletion(
     reason = POLICY_REASONS.get(collection.name)
     return Edit(
         str(document["href"]),
-        ResourceChange(collection.kind, collection.in_event(document), "delete", {}),
+        ResourceChange(
+            collection.kind,
+            collection.in_event(document),
+            "delete",
+            collection.changes(document, None),
+        ),
         collection,
         (document,),
         puts=_marked(caller, collection, stored, provisioned=provisioned),

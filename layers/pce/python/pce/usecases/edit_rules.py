@@ -180,5 +180,5 @@ def _change(
     before: dict[str, Any] | None,
     after: dict[str, Any] | None,
 ) -> ResourceChange:
-    changes = {} if after is None else kind.changes(before, after)
-    return ResourceChange(kind.kind, kind.in_event(after or before or {}), change_type, changes)
+    shown = kind.in_event(after or before or {})
+    return ResourceChange(kind.kind, shown, change_type, kind.changes(before, after))

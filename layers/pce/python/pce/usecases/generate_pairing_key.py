@@ -29,9 +29,9 @@ def generate_pairing_key(caller: Caller, profile_id: str, stores: Stores) -> str
         raise Invalid(Problem("pairing_profile_disabled", message))
     code = secrets.token_hex(CODE_BYTES)
     key = new_pairing_key(caller.org_id, profile.id, profile.document, caller.now_s)
-    changed = ResourceChange(
-        PAIRING_PROFILES.kind, PAIRING_PROFILES.in_event(profile.document), "update", {}
-    )
+    shown = PAIRING_PROFILES.in_event(profile.document)
+    given = {"activation_code": {"before": None, "after": "***"}}  # nobody reads it twice
+    changed = ResourceChange(PAIRING_PROFILES.kind, shown, "update", given)
     event = caller.journal(stores, 201).event(
         "pairing_profile.create_pairing_key", changes=[changed]
     )
@@ -49,9 +49,9 @@ def revoke_pairing_keys(caller: Caller, profile_id: str, stores: Stores) -> None
         ScopeCheck(caller, stores).require(PAIRING_PROFILES, stored.document)
         generation = stored.document.get("key_generation", 0) + 1
         document = {**stored.document, "key_generation": generation}
-        changed = ResourceChange(
-            PAIRING_PROFILES.kind, PAIRING_PROFILES.in_event(document), "update", {}
-        )
+        shown = PAIRING_PROFILES.in_event(document)
+        changes = {"key_generation": {"before": generation - 1, "after": generation}}
+        changed = ResourceChange(PAIRING_PROFILES.kind, shown, "update", changes)
         event = caller.journal(stores, 204).event(
             "pairing_profile.delete_all_pairing_keys", changes=[changed]
         )

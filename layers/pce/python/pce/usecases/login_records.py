@@ -4,6 +4,7 @@ A log-in holds the password's hash, those of earlier ones, how often it was got 
 invitation by which it can be set.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from pce.errors import Problem, Unauthenticated
@@ -26,7 +27,9 @@ def put_login(username: str, login: dict[str, Any], rev: str | None) -> Put:
     return Put(LOGINS, login_id(username), login, rev, org_id=INSTALLATION)
 
 
-def refused() -> Unauthenticated:
-    """One answer for every reason, so that nobody learns which names there are."""
+def refused(login: Mapping[str, Any] | None) -> Unauthenticated:
+    """One answer for every reason, so that nobody learns which names there are; the org of the
+    log-in, if there is one, hears of it."""
     message = "the user name or the password is wrong, or the log-in is locked"
-    return Unauthenticated(Problem("authentication_failed", message))
+    problem = Problem("authentication_failed", message)
+    return Unauthenticated(problem, int(login["org_id"]) if login else 0)

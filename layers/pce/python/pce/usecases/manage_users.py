@@ -5,12 +5,12 @@ hand over; this PCE sends no mail.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pce.access.passwords import SALT_BYTES, password_hash, password_problems
 from pce.errors import Conflict, Invalid, NotFound, Problem
-from pce.events.journal import ResourceChange
+from pce.events.journal import Notification, ResourceChange
 from pce.identifiers import INSTALLATION, tail
 from pce.objects.api_key import secret_hash
 from pce.objects.auth_security_principal import AUTH_SECURITY_PRINCIPALS, USER
@@ -24,6 +24,7 @@ from pce.timestamps import rfc3339
 from pce.usecases.caller import Caller
 from pce.usecases.change_settings import read_settings
 from pce.usecases.grant_permission import delete_permission
+from pce.usecases.limit_objects import admit_objects
 from pce.usecases.login_records import LOGINS, find_login, put_login
 from pce.usecases.manage_api_keys import CREDENTIALS, delete_api_key, list_api_keys
 from pce.usecases.stores import Stores
@@ -85,6 +86,7 @@ def create_user(caller: Caller, body: Any, stores: Stores) -> tuple[dict[str, An
     if find_login(username, stores) is not None:
         message = f"{username!r} cannot be used here; choose another name"
         raise Invalid(Problem("user_not_unique", message, "username"))
+    told = admit_objects(caller, (USERS,), stores)
     number = stores.objects.next_id(INSTALLATION, USERS.name)
     user = {"href": f"/users/{number}", **user, **caller.created()}
     invitation, kept = _invitation(caller)
@@ -92,7 +94,7 @@ def create_user(caller: Caller, body: Any, stores: Stores) -> tuple[dict[str, An
     puts = [Put(USERS.name, item_id(str(number)), user), put_login(username, login, None)]
     puts += _principal(caller, username, stores)
     changes = USERS.changes(None, user)
-    event = _event(caller, "user.create", user, "create", changes, 201, stores)
+    event = _event(caller, "user.create", user, "create", changes, 201, stores, told)
     try:
         stores.objects.commit(Change(caller.org_id, puts=tuple(puts), events=(event,)))
     except Conflict as error:
@@ -274,7 +276,9 @@ def _event(
     changes: Document,
     status: int,
     stores: Stores,
+    told: Sequence[Notification] = (),
 ) -> dict[str, Any]:
     shown = {"href": user["href"], "username": user["username"]}
     changed = ResourceChange("user", shown, change_type, changes)
-    return caller.journal(stores, status).event(event_type, changes=[changed])
+    written = caller.journal(stores, status)
+    return written.event(event_type, changes=[changed], notifications=told)

@@ -23,6 +23,7 @@ from pce.objects.policy_version import (
     new_draft,
     references,
 )
+from pce.objects.rule import KINDS
 from pce.store.change import Put
 from pce.store.objects import ClaimTaken
 from pce.store.policy_versions import StoredDraft
@@ -129,7 +130,10 @@ class _Reset:
         return Edit(
             href,
             ResourceChange(
-                self.collection.kind, self.collection.in_event(self.after), "update", {}
+                self.collection.kind,
+                self.collection.in_event(self.after),
+                "update",
+                self._changes(),
             ),
             self.collection,
             (self.found.draft.document, self.after) if self.found else (self.after,),
@@ -142,6 +146,24 @@ class _Reset:
                 ),
             ),
         )
+
+    def _changes(self) -> dict[str, Any]:
+        """What becomes of the attributes; and of the rules, which lie beside them."""
+        before = self.found.draft.document if self.found else None
+        after = None if self.after.get("deleted_at") else self.after
+        changes = self.collection.changes(before, after)
+        for name in KINDS.values():
+            had, has = (
+                {rule["href"]: rule for rule in (state or {}).get(name) or ()}
+                for state in (before, after)
+            )
+            if had != has:
+                changes[name] = {
+                    "created": [{"href": href} for href in has if href not in had],
+                    "deleted": [{"href": href} for href in had if href not in has],
+                    "updated": [{"href": h} for h in has if h in had and has[h] != had[h]],
+                }
+        return changes
 
 
 def _deletion(caller: Caller, found: StoredDraft, taken: set[str]) -> list[_Reset]:

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from pce.store.events import EventStore
     from pce.store.flows import FlowStore
     from pce.store.lanes import LaneStore
+    from pce.store.object_counts import ObjectCounts
     from pce.store.objects import ObjectStore
     from pce.store.policies import PolicyStore
     from pce.store.policy_versions import PolicyVersions
     from pce.store.presence import PresenceStore
     from pce.store.queues import Queues
+    from pce.store.tallies import Tallies
     from pce.usecases.warm_engines import WarmEngines
 
 
@@ -91,6 +93,14 @@ class Stores(Protocol):
     @property
     def archive(self) -> "Archive":
         """The bucket."""
+
+    @property
+    def tallies(self) -> "Tallies":
+        """Counts of a minute."""
+
+    @property
+    def object_counts(self) -> "ObjectCounts":
+        """How many objects there are."""
 
     @property
     def queues(self) -> "Queues":

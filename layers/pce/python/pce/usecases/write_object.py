@@ -13,6 +13,7 @@ from pce.store.change import Change, Delete, PolicyChange, Put
 from pce.store.objects import ClaimTaken, Stored
 from pce.usecases.caller import Caller
 from pce.usecases.check_scope import ScopeCheck
+from pce.usecases.limit_objects import admit_objects
 from pce.usecases.stores import Stores
 
 ATTEMPTS = 5
@@ -39,17 +40,29 @@ class Edit:
     releases: tuple[str, ...] = ()
     policy_changes: tuple[PolicyChange, ...] = ()
 
+    @property
+    def creates(self) -> bool:
+        """Whether the collection has one object more with it; a rule lies in one that exists."""
+        return (self.change.change_type, self.change.kind) == ("create", self.collection.kind)
+
 
 def commit_edits(
     caller: Caller, edits: Sequence[Edit], event_type: str, status: int, stores: Stores
 ) -> None:
     """Write edits and one event of them together, or nothing. Raises :class:`NotAllowed` for what
-    lies outside the caller's scopes, and what ``ObjectStore.commit`` does; a conflict names the
-    objects."""
+    lies outside the caller's scopes, :class:`Invalid` for more objects than an org may have, and
+    what ``ObjectStore.commit`` does; a conflict names the objects."""
     check = ScopeCheck(caller, stores)
     for edit in edits:
         check.require(edit.collection, *edit.states)
-    event = caller.journal(stores, status).event(event_type, changes=[e.change for e in edits])
+    created = [edit.collection for edit in edits if edit.creates]
+    told = admit_objects(caller, created, stores)
+    event = caller.journal(stores, status).event(
+        event_type,
+        severity="warning" if told else "info",
+        changes=[edit.change for edit in edits],
+        notifications=told,
+    )
     reasons: dict[str, list[str]] = {}
     for policy_change in (change for edit in edits for change in edit.policy_changes):
         reasons.setdefault(policy_change.reason, []).extend(policy_change.hrefs)
