@@ -11,14 +11,14 @@ from typing import Any
 from bench.figure import Figure
 from pce.identifiers import OrgId
 from pce.objects.policy_content import PolicyContent
-from pce.policy.estate_from_documents import Surroundings, label_keys_of, workload_of
+from pce.policy.estate_from_documents import Surroundings, label_keys_of
 from pce.policy.questions.ends import end_at
 from pce.policy.questions.explain import explain
 from pce.policy.questions.impact import Impact
 from pce.policy.questions.rule_index import RuleIndex
 from pce.policy.traffic import Traffic
 from pce.store.directory import DirectoryStore
-from pce.usecases.estimate_impact import MAX_WORKLOADS
+from pce.usecases.affected_workloads import as_rules_see
 
 WORKLOADS = 100_000
 RULES = 20_000
@@ -84,6 +84,7 @@ def _workload(number: int, rng: random.Random) -> dict[str, Any]:
         "ven": {"href": f"/orgs/{ORG}/vens/{uuid.UUID(int=number)}"},
         "online": True,
         "enforcement_mode": "full",
+        "visibility_level": "flow_summary",
     }
 
 
@@ -101,7 +102,7 @@ def measure() -> list[Figure]:
         _figure(f"explain, {RULES} rules, median of {len(asked)}", seconds[len(seconds) // 2], 1.0),
         _figure(f"directory of {WORKLOADS} workloads, first look", cold, 2.0),
         _figure(f"directory of {WORKLOADS} workloads, next look", warm, 0.1),
-        *_impact(content, rng),
+        *_impact(content, directory),
     ]
 
 
@@ -124,21 +125,26 @@ class _Archive(dict[str, bytes]):
         self[key] = body
 
 
-def _impact(content: PolicyContent, rng: random.Random) -> list[Figure]:
-    """Of a rule set of one application that loses a rule, and of one for everybody."""
+def _impact(content: PolicyContent, directory: DirectoryStore) -> list[Figure]:
+    """Of a rule set of one application that loses a rule, and of one for everybody; and of so many
+    rule sets that half of all classes hold a touched rule."""
     around = Surroundings(label_keys_of(content.labels), {})
-    hosts = [workload_of(_workload(n, rng), around) for n in range(MAX_WORKLOADS)]
     figures = []
-    for name, number in (("one application's", 3), ("everybody's", -1)):
+    for name, changed in (
+        ("one application's", slice(3, 4)),
+        ("everybody's", slice(-1, None)),
+        ("half of all", slice(0, None, 2)),
+    ):
         rule_sets = list(content.documents["rule_sets"])
-        rule_sets[number] = {**rule_sets[number], "rules": rule_sets[number]["rules"][1:]}
+        rule_sets[changed] = [{**one, "rules": one["rules"][1:]} for one in rule_sets[changed]]
         after = replace(content, documents={"rule_sets": rule_sets})
 
         def count(after: PolicyContent = after) -> int:
             impact = Impact(content.estate(), after.estate())
-            return sum(impact.changes(host) for host in hosts)
+            hosts = (directory.workloads(ORG) or {}).values()
+            return sum(impact.changes(as_rules_see(host, around)) for host in hosts)
 
-        title = f"impact on {MAX_WORKLOADS} workloads in memory, {name} rules"
+        title = f"impact on {WORKLOADS} workloads of the index, {name} rules"
         figures.append(_figure(title, _seconds(count), 8.0))
     return figures
 

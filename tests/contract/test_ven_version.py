@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from pce.policy.estate_from_documents import IPV6_RULES_SINCE
+from pce.policy.ipv6_support import IPV6_RULES_SINCE
 from ven.configuration import VERSION
 
 ROOT = Path(__file__).parents[2]

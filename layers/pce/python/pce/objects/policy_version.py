@@ -141,16 +141,18 @@ def version_record(
     org_id: int,
     version: int,
     message: str,
+    affected: int | None,
     counts: Mapping[str, int],
     at: str,
     by: Mapping[str, str],
 ) -> dict[str, Any]:
-    """A policy version as clients see it. ``counts``: objects that it changed, by collection."""
+    """A policy version as clients see it. ``affected``: workloads whose policy it changed, at most;
+    None: not counted. ``counts``: objects that it changed, by collection."""
     return {
         "href": f"/orgs/{org_id}/sec_policy/{version}",
         "version": version,
         "commit_message": message,
-        "workloads_affected": 0,
+        "workloads_affected": affected,
         "object_counts": dict(counts),
         "created_at": at,
         "created_by": dict(by),

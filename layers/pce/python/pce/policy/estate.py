@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pce.policy.ipv6_support import Ipv6Support
 from ven_protocol.messages import EnforcementMode, VisibilityLevel
 from ven_protocol.policy import Ipv6Handling, RuleAction, Service
 
@@ -33,7 +34,7 @@ class Workload:
     visibility_level: VisibilityLevel = "flow_summary"
     loopback_addresses: tuple[str, ...] = ()
     """Addresses of its loopback interfaces: peers know them only where a setting says so."""
-    ipv6_support: Literal["by_rules", "all_or_nothing", "never_blocked"] = "by_rules"
+    ipv6_support: Ipv6Support = "by_rules"
     """What the VEN can do with IPv6: VENs before 20.2.0 know no IPv6 rules, and those on AIX and
     Solaris never block it whole."""
     bound: frozenset[str] = frozenset()

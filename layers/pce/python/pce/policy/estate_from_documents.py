@@ -4,10 +4,9 @@ Documents are believed to have passed the API's validation. What nothing here en
 actor, a demand of a rule) is carried along, so that the recompute leaves it out and says so.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pce.identifiers import tail
 from pce.policy.estate import (
@@ -27,6 +26,7 @@ from pce.policy.estate import (
     VirtualService,
     Workload,
 )
+from pce.policy.ipv6_support import ipv6_support_of
 from ven_protocol.messages import EnforcementMode
 from ven_protocol.policy import RuleAction, Service
 
@@ -97,11 +97,6 @@ def _exists(document: Document) -> bool:
 def workload_of(document: Document, around: Surroundings) -> Workload:
     """A workload, or a container workload, that exists."""
     ignored = set(document.get("ignored_interface_names") or ())
-    labels: dict[str, str] = {}
-    for label in document.get("labels") or ():
-        label_id = tail(label["href"])
-        key = around.label_keys.get(label_id) or label.get("key")
-        labels[key or f"unknown key of label {label_id}"] = label_id
     interfaces = [
         interface
         for interface in document.get("interfaces") or ()
@@ -111,17 +106,27 @@ def workload_of(document: Document, around: Surroundings) -> Workload:
     ]
     return Workload(
         id=tail(document["href"]),
-        labels=labels,
+        labels=labels_by_key(document, around.label_keys),
         addresses=tuple(i["address"] for i in interfaces if not i.get("loopback")),
         loopback_addresses=tuple(i["address"] for i in interfaces if i.get("loopback")),
         managed=bool((document.get("ven") or {}).get("href")),
         in_policy=bool(document.get("online")),
         enforcement_mode=document.get("enforcement_mode") or "visibility_only",
         visibility_level=document.get("visibility_level") or "flow_summary",
-        ipv6_support=_ipv6_support(document),
+        ipv6_support=ipv6_support_of(document),
         bound=around.bound.get(tail(document["href"]), frozenset()),
         container_host=bool(document.get("container_cluster")),
     )
+
+
+def labels_by_key(document: Document, label_keys: Mapping[str, str]) -> dict[str, str]:
+    """Label key to label id, of the labels of a workload."""
+    labels: dict[str, str] = {}
+    for label in document.get("labels") or ():
+        label_id = tail(label["href"])
+        key = label_keys.get(label_id) or label.get("key")
+        labels[key or f"unknown key of label {label_id}"] = label_id
+    return labels
 
 
 def is_unsupported_wireless(workload: Document, interface: Document) -> bool:
@@ -131,22 +136,6 @@ def is_unsupported_wireless(workload: Document, interface: Document) -> bool:
     return (
         managed and interface.get("kind") == "wireless" and workload.get("ven_type") != "endpoint"
     )
-
-
-IPV6_RULES_SINCE = (20, 2)
-"""VENs of this version and later enforce IPv6 rules (VEN-to-PCE Communication, VEN Support for
-IPv6 Traffic)."""
-
-
-def _ipv6_support(
-    document: Document,
-) -> Literal["by_rules", "all_or_nothing", "never_blocked"]:
-    if (document.get("os_type") or "").lower() in ("aix", "solaris"):
-        return "never_blocked"
-    version = re.match(r"(\d+)\.(\d+)", document.get("ven_version") or "")
-    if version and tuple(map(int, version.groups())) < IPV6_RULES_SINCE:
-        return "all_or_nothing"
-    return "by_rules"
 
 
 def label_group_of(document: Document) -> LabelGroup:

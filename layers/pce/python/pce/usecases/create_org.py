@@ -67,7 +67,7 @@ def create_org(name: str, request_id: str, stores: Stores, now: int) -> CreatedO
     prepared = stores.policy_versions.prepare(org_id, manifest, revisions)
     counts = {collection: len(ids) for collection, ids in manifest.items()}
     record = version_record(
-        org_id, 1, "Factory objects of the organization", counts, system.at, system.by
+        org_id, 1, "Factory objects of the organization", 0, counts, system.at, system.by
     )
     event = journal(stores, org_id, SYSTEM, now).event(
         "org.create",

@@ -25,6 +25,7 @@ from pce.objects.policy_version import (
 )
 from pce.store.change import Change, Delete
 from pce.store.policy_versions import Head, PolicyVersions, StoredDraft
+from pce.usecases.affected_workloads import count_affected
 from pce.usecases.caller import Caller
 from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.stores import Stores
@@ -66,6 +67,7 @@ def provision(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
     """Make pending drafts active; returns the new policy version.
 
     ``change_subset`` names them; without it all are. One small transaction whatever the size.
+    ``workloads_affected`` of the version is an upper bound, or None (:func:`count_affected`).
     Raises :class:`Invalid` when a named href does not exist, nothing is pending, or the result
     would refer to something that is not provisioned, hold a name twice or a circle of label groups;
     :class:`NotAllowed` for what the caller's roles may not provision;
@@ -77,7 +79,9 @@ def provision(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
     _refuse_foreign(caller, planned, stores)
     prepared = stores.policy_versions.prepare(caller.org_id, manifest, planned.revisions)
     counts = dict(Counter(found.draft.collection for found in planned.selected))
-    record = version_record(caller.org_id, head.version + 1, message, counts, caller.at, caller.by)
+    affected = count_affected(caller.org_id, planned.documents, stores)
+    number = head.version + 1
+    record = version_record(caller.org_id, number, message, affected, counts, caller.at, caller.by)
     event = caller.journal(stores, 201).event(
         "sec_policy.create",
         changes=[
