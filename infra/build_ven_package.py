@@ -1,9 +1,10 @@
-"""Packs the Linux VEN into the archive that the PCE serves to the pairing script.
+"""Packs the Linux VEN into the archive that the PCE serves for pairing and for upgrades.
 
     .venv/bin/python -m infra.build_ven_package
 
 The archive holds the agent, the wire that it shares with the PCE, and its locked requirements. The
-same sources give the same bytes on every machine. Used by the app at synth and by the local host.
+same sources give the same bytes on every machine. Archives of other releases that lie in
+``ven/releases/`` are offered beside it. Used by the app at synth and by the local host.
 """
 
 import gzip
@@ -11,11 +12,19 @@ import io
 import sys
 import tarfile
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "build" / "ven_software" / "ven.tar.gz"
+RELEASE: str = tomllib.loads((ROOT / "ven" / "pyproject.toml").read_text())["project"]["version"]
+"""Of the VEN in this repository."""
+BUILD = ROOT / "build" / "ven_software"
+PACKAGE = BUILD / f"ven-{RELEASE}.tar.gz"
+OTHER_RELEASES = ROOT / "ven" / "releases"
+"""Archives ``ven-X.Y.Z.tar.gz`` that earlier builds made; none have to be there."""
+PACKAGES = "packages"
+"""Folder of the archives inside the function's own folder."""
 
 #: Name in the archive -> file or folder of the repository.
 CONTENTS = {
@@ -36,19 +45,31 @@ def build() -> Path:
     return PACKAGE
 
 
-def function_folder() -> Path:
-    """The folder that becomes the function ``ven_software``: its code and script, and the archive.
+def packages() -> list[Path]:
+    """The archives of all releases, this repository's first."""
+    others = sorted(OTHER_RELEASES.glob("ven-*.tar.gz"))
+    return [build(), *(file for file in others if file.name != PACKAGE.name)]
 
-    A function's working directory is its own folder, so ``PACKAGE.name`` is the archive's path.
+
+def release_of(package: Path) -> str:
+    """The release that an archive's name says."""
+    return package.name.removeprefix("ven-").removesuffix(".tar.gz")
+
+
+def function_folder() -> Path:
+    """The folder that becomes the function ``ven_software``: its code and script, and the archives.
+
+    A function's working directory is its own folder, so ``PACKAGES`` is the archives' path.
     """
     source = ROOT / "functions" / "ven_software"
     contents = {file.name: file.read_bytes() for file in source.iterdir() if _belongs(file)}
-    contents[PACKAGE.name] = build().read_bytes()
-    folder = PACKAGE.parent / "function"
+    contents |= {f"{PACKAGES}/{file.name}": file.read_bytes() for file in packages()}
+    folder = BUILD / "function"
     for name, content in contents.items():
         _write_if_changed(folder / name, content)
-    for former in {file.name for file in folder.iterdir()} - contents.keys():
-        (folder / former).unlink()
+    for file in folder.rglob("*"):
+        if file.is_file() and file.relative_to(folder).as_posix() not in contents:
+            file.unlink()
     return folder
 
 
@@ -57,7 +78,8 @@ def _write_if_changed(file: Path, content: bytes) -> None:
     if file.is_file() and file.read_bytes() == content:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent.parent, delete=False) as fresh:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=BUILD, delete=False) as fresh:
         fresh.write(content)
     Path(fresh.name).chmod(0o644)
     Path(fresh.name).replace(file)

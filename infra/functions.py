@@ -22,7 +22,8 @@ Setting = Literal[
     "PCE_ARCHIVE_URL",
     "PCE_HEARTBEAT_INTERVAL_S",
     "PCE_FLOW_INTERVAL_S",
-    "PCE_VEN_PACKAGE",
+    "PCE_VEN_PACKAGES",
+    "PCE_VEN_RELEASES",
     "PCE_SUMMARIES_STREAM",
     "PCE_AUDITABLE_STREAM",
 ]
@@ -173,10 +174,10 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     ),
     FunctionSpec(
         name="ven_software",
-        does="Serves the pairing script and the VEN's package, to anybody.",
-        routes=("GET /api/{version}/software/ven/image",),
-        size=Size(256, 10, "reads one file of a few hundred kB"),
-        settings=("PCE_VEN_PACKAGE",),
+        does="Serves the pairing script and the VEN's packages, to anybody.",
+        routes=("GET /api/{version}/software/ven/image", "GET /ven/v1/software/{release}"),
+        size=Size(256, 10, "reads a file of a few hundred kB for each release"),
+        settings=("PCE_VEN_PACKAGES",),
     ),
     # -- bolts ---------------------------------------------------------------------------------
     FunctionSpec(
@@ -227,7 +228,12 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "datafiles": ("GetObject", "PutObject"),
             "directories": ("GetObject",),
         },
-        settings=("PCE_URL", "PCE_HEARTBEAT_INTERVAL_S", "PCE_FLOW_INTERVAL_S"),
+        settings=(
+            "PCE_URL",
+            "PCE_HEARTBEAT_INTERVAL_S",
+            "PCE_FLOW_INTERVAL_S",
+            "PCE_VEN_RELEASES",
+        ),
     ),
     FunctionSpec(
         name="org_create",

@@ -3,6 +3,7 @@
 # Served by the PCE itself. Running it again repairs an installation and pairs nothing twice.
 set -eu
 
+RELEASE='@RELEASE@'
 PACKAGE_SHA256='@PACKAGE_SHA256@'
 PROFILE_ID='@PROFILE_ID@'
 API_VERSION='@API_VERSION@'
@@ -109,13 +110,13 @@ trap 'rm -rf "$WORK"' EXIT
 trap 'exit 1' HUP INT TERM
 
 say "downloading the VEN from $SERVER"
-"$PYTHON" - "$SERVER" "$API_VERSION" "$CA_FILE" "$PACKAGE_SHA256" "$WORK/ven.tar.gz" <<'PYTHON' ||
+"$PYTHON" - "$SERVER" "$API_VERSION" "$CA_FILE" "$RELEASE" "$PACKAGE_SHA256" "$WORK/ven.tar.gz" <<'PYTHON' ||
 import hashlib
 import http.client
 import ssl
 import sys
 
-server, version, ca_file, sha256, target = sys.argv[1:]
+server, version, ca_file, release, sha256, target = sys.argv[1:]
 host, _, port = server.rpartition(":") if ":" in server else (server, "", "443")
 try:
     connection = http.client.HTTPSConnection(
@@ -124,7 +125,7 @@ try:
         timeout=60,
         context=ssl.create_default_context(cafile=ca_file or None),
     )
-    connection.request("GET", f"/api/{version}/software/ven/image?package=ven.tar.gz")
+    connection.request("GET", f"/api/{version}/software/ven/image?package=ven.tar.gz&release={release}")
     reply = connection.getresponse()
     content = reply.read()
 except (OSError, ValueError, http.client.HTTPException) as error:
@@ -139,35 +140,11 @@ with open(target, "wb") as file:
 PYTHON
     exit 1
 
-# --- install
+# --- install; what is installed already stays
 
 tar -xzf "$WORK/ven.tar.gz" -C "$WORK"
-INSTALLED=$(cat "$PREFIX/package" 2>/dev/null || true)
-if [ "$INSTALLED" = "$PACKAGE_SHA256" ] && "$PREFIX/bin/ven" version >/dev/null 2>&1; then
-    say "the VEN is installed already in $PREFIX"
-else
-    say "installing into $PREFIX"
-    rm -rf "$PREFIX/venv.new"
-    "$PYTHON" -m venv "$PREFIX/venv.new"
-    "$PREFIX/venv.new/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --require-hashes --only-binary :all: -r "$WORK/ven/requirements.txt" ||
-        fail "the VEN's dependencies could not be installed; see pip's message above"
-    rm -rf "$PREFIX/src" "$PREFIX/venv"
-    mv "$WORK/ven" "$PREFIX/src"
-    mv "$PREFIX/venv.new" "$PREFIX/venv"
-    mkdir -p "$PREFIX/bin"
-    cat > "$WORK/ven" <<WRAPPER
-#!/bin/sh
-VEN_DATA_DIR=\${VEN_DATA_DIR:-$DATA_DIR}
-PYTHONPATH=$PREFIX/src/src
-export VEN_DATA_DIR PYTHONPATH
-exec $PREFIX/venv/bin/python -m ven "\$@"
-WRAPPER
-    chmod 755 "$WORK/ven"
-    mv "$WORK/ven" "$PREFIX/bin/ven"
-    "$PREFIX/bin/ven" version >/dev/null || fail "the installed VEN does not run"
-    printf '%s\n' "$PACKAGE_SHA256" > "$PREFIX/package"
-fi
+"$PYTHON" -I "$WORK/ven/src/ven/installation.py" --prefix "$PREFIX" --data-dir "$DATA_DIR" \
+    --package "$WORK/ven.tar.gz" --sha256 "$PACKAGE_SHA256" --release "$RELEASE" || exit 1
 VEN=$PREFIX/bin/ven
 
 # --- activate

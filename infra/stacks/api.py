@@ -3,7 +3,7 @@
 import aws_cdk as cdk
 from constructs import Construct
 
-from infra.build_ven_package import PACKAGE, function_folder
+from infra.build_ven_package import PACKAGES, function_folder, packages, release_of
 from infra.constructs.function_layers import FunctionLayers
 from infra.constructs.http_api import HttpApi
 from infra.constructs.pce_function import Grantable, PceFunction
@@ -50,7 +50,8 @@ class ApiStack(cdk.Stack):
             "PCE_ARCHIVE_URL": deployment.archive_url or "",
             "PCE_HEARTBEAT_INTERVAL_S": str(deployment.heartbeat_interval_s),
             "PCE_FLOW_INTERVAL_S": str(deployment.flow_interval_s),
-            "PCE_VEN_PACKAGE": PACKAGE.name,
+            "PCE_VEN_PACKAGES": PACKAGES,
+            "PCE_VEN_RELEASES": ",".join(map(release_of, packages())),
         }
         layers = FunctionLayers(self, "Layers", layers_for=deployment.layers)
         specs = [spec for spec in FUNCTIONS if spec.routes] + [spec(OPERATOR_FUNCTION)]

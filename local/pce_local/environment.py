@@ -54,7 +54,8 @@ def function_environment(
         "PCE_HEARTBEAT_INTERVAL_S": str(config.heartbeat_interval_s),
         "PCE_FLOW_INTERVAL_S": str(config.flow_interval_s),
         "PCE_SWEEP_INTERVAL_S": str(config.sweep_interval_s),
-        "PCE_VEN_PACKAGE": str(state.ven_package),
+        "PCE_VEN_PACKAGES": str(state.ven_packages),
+        "PCE_VEN_RELEASES": ",".join(state.ven_releases()),
         # AWS's, which every SDK understands.
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,

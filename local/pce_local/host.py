@@ -70,7 +70,7 @@ async def serving(
     """
     async with contextlib.AsyncExitStack() as stack:  # closes in reverse order
         ca_file = ensure_certificates(state.tls, _names(config), datetime.now(UTC))
-        _copy_ven_package(state)
+        _copy_ven_packages(state)
         key = state.aws_key()
         clients = StoreClients.connect(store.url, key)
         queue_urls = ensure_resources(clients)
@@ -184,13 +184,16 @@ def _names(config: HostConfig) -> set[str]:
     return {"localhost", "127.0.0.1", "::1", config.hostname, config.bind} - _ANY
 
 
-def _copy_ven_package(state: StateDir) -> None:
-    """Pack the VEN and keep a copy of our own: the checkout may change while we run.
+def _copy_ven_packages(state: StateDir) -> None:
+    """Pack the VEN and keep a copy of our own: the checkout may change while we run. Packages of
+    other releases that lie there already are offered too.
 
     Without it everything works but the pairing of new machines, so a failure is only logged.
     """
     try:
-        build = runpy.run_path(str(REPOSITORY / "infra" / "build_ven_package.py"))["build"]
-        write_atomically(state.ven_package, build().read_bytes())
+        packages = runpy.run_path(str(REPOSITORY / "infra" / "build_ven_package.py"))["packages"]
+        state.ven_packages.mkdir(exist_ok=True)
+        for package in packages():
+            write_atomically(state.ven_packages / package.name, package.read_bytes())
     except OSError:
         log.exception("the VEN package cannot be built; no machine can be paired from here")

@@ -62,6 +62,7 @@ HTTP_ROUTES: tuple[Route, ...] = (
         "POST",
         *("suspend", "unsuspend", "goodbye", "deactivate", "token", "lost"),
     ),
+    Route("GET", "/ven/v1/software/{release}", "ven_software"),
     Route("ANY", "/ven/{proxy+}", "ven_version"),
     Route("GET", "/api/{version}/software/ven/image", "ven_software"),
     Route("ANY", "/api/v2/{proxy+}", "api"),

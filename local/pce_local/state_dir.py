@@ -59,9 +59,14 @@ class StateDir:
         return self.path / "credentials.json"
 
     @property
-    def ven_package(self) -> Path:
-        """The VEN package that this host serves."""
-        return self.path / "ven.tar.gz"
+    def ven_packages(self) -> Path:
+        """The VEN packages that this host serves, ``ven-<release>.tar.gz``; others may be added."""
+        return self.path / "ven_software"
+
+    def ven_releases(self) -> list[str]:
+        """The releases that these packages are of."""
+        files = self.ven_packages.glob("ven-*.tar.gz")
+        return [file.name.removeprefix("ven-").removesuffix(".tar.gz") for file in files]
 
     def release(self) -> None:
         """Let another instance have the folder."""

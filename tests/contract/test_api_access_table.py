@@ -31,7 +31,10 @@ def test_owners_may_everything_and_viewers_change_nothing(method: str, path: str
         return
     assert OWNER in right.roles and right.roles <= set(ROLES)
     asks = path.endswith(
-        ("/dependencies", "/rule_coverage", "/rule_search", "/impact", "/update_rules")
+        (
+            *("/dependencies", "/rule_coverage", "/rule_search", "/impact", "/update_rules"),
+            "/vens/statistics",
+        )
     )
     if method != "GET" and not asks and "/traffic_flows/" not in path:
         assert VIEWER not in right.roles

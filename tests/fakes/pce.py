@@ -88,7 +88,7 @@ class FakePce:
     busy: int = 0
     """How many of the next activations are told to come again."""
     software: Callable[[str, str], tuple[int, bytes]] | None = None
-    """Serves ``/api/...``, given path and query."""
+    """Serves ``/api/...`` and ``/ven/v1/software/...``, given path and query."""
     hang_up_after_reply: bool = False
     policy_body: bytes | None = None
     """What stands in for the body of every policy: something on the way altered it."""
@@ -234,7 +234,7 @@ def _http(pce: FakePce, port: int) -> Iterator[None]:
             super().setup()
 
         def handle_any(self) -> None:
-            if pce.software is not None and self.path.startswith("/api/"):
+            if pce.software is not None and self.path.startswith(("/api/", "/ven/v1/software/")):
                 path, _, query = self.path.partition("?")
                 status, content = pce.software(path, query)
                 self.send_response(status)

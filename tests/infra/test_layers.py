@@ -77,7 +77,8 @@ def test_the_function_that_serves_the_archive_has_it_beside_its_code() -> None:
     """A function runs in its own folder, so the archive's name is its path."""
     folder = build_ven_package.function_folder()
     names = {file.name for file in folder.iterdir()}
-    assert {"handler.py", "pair.sh", build_ven_package.PACKAGE.name} <= names
+    assert {"handler.py", "pair.sh"} <= names
+    assert (folder / "packages" / build_ven_package.PACKAGE.name).exists()
     assert not [name for name in names if name == "__pycache__" or name.startswith(".")]
 
 

@@ -217,7 +217,7 @@ def test_unpairing_takes_effect_at_once(api: Api, stores: Wiring) -> None:
     assert api.get(f"{api.org}/vens") == api.get(f"{api.org}/workloads") == []
     assert stores.objects.change_log(org(api))[-1].reason == "unpair"
     [action] = heartbeat(ven, stores, NOW + 60).actions
-    assert (action.type, action.params) == ("unpair", {"argument": "default"})
+    assert (action.type, action.params) == ("unpair", {"firewall_restore": "default"})
     deactivate(ven.token, Deactivate(firewall_restore="default"), stores, NOW + 61)
     with pytest.raises(Unauthenticated):
         heartbeat(ven, stores, NOW + 62)

@@ -42,9 +42,9 @@ def invoke(function: str, event: dict[str, Any]) -> Any:
 @pytest.fixture(scope="module")
 def org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """An installation with one org; what org_create returned."""
-    package = tmp_path_factory.mktemp("ven") / "ven.tar.gz"
-    package.write_bytes(gzip.compress(b"the VEN"))
-    with installed(PCE_VEN_PACKAGE=str(package)):
+    packages = tmp_path_factory.mktemp("ven")
+    (packages / "ven-25.2.0.tar.gz").write_bytes(gzip.compress(b"the VEN"))
+    with installed(PCE_VEN_PACKAGES=str(packages), PCE_VEN_RELEASES="25.2.0"):
         yield invoke("org_create", load("org_create/new-org", {}))
 
 

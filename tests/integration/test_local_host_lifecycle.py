@@ -62,9 +62,11 @@ def test_what_it_prints(host):
 def test_ven_package_is_where_the_functions_look(host):
     """Packed anew at each start, so that the host serves the VEN of its own release."""
     client = host.client()
-    package = client.call("GET", "/api/v2/environment").json()["PCE_VEN_PACKAGE"]
+    environment = client.call("GET", "/api/v2/environment").json()
     client.close()
-    assert Path(package).parent == host.state_dir
+    folder, release = Path(environment["PCE_VEN_PACKAGES"]), environment["PCE_VEN_RELEASES"]
+    package = folder / f"ven-{release}.tar.gz"
+    assert folder.parent == host.state_dir
     with tarfile.open(package) as archive:
         assert {"ven/pyproject.toml", "ven/requirements.txt"} <= set(archive.getnames())
 

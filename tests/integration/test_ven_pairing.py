@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def pce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePce]:
-    monkeypatch.setenv("PCE_VEN_PACKAGE", str(build()))
+    monkeypatch.setenv("PCE_VEN_PACKAGES", str(build().parent))
     with fake_pce(tmp_path) as running:
         running.intervals = Intervals(heartbeat_s=1, flows_s=1)
         running.set_policy(document(2))

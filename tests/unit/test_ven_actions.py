@@ -18,9 +18,9 @@ def ask(*types: str) -> actions.Asked:
 
 def test_unknown_actions_are_reported_done_and_ignored() -> None:
     """So that a newer PCE does not ask for ever."""
-    state, said = run(actions.start(), ask("of-tomorrow", "upgrade"))
+    state, said = run(actions.start(), ask("of-tomorrow", "reboot"))
     assert not [command for command in said if isinstance(command, actions.Do)]
-    assert actions.named(state) == ("of-tomorrow", "upgrade")
+    assert actions.named(state) == ("of-tomorrow", "reboot")
 
 
 def test_repeated_action_is_done_once() -> None:

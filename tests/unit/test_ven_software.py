@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import pytest
 
 from functions.ven_software.handler import handler
 
-PACKAGE = b"\x1f\x8bthe package"
+PACKAGE, OLDER = b"\x1f\x8bthe package", b"\x1f\x8bthe one before"
 
 
 @pytest.fixture(autouse=True)
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "ven.tar.gz").write_bytes(PACKAGE)
-    monkeypatch.setenv("PCE_VEN_PACKAGE", str(tmp_path / "ven.tar.gz"))
+    (tmp_path / "ven-25.2.0.tar.gz").write_bytes(PACKAGE)
+    (tmp_path / "ven-25.1.9.tar.gz").write_bytes(OLDER)
+    (tmp_path / "ven-test.tar.gz").write_bytes(b"no release")
+    monkeypatch.setenv("PCE_VEN_PACKAGES", str(tmp_path))
 
 
 def get(query: str, version: str = "v25") -> dict[str, Any]:
@@ -38,6 +41,7 @@ def test_script_names_the_package_by_its_hash() -> None:
     reply = get("pair_script=pair.sh&profile_id=7", "v18")
     assert reply["statusCode"] == 200
     script = reply["body"]
+    assert "RELEASE='25.2.0'" in script
     assert f"PACKAGE_SHA256='{hashlib.sha256(PACKAGE).hexdigest()}'" in script
     assert "PROFILE_ID='7'" in script
     assert "API_VERSION='v18'" in script
@@ -51,6 +55,31 @@ def test_package_is_served_as_it_is() -> None:
     assert reply["headers"]["content-type"] == "application/gzip"
     assert reply["isBase64Encoded"] is True
     assert base64.b64decode(reply["body"]) == PACKAGE
+
+
+def described(release: str) -> dict[str, Any]:
+    path = f"/ven/v1/software/{release}"
+    http = {"method": "GET", "path": path}
+    event = {"rawPath": path, "headers": {}, "pathParameters": {"release": release}}
+    return handler({**event, "requestContext": {"http": http}}, None)
+
+
+def test_a_release_is_described_by_its_hash_and_can_be_had_there() -> None:
+    """What a VEN that is to be upgraded asks for."""
+    reply = described("25.1.9")
+    release = json.loads(reply["body"])
+    assert release["sha256"] == hashlib.sha256(OLDER).hexdigest()
+    assert release["size_bytes"] == len(OLDER)
+    path, _, query = release["package"].partition("?")
+    assert path == "/api/v25/software/ven/image"
+    assert base64.b64decode(get(query, "v25")["body"]) == OLDER
+
+
+def test_a_release_that_is_not_offered_is_not_found() -> None:
+    """And the answer names those that are."""
+    reply = described("9.9.9")
+    assert reply["statusCode"] == 404
+    assert "25.2.0, 25.1.9" in json.loads(reply["body"])[0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +103,14 @@ def test_nothing_but_whole_numbers_gets_into_the_script(query: str, version: str
 
 
 @pytest.mark.parametrize(
-    "query", ["", "package=other", "package=../handler.py", "pair_script=pair.ps1&profile_id=1"]
+    "query",
+    [
+        "",
+        "package=other",
+        "package=ven.tar.gz&release=25.2.1",
+        "package=../handler.py",
+        "pair_script=pair.ps1&profile_id=1",
+    ],
 )
 def test_other_files_are_not_found(query: str) -> None:
     """There are two, by their exact names."""

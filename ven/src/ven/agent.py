@@ -8,7 +8,7 @@ back is carried out by the part whose concern it is, and its outcome goes in as 
 - ``firewall_watch``: others' changes to the firewall;
 - ``host_reports``: interfaces and services;
 - ``collection``: flows; ``ven.edge.bolts``: the bolt channel;
-- here: what the PCE asks for, and what is kept on disk.
+- here: what the PCE asks for (``upgrade``, ``support_report``), and what is kept on disk.
 
 Whatever may block (requests to the PCE, the kernel's bulk work, process listings) runs in worker
 threads, one request and one kernel change at a time (``work``, ``enforcement``).
@@ -47,19 +47,26 @@ from ven.core.timing import NEVER, Dice, Tick
 from ven.edge.bolts import BoltConnection, Busy
 from ven.edge.clock import Clock
 from ven.edge.files import DataDirectory, KeptPolicy, Status
-from ven.edge.http import Pce, PceConnection, Unreachable, trust
+from ven.edge.http import Pce, PceConnection, RequestFailed, Unreachable, trust
 from ven.enforcement import Enforcement
 from ven.firewall_watch import FirewallWatch
 from ven.host_reports import HostReports
+from ven.installation import CannotInstall
 from ven.name_resolution import NameResolution
 from ven.policy_updates import PolicyUpdates
 from ven.signs_of_life import SignsOfLife
+from ven.upgrade import Upgrades
 from ven.work import Work
 from ven_protocol.messages import Action, Deactivate, HostFacts
 
 _log = logging.getLogger("ven.agent")
 
-Outcome = Literal["stopped", "restart", "unpaired"]
+Outcome = Literal["stopped", "restart", "unpaired", "upgrade", "give_up_release"]
+"""How a VEN ends. The last two: as the new release; as the one before, because nobody answers."""
+
+
+FAILURE_CHARACTERS = 1024
+"""Most that a heartbeat says of why an action failed."""
 
 
 class Agent:
@@ -74,6 +81,7 @@ class Agent:
         facts: Callable[[str], HostFacts],
         workers: Executor,
         clock: Clock | None = None,
+        upgrades: Upgrades | None = None,
     ) -> None:
         """``held`` is what was loaded into the kernel before the network was trusted; ``facts``
         tells of the host, given its address towards the PCE; ``workers`` runs what may block (three
@@ -84,6 +92,7 @@ class Agent:
         self._kernel = kernel
         self._facts = facts
         self._clock = clock = clock or Clock()
+        self._upgrades = upgrades or Upgrades(data, None)
         self._loop = asyncio.get_running_loop()
         self._work = work = Work(workers, self._fail)
         enforcement = Enforcement(data, kernel, held.document if held else None)
@@ -144,6 +153,7 @@ class Agent:
             if self.state.policy.document is not None:
                 self._policy.restore(self.state.policy.document)
             self._feed(coordination.Started())
+            self._tell_of_upgrade()
             return await self._ended
         finally:
             await self._shut_down()
@@ -151,7 +161,7 @@ class Agent:
     # Events in, commands out
 
     def _first_state(self, held: KeptPolicy | None) -> coordination.VenState:
-        seed = secrets.randbits(63)
+        seed, upgrades = secrets.randbits(63), self._upgrades
         policy = policy_state.start(Dice(seed + 2))
         if held is not None:
             policy = policy_state.start(Dice(seed + 2), held.etag, held.document)
@@ -162,6 +172,7 @@ class Agent:
             policy=policy,
             waiting=self._data.batches(),
             done_actions=self._data.done_actions(),
+            running_actions=(upgrades.action_id,) if upgrades.standing == "on_trial" else (),
         )
 
     def _feed(self, event: coordination.Event) -> None:
@@ -173,6 +184,7 @@ class Agent:
                 self._perform(command)
             self._arm()
             self._write_status()
+            self._judge_release()
         except Exception as error:  # the end of the process, wherever this was called from
             self._fail(error)
 
@@ -272,6 +284,54 @@ class Agent:
                 self._end("unpaired")
             case "restart":
                 self._end("restart")
+            case "upgrade":
+                await self._upgrade(action)
+
+    # Upgrading
+
+    async def _upgrade(self, action: Action) -> None:
+        """Ends in ``Finished``, or in the end of this process: the next one goes on."""
+        upgrades = self._upgrades
+        try:
+            release = upgrades.begin(action)
+            if release:
+                described, package = await self._work.request(upgrades.download, release, self._pce)
+                await self._work.in_thread(upgrades.install, described, package)
+        except (RequestFailed, CannotInstall, OSError) as error:
+            _log.error("no upgrade: %s", error)
+            self._feed(actions.Finished(action.id, str(error)[:FAILURE_CHARACTERS]))
+            upgrades.end()
+            return
+        if release:
+            self._end("upgrade")
+        else:
+            self._feed(actions.Finished(action.id))
+
+    def _tell_of_upgrade(self) -> None:
+        """What the process before began."""
+        upgrades = self._upgrades
+        failure = upgrades.failure()
+        if failure or upgrades.standing == "done":
+            self._feed(actions.Finished(upgrades.action_id, failure))
+            upgrades.end()
+
+    def _judge_release(self) -> None:
+        """A release on trial stays when the PCE has answered, and goes when nobody does."""
+        if self._upgrades.standing != "on_trial" or self._ended.done():
+            return
+        if self._signs.answered_at:
+            self._upgrades.standing = "done"
+            self._work.spawn(self._stay())
+        elif self.state.heartbeat.mode != "normal":
+            self._end("give_up_release")
+
+    async def _stay(self) -> None:
+        try:
+            await self._work.in_thread(self._upgrades.stay)
+        except OSError as error:
+            _log.error("what the former release needed is not removed: %s", error)
+        self._feed(actions.Finished(self._upgrades.action_id))
+        self._upgrades.end()
 
     # What is kept on disk
 

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ven.configuration import (
     DATA_DIRECTORY_VARIABLE,
@@ -38,13 +39,17 @@ from ven.edge.host import host_facts
 from ven.edge.http import RequestFailed
 from ven.edge.simulated import SimulatedKernel, serve
 
+if TYPE_CHECKING:
+    from ven.upgrade import Upgrades
+
 STOP_TIMEOUT_S = 20
 """For goodbye (4 s) and a request that was under way."""
 START_TIMEOUT_S = 20
 UNIT = "ven.service"
 BOOT_UNIT = "ven-boot.service"
-AGENT_THREADS = 3
-"""One request, one kernel change, one look at processes at a time."""
+AGENT_THREADS = 4
+"""One request, one kernel change, one look at processes, one upgrade or support report at a time.
+"""
 
 
 class CannotDo(Exception):
@@ -187,15 +192,23 @@ def _start(options: argparse.Namespace, data: DataDirectory) -> int:
 
 def _run(options: argparse.Namespace, data: DataDirectory) -> int:
     from ven.activation import clear
+    from ven.installation import Installation
     from ven.logs import write_logs
+    from ven.upgrade import Upgrades
 
     data.create()
     data.lock()
     write_logs(data.path / "log", also_to_stderr=sys.stderr.isatty())
     kernel = _kernel(options, data)
     workers = ThreadPoolExecutor(AGENT_THREADS, thread_name_prefix="ven")
+    installation = Installation.of_this_process()
+    upgrades = Upgrades(data, installation)
     try:
-        outcome, restore = asyncio.run(_serve(data, kernel, workers))
+        outcome, restore = asyncio.run(_serve(data, kernel, workers, upgrades))
+        if outcome == "upgrade":
+            upgrades.go_over()
+        elif outcome == "give_up_release":
+            upgrades.give_up()
     except BaseException:
         logging.getLogger("ven.agent").exception("the VEN ends; the policy stays in force")
         raise
@@ -203,7 +216,10 @@ def _run(options: argparse.Namespace, data: DataDirectory) -> int:
         clear(data, kernel, restore)
     kernel.close()
     data.unlock()
-    if outcome == "restart":
+    if outcome in ("restart", "upgrade", "give_up_release"):
+        sys.stdout.flush()
+        if installation is not None:
+            os.execv(installation.launcher, [str(installation.launcher), *sys.argv[1:]])  # noqa: S606
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
     # Worker threads may wait for a network that does not answer; nobody waits for them.
     sys.stdout.flush()
@@ -211,7 +227,7 @@ def _run(options: argparse.Namespace, data: DataDirectory) -> int:
 
 
 async def _serve(
-    data: DataDirectory, kernel: Kernel, workers: ThreadPoolExecutor
+    data: DataDirectory, kernel: Kernel, workers: ThreadPoolExecutor, upgrades: "Upgrades"
 ) -> tuple[str, str]:
     from ven.agent import Agent
     from ven.enforcement import load_last_known_good
@@ -224,6 +240,7 @@ async def _serve(
         held,
         lambda public_ip: host_facts(_hostname(kernel), public_ip),
         workers,
+        upgrades=upgrades,
     )
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -236,6 +253,12 @@ async def _serve(
     finally:
         if control is not None:
             control.close()
+
+
+def _command() -> list[str]:
+    """What starts another process of this VEN's release in force."""
+    launcher = os.environ.get("VEN_LAUNCHER")
+    return [launcher] if launcher else [sys.executable, "-m", "ven"]
 
 
 def _has_unit(data: DataDirectory) -> bool:
@@ -254,7 +277,7 @@ def _start_in_background(options: argparse.Namespace, data: DataDirectory) -> No
     with (data.path / "log" / "start.log").open("ab") as log:
         subprocess.Popen(
             [
-                *(sys.executable, "-m", "ven"),
+                *_command(),
                 *("--data-dir", str(data.path), *flags, "start", "--foreground"),
             ],
             stdin=subprocess.DEVNULL,

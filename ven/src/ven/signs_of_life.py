@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ven.activation import connected
 from ven.configuration import Identity
-from ven.core import coordination, health
+from ven.core import actions, coordination, health
 from ven.core.coordination import VenState
 from ven.edge.clock import Clock, rfc3339
 from ven.edge.files import DataDirectory
@@ -116,6 +116,7 @@ class SignsOfLife:
             health=health.conditions(state.policy),
             enforcement_mode=document.mode if document else None,
             done_actions=list(done),
+            failed_actions=actions.failures(state.actions, done),
             settings_digest=settings_digest(state.settings),
         )
 

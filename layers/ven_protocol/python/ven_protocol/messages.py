@@ -133,6 +133,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """Mode that the host really enforces now."""
     done_actions: Annotated[list[str], Meta(max_length=16)] = []
     """Ids of actions of earlier replies that have been carried out or given up."""
+    failed_actions: Annotated[dict[Name, Text], Meta(max_length=16)] = {}
+    """Those of ``done_actions`` that could not be carried out, and why."""
 
 
 ActionType = Literal["refresh_policy", "support_report", "upgrade", "unpair", "restart", "settings"]
@@ -145,6 +147,8 @@ class Action(Message, frozen=True, kw_only=True):
     type: str
     """One of ``ActionType``; a VEN ignores, and reports done, a type that it does not know."""
     params: dict[str, str] = {}
+    """``upgrade``: ``release`` (then GET :class:`SoftwareRelease`); ``unpair``:
+    ``firewall_restore``."""
 
 
 class HeartbeatReply(Message, frozen=True, kw_only=True):
@@ -306,6 +310,16 @@ class SupportReportUpload(Message, frozen=True, kw_only=True):
     url: str
     headers: dict[str, str]
     expires_in_s: int
+
+
+class SoftwareRelease(Message, frozen=True, kw_only=True):
+    """200 reply to GET /ven/v1/software/{release}: the package of a release of the Linux VEN."""
+
+    release: Annotated[str, Meta(max_length=64)]
+    package: Text
+    """Path of the package at the same PCE: a gzipped tar file."""
+    size_bytes: Annotated[int, Meta(ge=1)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Problem(Message, frozen=True, kw_only=True):

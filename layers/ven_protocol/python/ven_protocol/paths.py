@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 ACTIVATE = "/ven/v1/activate"
+SOFTWARE = "/ven/v1/software/{release}"
 VEN_PREFIX = "/ven/v1/orgs/{org_id}/vens/{ven_id}"
 
 _TOKEN = re.compile(r"v1\.(\d{1,9})\.([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")

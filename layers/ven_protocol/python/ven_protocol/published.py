@@ -18,11 +18,11 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One HTTP operation of the VEN API. ``path`` None is the activation; else it lies under a
-    VEN's own prefix."""
+    """One HTTP operation of the VEN API. ``path`` lies under a VEN's own prefix; one that begins
+    with a slash is whole, and needs no agent token."""
 
     method: str
-    path: str | None
+    path: str
     summary: str
     request: type[messages.Message] | None = None
     status: int = 204
@@ -34,7 +34,7 @@ class Operation:
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "post",
-        None,
+        paths.ACTIVATE,
         "Exchange an activation code for an identity",
         messages.Activate,
         201,
@@ -92,6 +92,14 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("post", "deactivate", "The VEN unpairs; its token becomes void", messages.Deactivate),
     Operation("post", "token", "Exchange the agent token", None, 200, messages.TokenRefreshed),
     Operation("post", "lost", "Authentication fails for hours", messages.LostAgent),
+    Operation(
+        "get",
+        paths.SOFTWARE,
+        "The package of a release, for a VEN that is to be upgraded",
+        None,
+        200,
+        messages.SoftwareRelease,
+    ),
 )
 
 _ERRORS = {
@@ -111,9 +119,9 @@ def openapi() -> JsonObject:
     _, schemas = _schemas(kinds)
     documented: JsonObject = {}
     for operation in OPERATIONS:
-        path = paths.ACTIVATE
-        if operation.path is not None:
-            path = f"{paths.VEN_PREFIX}/{operation.path}"
+        path = operation.path
+        if not path.startswith("/"):
+            path = f"{paths.VEN_PREFIX}/{path}"
         documented.setdefault(path, {})[operation.method] = _operation(operation)
     return {
         "openapi": "3.1.0",
@@ -219,12 +227,14 @@ def _operation(operation: Operation) -> JsonObject:
         content = {"application/json": {"schema": problems}}
         responses[status] = {"description": description, "content": content}
     documented: JsonObject = {
-        "operationId": (operation.path or "activate").replace("/", "_")
-        + ("_get" if operation.method == "get" else ""),
+        "operationId": _name(operation.path) + ("_get" if operation.method == "get" else ""),
         "summary": operation.summary,
         "responses": responses,
     }
-    if operation.path is not None:
+    if operation.path == paths.SOFTWARE:
+        responses["404"] = {"description": "The PCE does not offer this release"}
+        documented["parameters"] = [_parameter("release", {"type": "string"})]
+    if not operation.path.startswith("/"):
         documented["security"] = [{"agentToken": []}]
         documented["parameters"] = [
             _parameter("org_id", {"type": "integer", "minimum": 1}),
@@ -244,6 +254,12 @@ def _operation(operation: Operation) -> JsonObject:
             "content": {"application/octet-stream": body},
         }
     return documented
+
+
+def _name(path: str) -> str:
+    """``policy/applied`` as policy_applied, ``/ven/v1/software/{release}`` as software."""
+    own = path.split("/")[3:4] if path.startswith("/") else path.split("/")
+    return "_".join(own)
 
 
 def _parameter(name: str, schema: JsonObject) -> JsonObject:

@@ -4,13 +4,15 @@ Theory: the PCE repeats an action until a heartbeat names it done, and that hear
 so one id can come any number of times::
 
     unknown -- asked -------------------> running (or, for a type we do not know, done)
-    running -- finished or given up ----> done: named in every heartbeat
+    running -- finished or given up ----> done: named in every heartbeat, with why it failed
     done    -- a heartbeat was answered -> remembered: not named, not done again
     remembered -- asked once more ------> done: named again
 
 A new policy is no action: it travels as the reply's etag (``ven.core.policy_state``).
 
-What is done is kept on disk before it takes effect, because ``restart`` ends this process.
+What is done is kept on disk before it takes effect, because ``restart`` ends this process. An
+upgrade is done when the new release has proved itself, or the former one is back; meanwhile it is
+kept in a file of its own (``ven.upgrade``), and running.
 """
 
 from typing import Literal, get_args
@@ -20,7 +22,7 @@ from msgspec.structs import replace
 
 from ven_protocol.messages import Action
 
-KNOWN = ("support_report", "unpair", "restart")
+KNOWN = ("support_report", "unpair", "restart", "upgrade")
 """Types that the agent carries out; ``refresh_policy`` is passed on; ``settings`` come with the
 reply itself; all others are reported done and ignored."""
 
@@ -41,6 +43,8 @@ class ActionState(Struct, frozen=True, kw_only=True):
     running: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
     remembered: tuple[str, ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
+    """Ids of those done or remembered that could not be carried out, and why."""
 
 
 class Asked(Struct, frozen=True):
@@ -50,9 +54,10 @@ class Asked(Struct, frozen=True):
 
 
 class Finished(Struct, frozen=True):
-    """An action was carried out, or cannot be."""
+    """An action was carried out, or cannot be, because of ``failure``."""
 
     id: str
+    failure: str = ""
 
 
 class Reported(Struct, frozen=True):
@@ -85,14 +90,22 @@ ActionCommand = Do | RefreshAsked | RememberActions
 _Result = tuple[ActionState, tuple[ActionCommand, ...]]
 
 
-def start(done: tuple[str, ...] = ()) -> ActionState:
-    """A VEN that has just started; ``done`` was kept on disk and is named once more."""
-    return ActionState(done=done[-NAMED_AT_ONCE:], remembered=done[:-NAMED_AT_ONCE])
+def start(done: tuple[str, ...] = (), running: tuple[str, ...] = ()) -> ActionState:
+    """A VEN that has just started; ``done`` was kept on disk and is named once more, ``running``
+    was begun by the process before."""
+    return ActionState(
+        running=running, done=done[-NAMED_AT_ONCE:], remembered=done[:-NAMED_AT_ONCE]
+    )
 
 
 def named(state: ActionState) -> tuple[str, ...]:
     """The ids that the next heartbeat names as done."""
     return state.done[:NAMED_AT_ONCE]
+
+
+def failures(state: ActionState, ids: tuple[str, ...]) -> dict[str, str]:
+    """Why those of ``ids`` that could not be carried out could not."""
+    return {id: why for id, why in state.failures if id in ids}
 
 
 def step(state: ActionState, event: ActionEvent) -> _Result:
@@ -104,8 +117,8 @@ def step(state: ActionState, event: ActionEvent) -> _Result:
                 state, more = _asked(state, action)
                 commands += more
             return state, commands
-        case Finished(id):
-            return _finished(state, id)
+        case Finished(id, failure):
+            return _finished(state, id, failure)
         case Reported(ids):
             heard = tuple(id for id in state.done if id in ids)
             return replace(
@@ -139,7 +152,11 @@ def _asked(state: ActionState, action: Action) -> _Result:
     return state, remember
 
 
-def _finished(state: ActionState, id: str) -> _Result:
+def _finished(state: ActionState, id: str, failure: str = "") -> _Result:
     running = tuple(other for other in state.running if other != id)
-    state = replace(state, running=running, done=(*state.done, id))
+    done = (*(other for other in state.done if other != id), id)
+    if failure:
+        failed = (*state.failures, (id, failure))[-REMEMBERED:]
+        state = replace(state, failures=failed)
+    state = replace(state, running=running, done=done)
     return state, (RememberActions((state.remembered + state.done)[-REMEMBERED:]),)

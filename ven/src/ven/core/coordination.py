@@ -213,11 +213,13 @@ def start(
     policy: policy_state.PolicyState,
     waiting: tuple[outbox.Batch, ...] = (),
     done_actions: tuple[str, ...] = (),
+    running_actions: tuple[str, ...] = (),
 ) -> VenState:
     """A VEN that has just started; feed it :class:`Started` next.
 
     ``policy`` says what the kernel holds, ``waiting`` which batches are on disk, and
-    ``done_actions`` which actions an earlier process carried out.
+    ``done_actions`` which actions an earlier process carried out, ``running_actions`` which it
+    left to this one.
     """
     return VenState(
         settings=settings,
@@ -226,7 +228,7 @@ def start(
         bolts=bolts.start(Dice(seed + 1), settings.intervals.bolt_keepalive_s),
         tampering=tampering.TamperState(),
         reports=reports.ReportState(),
-        actions=actions.start(done_actions),
+        actions=actions.start(done_actions, running_actions),
         outbox=outbox.OutboxState(waiting=waiting),
     )
 

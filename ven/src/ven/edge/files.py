@@ -8,6 +8,7 @@
     sequence              number of the newest flow batch
     flows/<number>.batch  flow batches that the PCE has not taken yet
     actions.json          ids of actions carried out
+    upgrade.json          the upgrade under way
     names.json            addresses of domain names in the policy, for a start without DNS
     addresses.json        where the PCE was found last, for a start without DNS
     suspended             present while the VEN is suspended
@@ -30,6 +31,7 @@ from msgspec import Struct
 
 from ven.configuration import Identity
 from ven.core.outbox import Batch
+from ven.core.upgrade import UnderWay
 from ven_protocol.policy import PolicyDocument, policy_digest
 
 _Document = TypeVar("_Document")
@@ -100,7 +102,7 @@ class DataDirectory:
         """Remove identity, policy and flows: the VEN is no longer paired. Logs stay."""
         names = (
             "identity.json", "policy.json", "policy.previous.json", "actions.json",
-            "names.json", "addresses.json", "suspended", "status.json", "ca.pem",
+            "names.json", "addresses.json", "suspended", "status.json", "ca.pem", "upgrade.json",
         )  # fmt: skip
         for name in names:
             (self.path / name).unlink(missing_ok=True)
@@ -169,6 +171,18 @@ class DataDirectory:
     def save_done_actions(self, ids: tuple[str, ...]) -> None:
         """Remember across restarts what was carried out."""
         self._write("actions.json", msgspec.json.encode(ids))
+
+    def upgrade(self) -> UnderWay | None:
+        """The upgrade that was begun and whose end was not reported."""
+        return self._read("upgrade.json", UnderWay)
+
+    def save_upgrade(self, under_way: UnderWay) -> None:
+        """Remember it for the processes that follow."""
+        self._write("upgrade.json", msgspec.json.encode(under_way))
+
+    def forget_upgrade(self) -> None:
+        """It has ended."""
+        (self.path / "upgrade.json").unlink(missing_ok=True)
 
     def pce_addresses(self) -> tuple[tuple[str, int], ...]:
         """Addresses and ports at which the PCE was reached last."""

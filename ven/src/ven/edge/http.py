@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -34,12 +34,13 @@ from ven_protocol.messages import (
     PolicyApplied,
     Problem,
     ServicesReport,
+    SoftwareRelease,
     SupportReportRequest,
     SupportReportUpload,
     Tampering,
     UsersReport,
 )
-from ven_protocol.paths import ACTIVATE
+from ven_protocol.paths import ACTIVATE, SOFTWARE
 from ven_protocol.policy import PolicyReply
 
 CONNECT_TIMEOUT_S = 10
@@ -168,13 +169,17 @@ class PceConnection:
         body: bytes | None = None,
         content_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
+        inflated: bool = True,
     ) -> Response:
         """Send and receive; raises :class:`RequestFailed`, always as one of its kinds.
 
+        ``inflated``: False for a body that is to stay as it is, whatever its first bytes are.
         At most CONNECT_TIMEOUT_S + REPLY_TIMEOUT_S of silence, twice when a kept connection turns
         out to be dead.
         """
-        sent = {"accept-encoding": "gzip", "user-agent": f"ven/{VERSION}", **(headers or {})}
+        sent = {"user-agent": f"ven/{VERSION}", **(headers or {})}
+        if inflated:
+            sent["accept-encoding"] = "gzip"
         if self._token:
             sent["authorization"] = f"Bearer {self._token}"
         if body is not None:
@@ -182,7 +187,7 @@ class PceConnection:
             if len(body) >= COMPRESS_FROM_BYTES:
                 body = gzip.compress(body, 6)
                 sent["content-encoding"] = "gzip"
-        response = self._exchange(method, path, body, sent)
+        response = self._exchange(method, path, body, sent, inflated)
         if response.status < 400:
             return response
         problems = _problems(response.body)
@@ -195,21 +200,26 @@ class PceConnection:
         raise Refused(response.status, text, [problem.token for problem in problems])
 
     def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        inflated: bool,
     ) -> Response:
         kept = self._connection is not None and time.monotonic() - self._used_at < IDLE_LIMIT_S
         if not kept:
             self.close()
         try:
             try:
-                return self._send(method, path, body, headers)
+                return self._send(method, path, body, headers, inflated)
             except DROPPED:
                 # The server closed a kept connection while we were about to use it: it has not
                 # seen the request.
                 if not kept:
                     raise
                 self.close()
-                return self._send(method, path, body, headers)
+                return self._send(method, path, body, headers, inflated)
         except (Corrupt, TooLarge) as error:
             self.close()
             raise Damaged(f"{method} https://{self._server}{path}: {error}") from error
@@ -219,7 +229,12 @@ class PceConnection:
             raise Unreachable(f"{method} https://{self._server}{path}: {reason}") from error
 
     def _send(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        inflated: bool,
     ) -> Response:
         connection = self._connection or self._connect()
         connection.request(method, path, body=body, headers=dict(headers))
@@ -230,7 +245,9 @@ class PceConnection:
         self._used_at = time.monotonic()
         if reply.will_close:
             self.close()
-        return Response(reply.status, inflate(content, MAX_REPLY_BYTES))
+        # An error's body may be packed, whatever was asked for.
+        inflated = inflated or reply.status >= 400
+        return Response(reply.status, inflate(content, MAX_REPLY_BYTES) if inflated else content)
 
     def _connect(self) -> http.client.HTTPSConnection:
         server = self._server
@@ -324,6 +341,15 @@ class Pce:
     def support_report(self, message: SupportReportRequest) -> SupportReportUpload:
         """POST support_reports: where to upload."""
         return self._post("support_reports", message, SupportReportUpload)
+
+    def software(self, release: str) -> SoftwareRelease:
+        """GET software/{release}: what the PCE says of a release."""
+        path = SOFTWARE.format(release=quote(release, safe=""))
+        return _decode(self._connection.request("GET", path), SoftwareRelease)
+
+    def package(self, path: str) -> bytes:
+        """GET a release's package, as it is."""
+        return self._connection.request("GET", path, inflated=False).body
 
     def _post(self, resource: str, message: Struct, kind: type[_Reply]) -> _Reply:
         body = msgspec.json.encode(message)

@@ -62,6 +62,8 @@ def new_ven(
         "managed_since": at,
         "last_goodbye_at": None,
         "target_pce_fqdn": None,
+        "upgrade_target_version": None,
+        "upgrade_expires_at": None,
         "created_at": at,
         "created_by": {"href": href},
         "updated_at": at,
@@ -114,10 +116,9 @@ def _version(compare: Callable[[Any, Any], bool]) -> MakeFilter:
     return make
 
 
-def _no_upgrade_pending(text: str) -> Filter:
-    """The PCE upgrades no VENs, so none is pending."""
+def _upgrade_pending(text: str) -> Filter:
     wanted = boolean(text, "upgrade_pending")
-    return lambda ven: not wanted
+    return lambda ven: bool(ven["upgrade_target_version"]) is wanted
 
 
 SHOWN_FILTERS = {
@@ -138,6 +139,6 @@ SHOWN_FILTERS = {
     "last_goodbye_at[lte]": at_most("last_goodbye_at"),
     "version[gte]": _version(operator.ge),
     "version[lte]": _version(operator.le),
-    "upgrade_pending": _no_upgrade_pending,
+    "upgrade_pending": _upgrade_pending,
 }
 """Filters on VENs as they are shown: most ask for what presence knows."""

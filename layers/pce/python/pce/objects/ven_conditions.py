@@ -8,6 +8,10 @@ from typing import Any
 
 MISSED_HEARTBEATS = "agent.missed_heartbeats"
 """The condition, and the notification of the event that raises it."""
+MISSING_AFTER_UPGRADE = "agent.missing_heartbeats_after_upgrade"
+"""The same of a VEN that has been told to upgrade."""
+UPGRADE_TIME_OUT = "agent.upgrade_time_out"
+UPGRADE_FAILED = "agent.upgrade_failed"
 
 
 def with_condition(

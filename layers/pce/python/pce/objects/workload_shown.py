@@ -159,6 +159,8 @@ def shown_ven(host: Host) -> dict[str, Any]:
     ]
     deleted = bool(ven.get("deleted"))
     return {
+        "upgrade_target_version": None,
+        "upgrade_expires_at": None,
         **{name: value for name, value in ven.items() if name not in _PRIVATE_OF_VEN},
         "status": host.status,
         "labels": list(workload.get("labels") or ()),

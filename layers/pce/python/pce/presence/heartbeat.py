@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from pce.presence.actions import pending_actions
 from pce.presence.record import SILENT, Clocks, Presence
 from ven_protocol.messages import Action, Heartbeat, Settings
 
@@ -41,22 +42,6 @@ def sign_of_life(before: Presence, new_facts_hash: bytes | None) -> SignOfLife:
         facts_changed=new_facts_hash is not None and new_facts_hash != before.facts_hash,
         actions=pending_actions(before.actions),
     )
-
-
-def pending_actions(text: str) -> tuple[Action, ...]:
-    """Actions from the stored text; each action's id is the text itself, so a repeat is one."""
-    actions = []
-    for entry in filter(None, text.split(",")):
-        kind, _, argument = entry.partition(":")
-        actions.append(
-            Action(id=entry, type=kind, params={"argument": argument} if argument else {})
-        )
-    return tuple(actions)
-
-
-def without_done(text: str, done: list[str]) -> str:
-    """The stored text of actions without those that the VEN reported done."""
-    return ",".join(entry for entry in text.split(",") if entry and entry not in done)
 
 
 def with_clocks(settings: Settings, clocks: Clocks | None) -> Settings:

@@ -73,7 +73,9 @@ class Presence:
     apply_asked: bool = False
     """A person has said so, and the VEN has not reported one since."""
     actions: str = ""
-    """Pending actions, ``type`` or ``type:argument``, separated by commas."""
+    """Pending actions (``pce.presence.actions``)."""
+    upgrade_expires_at: int | None = None
+    """When an upgrade that it was told to do should be done."""
 
     @property
     def keeps_policy(self) -> bool:

@@ -27,7 +27,9 @@ from pce.identifiers import OrgId
 from pce.presence.record import Clocks, Flag, Presence
 from pce.presence.timers import MISSED_SHARE, NEVER, Timers
 
-Kind = Literal["missed_heartbeats", "offline", "goodbye_expired", "uninstall_expired"]
+Kind = Literal[
+    "missed_heartbeats", "offline", "goodbye_expired", "uninstall_expired", "upgrade_timed_out"
+]
 Severity = Literal["info", "warning", "err"]
 
 SEVERITIES: tuple[tuple[Severity, Flag], ...] = (
@@ -162,6 +164,9 @@ def _transition(row: Presence, timers: Timers, now: int, clock: SweepClock) -> T
         if due:
             return Transition("uninstall_expired", row, since, timers.uninstall_s, "warning")
         return None
+    if row.upgrade_expires_at is not None and now >= row.upgrade_expires_at:
+        # What else is due is so a sweep later too.
+        return Transition("upgrade_timed_out", row, now - row.last_heartbeat, 0, "warning")
     if "offline" in row.flags:
         return None
     if row.goodbye_at is not None and timers.goodbye_s != NEVER:

@@ -47,6 +47,7 @@ from pce.runtime import cluster_endpoints as clusters
 from pce.runtime import policy_endpoints as ask
 from pce.runtime import streaming_endpoints as streaming
 from pce.runtime import traffic_endpoints as traffic
+from pce.runtime import ven_endpoints as vens
 from pce.runtime import version_endpoints as versions
 from pce.runtime import vulnerability_endpoints as scans
 from pce.runtime import workload_endpoints as workloads
@@ -166,6 +167,10 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{_O}/agents/{{id}}/update", workloads.update_agent),
     ("GET", f"{_O}/vens", to.list_vens),
     ("PUT", f"{_O}/vens/unpair", to.unpair),
+    ("PUT", f"{_O}/vens/upgrade", vens.upgrade),
+    ("PUT", f"{_O}/vens/remote_action", vens.remote_action),
+    ("POST", f"{_O}/vens/statistics", vens.statistics),
+    ("POST", f"{_O}/workloads/{{id}}/upgrade", vens.upgrade_one),
     ("GET", f"{_O}/vens/{{id}}", to.get_ven),
     ("PUT", f"{_O}/vens/{{id}}", to.change_ven),
     ("GET", f"{_O}/networks", to.list_networks),
@@ -186,6 +191,10 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", f"{_O}/vulnerability_reports/{{id}}", to.get_one(VULNERABILITY_REPORTS)),
     ("PUT", f"{_O}/vulnerability_reports/{{id}}", scans.put_report),
     ("DELETE", f"{_O}/vulnerability_reports/{{id}}", to.delete(VULNERABILITY_REPORTS)),
+    ("GET", f"{_O}/software/ven/releases", vens.list_releases),
+    ("PUT", f"{_O}/software/ven/releases/default", vens.choose_default_release),
+    ("GET", f"{_O}/software/ven/releases/{{id}}", vens.get_release),
+    ("GET", f"{_O}/software/ven/releases/{{id}}/images", vens.list_images),
     # Pairing
     ("GET", f"{_O}/pairing_profiles", to.list_all(PAIRING_PROFILES)),
     ("POST", f"{_O}/pairing_profiles", to.create(PAIRING_PROFILES)),

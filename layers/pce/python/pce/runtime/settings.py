@@ -34,6 +34,8 @@ class Environment:
     heartbeat_interval_s: int
     flow_interval_s: int
     sweep_interval_s: int
+    ven_releases: tuple[str, ...]
+    """Releases of the VEN that this PCE offers."""
 
     @classmethod
     def read(cls, env: Mapping[str, str] = os.environ) -> "Environment":
@@ -73,6 +75,7 @@ class Environment:
             heartbeat_interval_s=int(env.get("PCE_HEARTBEAT_INTERVAL_S", HEARTBEAT_INTERVAL_S)),
             flow_interval_s=int(env.get("PCE_FLOW_INTERVAL_S", FLOW_INTERVAL_S)),
             sweep_interval_s=int(env.get("PCE_SWEEP_INTERVAL_S", "60")),
+            ven_releases=tuple(filter(None, env.get("PCE_VEN_RELEASES", "").split(","))),
         )
 
     def ven_settings(self) -> Settings:

@@ -53,6 +53,11 @@ class Wiring:
         return urlsplit(self.environment.url).hostname or ""
 
     @cached_property
+    def ven_releases(self) -> tuple[str, ...]:
+        """Releases of the VEN that can be had here."""
+        return self.environment.ven_releases
+
+    @cached_property
     def dynamodb(self) -> "DynamoDB":
         """DynamoDB for the tables that hot functions use; the others come through pynamodb."""
         from pce.store.dynamodb import DynamoDB

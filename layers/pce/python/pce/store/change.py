@@ -64,6 +64,8 @@ class PresenceChange:
     token_hash: bytes | None = None
     """New hash; ``b""`` revokes every token."""
     actions: str | None = None
+    upgrade_expires_at: int | None = None
+    """Epoch seconds; 0 removes it."""
     ven_type: VenType = "server"
     """Used when the item is made."""
     clocks: Clocks | None = None

@@ -12,7 +12,8 @@ name of its policy, ``ws`` wide parts that belong to it (a bit a slot, the lowes
 generation of the wide head that came with them, ``cs`` number of the compile that set these,
 ``ae`` applied etag, ``fh`` hash of host facts, ``ci`` bolt connection, ``bo`` when a bolt was
 queued that no request has followed yet, ``sp`` policy waits for a person: 1, who has not said so
-yet, or 2, who has; ``ac`` pending actions.
+yet, or 2, who has; ``ac`` pending actions, ``ux`` when the
+upgrade among them expires.
 """
 
 import hashlib
@@ -40,7 +41,7 @@ from ven_protocol.paths import AgentToken
 
 _STAGED, _TO_BE_APPLIED = "1", "2"
 """Values of ``sp``."""
-_SWEEP_ATTRIBUTES = "p, v, hb, st, fl, gb, un, ty, iv, ci"
+_SWEEP_ATTRIBUTES = "p, v, hb, st, fl, gb, un, ty, iv, ci, ux"
 
 
 def token_hash(secret: str) -> bytes:
@@ -387,4 +388,5 @@ def _presence(item: Item) -> Presence:
         static="sp" in item,
         apply_asked="sp" in item and item["sp"].N == _TO_BE_APPLIED,
         actions=text("ac"),
+        upgrade_expires_at=number("ux") or None,
     )

@@ -192,6 +192,10 @@ def _presence(table: str, org_id: OrgId, change: PresenceChange) -> dict[str, An
         removed.append("gb")
     if change.unpaired_at is not None:
         values["un"] = {"N": str(change.unpaired_at)}
+    if change.upgrade_expires_at:
+        values["ux"] = {"N": str(change.upgrade_expires_at)}
+    elif change.upgrade_expires_at == 0:
+        removed.append("ux")
     if change.token_hash:
         values["th"] = {"B": change.token_hash}
     elif change.token_hash is not None:

@@ -100,16 +100,18 @@ def queue_bolts(
     now: float,
     fleet: int = 0,
     kind: BoltKind = "policy",
+    spread_s: float = 0,
 ) -> Announced:
     """Book room for bolts and queue them for then, in order.
 
     ``fleet``: how many VENs the change concerns, when these are a part of them. ``kind``: what the
-    bolts say.
+    bolts say. ``spread_s``: VENs wait up to this long, at least.
     """
     if not orders:
         return Announced()
     concerned = max(len(orders), fleet)
-    spread_s = SPREAD_S if not tightens and concerned > PER_ORG else 0
+    if not tightens and concerned > PER_ORG:
+        spread_s = max(spread_s, SPREAD_S)
     batches = [
         BoltBatch(
             org_id,

@@ -1,6 +1,8 @@
 """A heartbeat: authenticate, remember, answer; write more only when something changed."""
 
-from pce.presence.heartbeat import facts_hash, sign_of_life, with_clocks, without_done
+from pce.presence.actions import without
+from pce.presence.heartbeat import facts_hash, sign_of_life, with_clocks
+from pce.presence.record import Presence
 from pce.timestamps import rfc3339
 from pce.usecases.current_etag import current_etag
 from pce.usecases.record_return import record_return_and_facts
@@ -34,8 +36,8 @@ def record_heartbeat(
             stores.presence.set_facts_hash(before.org_id, before.ven_id, facts)
     actions = meaning.actions
     if heartbeat.done_actions:
-        left = without_done(before.actions, heartbeat.done_actions)
-        if left != before.actions:
+        left = without(before.actions, heartbeat.done_actions)
+        if left != before.actions and _settled(before, heartbeat, stores, now):
             stores.presence.set_actions(before.org_id, before.ven_id, before.actions, left)
         actions = tuple(a for a in actions if a.id not in heartbeat.done_actions)
     settings = with_clocks(stores.ven_settings, before.clocks)
@@ -47,3 +49,9 @@ def record_heartbeat(
         actions=list(actions),
         settings=None if known else settings,
     )
+
+
+def _settled(before: Presence, heartbeat: Heartbeat, stores: Stores, now: int) -> bool:
+    from pce.usecases.settle_actions import settle_actions  # rare: not in a cold start's way
+
+    return settle_actions(before, heartbeat, stores, now)

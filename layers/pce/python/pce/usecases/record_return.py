@@ -5,7 +5,11 @@ from typing import Any
 import msgspec
 
 from pce.errors import Conflict, NotFound
-from pce.objects.ven_conditions import MISSED_HEARTBEATS, without_condition
+from pce.objects.ven_conditions import (
+    MISSED_HEARTBEATS,
+    MISSING_AFTER_UPGRADE,
+    without_condition,
+)
 from pce.presence.record import SILENT, Presence, flags_text
 from pce.store.change import Change, PresenceChange
 from pce.usecases.stores import Stores
@@ -50,7 +54,7 @@ def _change(
         workload |= _workload_facts(heartbeat.host)
         ven = _ven_facts(heartbeat)
     if before.flags & SILENT:
-        ven |= without_condition(records.ven.document, MISSED_HEARTBEATS)
+        ven |= without_condition(records.ven.document, MISSED_HEARTBEATS, MISSING_AFTER_UPGRADE)
     puts, changes = records.changed(workload, ven)
     presence = None
     if before.flags & SILENT:

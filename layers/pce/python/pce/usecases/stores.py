@@ -119,6 +119,10 @@ class Stores(Protocol):
         """What a VEN is told about clocks and addresses."""
 
     @property
+    def ven_releases(self) -> tuple[str, ...]:
+        """Releases of the VEN that can be had here."""
+
+    @property
     def pce_fqdn(self) -> str:
         """The host name under which the PCE is known."""
 

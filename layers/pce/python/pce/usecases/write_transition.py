@@ -6,11 +6,12 @@ from typing import Any
 from pce.errors import NotFound, PceError
 from pce.events.journal import SYSTEM, Journal, Notification, ResourceChange
 from pce.identifiers import ven_href
-from pce.objects.ven_conditions import MISSED_HEARTBEATS, with_condition
+from pce.objects.ven_conditions import MISSED_HEARTBEATS, MISSING_AFTER_UPGRADE, with_condition
 from pce.presence.record import flags_text
 from pce.presence.sweep import Transition
 from pce.store.change import Change, PresenceChange
 from pce.usecases.stores import Stores, journal
+from pce.usecases.time_out_upgrade import time_out_upgrade
 from pce.usecases.ven_records import VenRecords
 
 
@@ -19,6 +20,8 @@ def write_transition(stores: Stores, transition: Transition, now: int) -> bool:
     meanwhile, another sweep was here, or the store is busy. The next sweep looks again, and the
     others of this one are not held up. Two requests."""
     seen = transition.seen
+    if transition.kind == "upgrade_timed_out":
+        return time_out_upgrade(seen, stores, now)
     uninstall = transition.kind == "uninstall_expired"
     try:
         records = VenRecords.read(stores, seen.org_id, seen.ven_id, unpaired=uninstall)
@@ -50,13 +53,16 @@ def _change(stores: Stores, transition: Transition, records: VenRecords, now: in
 def _warned(
     write: Journal, transition: Transition, records: VenRecords, presence: PresenceChange
 ) -> Change:
+    task, condition = "agent_missed_heartbeats_check", MISSED_HEARTBEATS
+    if transition.seen.upgrade_expires_at is not None:
+        task, condition = "agent_missing_heartbeats_after_upgrade", MISSING_AFTER_UPGRADE
     event = write.event(
-        "system_task.agent_missed_heartbeats_check",
+        f"system_task.{task}",
         severity=transition.severity,
         status=None,
-        notifications=[Notification(MISSED_HEARTBEATS, _info(transition, records))],
+        notifications=[Notification(condition, _info(transition, records))],
     )
-    puts, _ = records.changed(ven=with_condition(records.ven.document, MISSED_HEARTBEATS, event))
+    puts, _ = records.changed(ven=with_condition(records.ven.document, condition, event))
     return records.change(puts, [event], presence)
 
 
