@@ -224,6 +224,8 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         },
         sends=("compile", "traffic_queries", "bolts"),
         bucket={
+            # The URL of a download that it signs can do no more than it may do itself.
+            "support_reports": ("GetObject",),
             "traffic_results": ("GetObject",),
             "datafiles": ("GetObject", "PutObject"),
             "directories": ("GetObject",),
@@ -233,6 +235,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "PCE_HEARTBEAT_INTERVAL_S",
             "PCE_FLOW_INTERVAL_S",
             "PCE_VEN_RELEASES",
+            "PCE_ARCHIVE_URL",
         ),
     ),
     FunctionSpec(

@@ -13,8 +13,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from pce.runtime.clock import now_s
 from pce.runtime.metrics import emit
 from pce.runtime.wiring import wiring
-from pce.store.queues import ActionOrder, BoltBatch, BoltMessage, WaveOrder, WavePart
-from pce.usecases.announce_actions import queue_action_bolts
+from pce.store.queues import BoltBatch, BoltMessage, WaveOrder, WavePart
 from pce.usecases.send_bolts import send_bolts
 from pce.usecases.send_wave import begin_wave, send_wave_part
 
@@ -33,8 +32,6 @@ def _handle(record: SQSRecord) -> None:
         case BoltBatch():
             sent = send_bolts(message, wiring(), now)
             emit({"BoltsSent": sent.sent, "BoltsGone": sent.gone, "BoltsBusy": sent.busy}, {})
-        case ActionOrder():
-            queue_action_bolts(message, wiring(), now)
         case WaveOrder():
             begin_wave(message, wiring(), now)
         case WavePart():

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from functions.bolts_fan_out.handler import handler as fan_out
 from pce.identifiers import OrgId
 from pce.runtime.wiring import Wiring
 from pce.store.compression import unpack_json
@@ -206,9 +205,6 @@ def test_connected_vens_get_a_bolt_that_a_degraded_one_heeds(api: Api, stores: W
             sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
         return messages
 
-    [order] = received()
-    record = {"messageId": "1", "body": order["Body"], "eventSource": "aws:sqs"}
-    assert fan_out({"Records": [record]}, None) == {"batchItemFailures": []}
     [batch] = [json.loads(message["Body"]) for message in received()]
     assert (batch["reason"], batch["kind"]) == ("upgrade", "heartbeat")
     assert [each["connection_id"] for each in batch["orders"]] == ["connection"]

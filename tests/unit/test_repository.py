@@ -122,6 +122,8 @@ def test_files_that_the_readme_names_exist() -> None:
         "ven/name_resolution.py": "ven/src/ven/name_resolution.py",
         "ven/policy_updates.py": "ven/src/ven/policy_updates.py",
         "ven/signs_of_life.py": "ven/src/ven/signs_of_life.py",
+        "ven/upgrade.py": "ven/src/ven/upgrade.py",
+        "ven/installation.py": "ven/src/ven/installation.py",
     }
     for path in re.findall(
         r"`((?:pce|ven|tests|infra|functions)/[^`*]+)`", (ROOT / "README.md").read_text()

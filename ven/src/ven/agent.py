@@ -22,8 +22,10 @@ import asyncio
 import logging
 import os
 import secrets
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Literal
 
 from msgspec.structs import replace
@@ -47,7 +49,7 @@ from ven.core.timing import NEVER, Dice, Tick
 from ven.edge.bolts import BoltConnection, Busy
 from ven.edge.clock import Clock
 from ven.edge.files import DataDirectory, KeptPolicy, Status
-from ven.edge.http import Pce, PceConnection, RequestFailed, Unreachable, trust
+from ven.edge.http import Pce, PceConnection, RequestFailed, Unreachable, trust, upload
 from ven.enforcement import Enforcement
 from ven.firewall_watch import FirewallWatch
 from ven.host_reports import HostReports
@@ -271,12 +273,7 @@ class Agent:
         _log.warning("the PCE asks for %s", action.type)
         match action.type:
             case "support_report":
-                await self._work.best_effort(
-                    "support report",
-                    support_report.send,
-                    *(self._data, self._kernel, self._identity, self._pce, action.id),
-                )
-                self._feed(actions.Finished(action.id))
+                await self._send_report(action)
             case "unpair":
                 self.firewall_restore = actions.firewall_restore(action)
                 message = Deactivate(firewall_restore=self.firewall_restore)
@@ -286,6 +283,24 @@ class Agent:
                 self._end("restart")
             case "upgrade":
                 await self._upgrade(action)
+
+    async def _send_report(self, action: Action) -> None:
+        """Only the question where to is asked on the connection for heartbeats: the upload may take
+        an hour."""
+        in_thread, failure = self._work.in_thread, ""
+        try:
+            with tempfile.TemporaryDirectory(prefix="report-", dir=self._data.path) as folder:
+                target = Path(folder) / "support_report.tar.gz"
+                report = await in_thread(
+                    support_report.write, target, self._data, self._kernel, self._identity
+                )
+                request = report.request(action.id)
+                where = await self._work.request(self._pce.support_report, request)
+                await in_thread(upload, where, report.path, self._identity.ca_file)
+        except (RequestFailed, support_report.ReportTooLarge, OSError) as error:
+            _log.error("no support report: %s", error)
+            failure = str(error)[:FAILURE_CHARACTERS]
+        self._feed(actions.Finished(action.id, failure))
 
     # Upgrading
 

@@ -402,7 +402,8 @@ def _connectivity_test(options: argparse.Namespace, data: DataDirectory) -> int:
 
 def _support_report(options: argparse.Namespace, data: DataDirectory) -> int:
     from ven.activation import connected
-    from ven.support_report import write
+    from ven.edge.http import upload
+    from ven.support_report import ReportTooLarge, write
 
     identity = data.identity()
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -410,8 +411,12 @@ def _support_report(options: argparse.Namespace, data: DataDirectory) -> int:
     report = write(target, data, _kernel(options, data), identity)
     print(report.path)
     if options.upload:
+        try:
+            request = report.request()
+        except ReportTooLarge as error:
+            raise CannotDo(str(error)) from error
         with connected(identity) as pce:
-            report.upload(pce, identity)
+            upload(pce.support_report(request), report.path, identity.ca_file)
         print("uploaded")
     return 0
 

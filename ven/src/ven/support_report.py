@@ -4,7 +4,6 @@ import hashlib
 import io
 import platform
 import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,14 @@ import msgspec
 from ven.configuration import VERSION, Identity
 from ven.core.kernel import Kernel
 from ven.edge.files import DataDirectory
-from ven.edge.http import Pce, upload
+from ven_protocol.limits import MAX_SUPPORT_REPORT_BYTES
 from ven_protocol.messages import SupportReportRequest
 
 _BLOCK_BYTES = 1 << 20
+
+
+class ReportTooLarge(Exception):
+    """The PCE would not take it."""
 
 
 @dataclass(frozen=True)
@@ -27,22 +30,18 @@ class SupportReport:
     size_bytes: int
     sha256: str
 
-    def upload(self, pce: Pce, identity: Identity, action_id: str = "") -> None:
-        """Ask the PCE where to, and put it there; raises as :func:`ven.edge.http.upload`."""
-        request = SupportReportRequest(
+    def request(self, action_id: str = "") -> SupportReportRequest:
+        """What the PCE is asked; ``action_id`` names its own wish for the report. Raises
+        :class:`ReportTooLarge`."""
+        if self.size_bytes > MAX_SUPPORT_REPORT_BYTES:
+            raise ReportTooLarge(
+                f"the support report has {self.size_bytes} bytes, and the PCE takes at most"
+                f" {MAX_SUPPORT_REPORT_BYTES}; fetch it from the host"
+                " (ven gen-supportreport --output FILE)"
+            )
+        return SupportReportRequest(
             size_bytes=self.size_bytes, sha256=self.sha256, action_id=action_id
         )
-        upload(pce.support_report(request), self.path, identity.ca_file)
-
-
-def send(
-    data: DataDirectory, kernel: Kernel, identity: Identity, pce: Pce, action_id: str = ""
-) -> None:
-    """Write a report and upload it; ``action_id`` names the PCE's request for it. Blocking.
-    Raises as a request does."""
-    with tempfile.TemporaryDirectory(prefix="report-", dir=data.path) as folder:
-        report = write(Path(folder) / "support_report.tar.gz", data, kernel, identity)
-        report.upload(pce, identity, action_id)
 
 
 def write(

@@ -22,7 +22,8 @@ MAX_FLOWS_PER_POST = 50_000
 """Summaries in one post: 160 times the sizing rule of 300 per ten minutes."""
 
 MAX_SUPPORT_REPORT_BYTES = 256_000_000
-"""Support report upload: logs rotate at 15 MB, and a report holds a dozen of them."""
+"""Support report upload: logs rotate at 15 MB, and a report holds a dozen of them. A VEN looks
+before it asks, the PCE refuses more, and what it signs takes exactly the size that was said."""
 
 HEARTBEAT_INTERVAL_S = 300
 """Default seconds between heartbeats ("VEN-to-PCE Communication": every 5 minutes)."""

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from ven_protocol.limits import MAX_SUPPORT_REPORT_BYTES
+
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Text = Annotated[str, Meta(max_length=1024)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -299,7 +301,7 @@ class LostAgent(Message, frozen=True, kw_only=True):
 class SupportReportRequest(Message, frozen=True, kw_only=True):
     """POST .../support_reports: where may this report be uploaded?"""
 
-    size_bytes: Annotated[int, Meta(ge=1, le=256_000_000)]
+    size_bytes: Annotated[int, Meta(ge=1, le=MAX_SUPPORT_REPORT_BYTES)]
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     action_id: Annotated[str, Meta(max_length=255)] = ""
 

@@ -195,6 +195,13 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{_O}/software/ven/releases/default", vens.choose_default_release),
     ("GET", f"{_O}/software/ven/releases/{{id}}", vens.get_release),
     ("GET", f"{_O}/software/ven/releases/{{id}}/images", vens.list_images),
+    ("GET", f"{_O}/support_bundle_requests", vens.list_report_requests),
+    ("POST", f"{_O}/support_bundle_requests", vens.request_reports),
+    ("GET", f"{_O}/support_bundle_requests/{{id}}", vens.get_report_request),
+    ("DELETE", f"{_O}/support_bundle_requests/{{id}}", vens.delete_report_request),
+    ("GET", f"{_O}/support_reports", vens.list_reports),
+    ("GET", f"{_O}/support_reports/{{id}}", vens.get_report),
+    ("GET", f"{_O}/support_reports/{{id}}/download", vens.download_report),
     # Pairing
     ("GET", f"{_O}/pairing_profiles", to.list_all(PAIRING_PROFILES)),
     ("POST", f"{_O}/pairing_profiles", to.create(PAIRING_PROFILES)),

@@ -3,8 +3,9 @@
 ``api_routes.py`` says which path and method lead here.
 """
 
-from pce.runtime.api_call import Call, no_content, ok, whole
-from pce.runtime.http import Reply
+from pce.runtime.api_call import Call, created, no_content, ok, whole
+from pce.runtime.http import Reply, json_reply
+from pce.usecases import request_support_reports as support
 from pce.usecases import ven_software
 from pce.usecases.act_on_vens import act_on_vens
 from pce.usecases.count_vens import count_vens
@@ -52,3 +53,41 @@ def choose_default_release(call: Call) -> Reply:
     """PUT software/ven/releases/default."""
     ven_software.choose_default(call.caller, call.body, call.stores)
     return no_content()
+
+
+def request_reports(call: Call) -> Reply:
+    """POST support_bundle_requests."""
+    return created(support.request_reports(call.caller, call.body, call.stores))
+
+
+def list_report_requests(call: Call) -> Reply:
+    """GET support_bundle_requests."""
+    return whole(call, support.list_requests(call.caller, call.stores))
+
+
+def get_report_request(call: Call) -> Reply:
+    """GET support_bundle_requests/{id}."""
+    return ok(support.get_request(call.caller, call.id, call.stores))
+
+
+def delete_report_request(call: Call) -> Reply:
+    """DELETE support_bundle_requests/{id}."""
+    support.delete_request(call.caller, call.id, call.stores)
+    return no_content()
+
+
+def list_reports(call: Call) -> Reply:
+    """GET support_reports."""
+    return whole(call, support.list_reports(call.caller, call.stores))
+
+
+def get_report(call: Call) -> Reply:
+    """GET support_reports/{id}."""
+    return ok(support.get_report(call.caller, call.id, call.stores))
+
+
+def download_report(call: Call) -> Reply:
+    """GET support_reports/{id}/download: 302 to where it lies, since it is larger than an answer
+    may be."""
+    url = support.download_report(call.caller, call.id, call.stores)
+    return json_reply(302, None, {"location": url})

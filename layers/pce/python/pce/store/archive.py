@@ -79,21 +79,29 @@ class Archive:
         """Remove an object; no error when there is none."""
         self._client.delete_object(Bucket=self._bucket, Key=key)
 
-    def presigned_put(self, key: str, content_type: str) -> str:
-        """A URL to which one PUT with this Content-Type may be sent until it expires."""
+    def presigned_put(self, key: str, content_type: str, size_bytes: int) -> str:
+        """A URL to which one PUT with this Content-Type and exactly so many bytes may be sent until
+        it expires."""
         url: str = self._presigner.generate_presigned_url(
             "put_object",
-            Params={"Bucket": self._bucket, "Key": key, "ContentType": content_type},
+            Params={
+                "Bucket": self._bucket,
+                "Key": key,
+                "ContentType": content_type,
+                "ContentLength": size_bytes,
+            },
             ExpiresIn=UPLOAD_EXPIRES_S,
         )
         return url
 
-    def presigned_get(self, key: str) -> str:
-        """A URL from which the object may be read until it expires."""
+    def presigned_get(self, key: str, filename: str = "") -> str:
+        """A URL from which the object may be read until it expires; a browser keeps it under
+        ``filename``."""
+        parameters = {"Bucket": self._bucket, "Key": key}
+        if filename:
+            parameters["ResponseContentDisposition"] = f'attachment; filename="{filename}"'
         url: str = self._presigner.generate_presigned_url(
-            "get_object",
-            Params={"Bucket": self._bucket, "Key": key},
-            ExpiresIn=DOWNLOAD_EXPIRES_S,
+            "get_object", Params=parameters, ExpiresIn=DOWNLOAD_EXPIRES_S
         )
         return url
 

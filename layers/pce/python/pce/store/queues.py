@@ -43,17 +43,6 @@ class BoltBatch(msgspec.Struct, frozen=True, tag="bolts"):
     """These were tried once, and their connections were busy."""
 
 
-class ActionOrder(msgspec.Struct, frozen=True, tag="actions"):
-    """Actions wait for VENs: book and queue bolts that ask for a heartbeat."""
-
-    org_id: int
-    orders: list[BoltOrder]
-    reason: str
-    """Kind of the actions."""
-    fleet: int
-    """How many VENs the same request concerns."""
-
-
 class WaveOrder(msgspec.Struct, frozen=True, tag="wave"):
     """An org's wide parts changed: find its VENs that have them and queue their bolts."""
 
@@ -74,7 +63,7 @@ class WavePart(msgspec.Struct, frozen=True, tag="wave_part"):
     partition: str
 
 
-BoltMessage = BoltBatch | ActionOrder | WaveOrder | WavePart
+BoltMessage = BoltBatch | WaveOrder | WavePart
 
 
 class NotSent(Exception):
@@ -144,16 +133,6 @@ class Queues:
             reply = self._client.send_message_batch(QueueUrl=self._urls.bolts, Entries=entries)
             if refused := reply.get("Failed"):
                 raise NotSent(f"{len(refused)} messages with bolts: {refused[0].get('Message')}")
-
-    def announce(self, messages: Sequence[BoltMessage]) -> None:
-        """Queue messages for the fan-out whose loss the next heartbeats make good. Raises
-        :class:`NotSent` for whatever goes wrong."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            self.send_bolts([(message, 0) for message in messages])
-        except (BotoCoreError, ClientError) as error:
-            raise NotSent(f"no bolts: {error}") from error
 
     def wake_streamers(self, lanes: Sequence[str], now: int) -> None:
         """Have each of these lanes (by name) taken forward, once for this second.

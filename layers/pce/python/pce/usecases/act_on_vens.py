@@ -44,5 +44,5 @@ def act_on_vens(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
         told.extend(rows)
 
     result = on_each(caller, body, stores, act)
-    announce_actions(caller.org_id, told, "restart", stores)
+    announce_actions(caller.org_id, told, "restart", stores, caller.now)
     return result

@@ -12,6 +12,7 @@ from pce.identifiers import OrgId
 from pce.presence.record import SILENT, Presence
 from pce.store.change import Change, Put
 from pce.timestamps import rfc3339
+from pce.usecases.note_support_report import REPORTS, note_report
 from pce.usecases.record_return import record_return_and_facts
 from pce.usecases.stores import Stores
 from pce.usecases.ven_records import VenRecords, ven_action
@@ -29,6 +30,8 @@ from ven_protocol.paths import AgentToken
 ATTEMPTS = 5
 """A report races only with people who edit the same workload, so a few tries are plenty."""
 UPLOAD_EXPIRES_S = 3600
+REPORT_KEPT_S = 30 * 86_400
+"""As long as the report itself is kept in the bucket (``infra/stacks/data.py``)."""
 
 
 def record_interfaces(
@@ -116,9 +119,10 @@ def accept_support_report(
     report_id = str(uuid.uuid4())
     key = f"support_reports/{before.org_id}/{before.ven_id}/{report_id}.tar.gz"
     content_type = "application/gzip"
-    url = stores.archive.presigned_put(key, content_type)
+    url = stores.archive.presigned_put(key, content_type, request.size_bytes)
+    href = f"/orgs/{before.org_id}/support_reports/{report_id}"
     document = {
-        "href": f"/orgs/{before.org_id}/support_reports/{report_id}",
+        "href": href,
         "ven": {"href": records.ven.document["href"]},
         "key": key,
         "size_bytes": request.size_bytes,
@@ -129,8 +133,9 @@ def accept_support_report(
         "agent.upload_support_report",
         changes=[ResourceChange("workload", records.resource(), "update", {})],
     )
-    put = Put("support_reports", report_id, document)
+    put = Put(REPORTS, report_id, document, ttl=now + REPORT_KEPT_S)
     stores.objects.commit(records.change([put], [event]))
+    note_report(before, request.action_id, stores, "uploading", href)
     return SupportReportUpload(
         url=url, headers={"Content-Type": content_type}, expires_in_s=UPLOAD_EXPIRES_S
     )

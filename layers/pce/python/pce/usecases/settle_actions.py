@@ -16,6 +16,7 @@ from pce.objects.ven_release import numbers
 from pce.presence.actions import Entry, entries
 from pce.presence.record import Presence
 from pce.store.change import Change, PresenceChange
+from pce.usecases.note_support_report import note_report
 from pce.usecases.stores import Stores
 from pce.usecases.ven_records import VenRecords
 from ven_protocol.messages import Heartbeat
@@ -32,6 +33,8 @@ def settle_actions(before: Presence, heartbeat: Heartbeat, stores: Stores, now: 
 
 
 def _settle(done: Entry, before: Presence, heartbeat: Heartbeat, stores: Stores, now: int) -> bool:
+    if done.kind == "support_report":
+        return _report_settled(done, before, heartbeat, stores, now)
     settle = _SETTLE.get(done.kind)
     if settle is None:
         return True
@@ -45,6 +48,29 @@ def _settle(done: Entry, before: Presence, heartbeat: Heartbeat, stores: Stores,
             continue
         return True
     return False
+
+
+def _report_settled(
+    done: Entry, before: Presence, heartbeat: Heartbeat, stores: Stores, now: int
+) -> bool:
+    """The report is there, or the VEN says why not: then there is an event too."""
+    why = heartbeat.failed_actions.get(done.id)
+    if why is None:
+        return note_report(before, done.id, stores, "done")
+    if not note_report(before, done.id, stores, "failed", message=why):
+        return False
+    try:
+        records = VenRecords.read(stores, before.org_id, before.ven_id)
+    except NotFound:
+        return True
+    event = records.journal(stores, now).event(
+        "agent.upload_support_report",
+        severity="warning",
+        status="failure",
+        notifications=[Notification("agent.support_report_failed", {"message": why})],
+    )
+    stores.objects.commit(records.change((), [event]))
+    return True
 
 
 def _upgrade(

@@ -32,7 +32,7 @@ def unpair_vens(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
         told.extend(target.row for target in batch if target.row is not None)
 
     result = on_each(caller, body, stores, act)
-    announce_actions(caller.org_id, told, "unpair", stores)
+    announce_actions(caller.org_id, told, "unpair", stores, caller.now)
     return result
 
 

@@ -46,7 +46,7 @@ def upgrade_vens(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
         return why_not_upgraded(target.ven.document, release)
 
     result = on_each(caller, body, stores, act, refuse)
-    announce_actions(caller.org_id, told, "upgrade", stores)
+    announce_actions(caller.org_id, told, "upgrade", stores, caller.now)
     return result
 
 
