@@ -87,8 +87,9 @@ deploy-local: setup $(EMULATOR) ## cdk deploy into the emulator, then the end-to
 	.venv/bin/python -m tests.e2e.deploy_local
 
 .PHONY: publish
-publish: setup ## write docs/ven-api/ from ven_protocol
+publish: setup ## write docs/ven-api/ and docs/api/ from the code
 	@.venv/bin/python -m tools.publish_ven_api
+	@.venv/bin/python -m tools.publish_api
 
 .PHONY: bench
 bench: setup ## each budget beside the figure measured

@@ -308,7 +308,7 @@ def put_settings(settings: Settings) -> Endpoint:
 
 def get_optional_features(call: Call) -> Reply:
     """GET optional_features: a list."""
-    return ok(read_settings(call.caller, OPTIONAL_FEATURES, call.stores)["features"])
+    return whole(call, read_settings(call.caller, OPTIONAL_FEATURES, call.stores)["features"])
 
 
 def put_optional_features(call: Call) -> Reply:

@@ -6,8 +6,9 @@ not.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pce.access.roles import VIEWER, Right
 from pce.errors import Conflict, Invalid, NotAllowed, TooLarge
@@ -55,7 +56,9 @@ from pce.runtime.api_access import right_to
 from pce.runtime.api_call import Call, Endpoint, api_path, fitting, no_content, ok
 from pce.runtime.api_event_types import event_type_of
 from pce.runtime.api_gate import admit, record_failure, record_not_allowed
+from pce.runtime.api_page import POLICY, page
 from pce.runtime.http import Reply, Request, json_reply
+from pce.runtime.published_api import openapi
 from pce.usecases.change_in_bulk import bulk_create, bulk_delete, bulk_update
 from pce.usecases.stores import Stores
 
@@ -356,8 +359,6 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", f"{_O}/datafiles/{{id}}", to.get_datafile),
 )
 
-_OPEN = {"/node_available": ok({"node_available": True}), "/noop": no_content()}
-"""GET without credentials: whether anybody is there."""
 
 _FORMS = {
     "org": r"\d{1,9}",
@@ -403,11 +404,32 @@ def _compiled() -> Iterator[Route]:
 ROUTES = tuple(_compiled())
 
 
+def document() -> dict[str, Any]:
+    """The OpenAPI document of all this."""
+    return openapi(
+        tuple((r.method, r.path, r.endpoint, r.right, r.event_type, r.changes) for r in ROUTES)
+    )
+
+
+def _page() -> Reply:
+    headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": POLICY}
+    return {"statusCode": 200, "headers": headers, "body": page(document())}
+
+
+_OPEN: Mapping[str, Callable[[], Reply]] = {
+    "/node_available": lambda: ok({"node_available": True}),
+    "/noop": no_content,
+    "/openapi.json": lambda: ok(document()),
+    "/docs": _page,
+}
+"""GET without credentials: whether anybody is there, and what the API is."""
+
+
 def answer(request: Request, stores: Stores, now: float) -> Reply:
     """The answer to one request. Raises a ``PceError`` for whatever is wrong with it."""
     path = api_path(request.path)
     if path in _OPEN and request.method == "GET":
-        return _OPEN[path]
+        return fitting(_OPEN[path](), request)
     routes = [(route, match) for route in ROUTES if (match := route.pattern.fullmatch(path))]
     if not routes:
         return _refusal(404, "not_found", f"there is nothing at {request.path}")

@@ -1,0 +1,38 @@
+"""A body that creates an object, for each collection that clients fill: for people who read the
+published document. A test sends each of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_WEB = {"ingress_services": [{"proto": 6, "port": 443}]}
+_EVERYBODY = {"providers": [{"actors": "ams"}], "consumers": [{"actors": "ams"}]}
+
+EXAMPLES: Mapping[str, Any] = {
+    "labels": {"key": "role", "value": "web"},
+    "label_dimensions": {"key": "tier", "display_name": "Tier"},
+    "workloads": {
+        "name": "web-1",
+        "hostname": "web-1.example.com",
+        "interfaces": [{"name": "eth0", "address": "192.0.2.7", "cidr_block": 24}],
+        "enforcement_mode": "visibility_only",
+    },
+    "pairing_profiles": {"name": "servers", "enabled": True, "enforcement_mode": "idle"},
+    "label_groups": {"name": "all tiers", "key": "role", "labels": []},
+    "ip_lists": {
+        "name": "offices",
+        "ip_ranges": [{"from_ip": "192.0.2.0/24"}, {"from_ip": "192.0.2.9", "exclusion": True}],
+    },
+    "services": {"name": "https", "service_ports": [{"proto": 6, "port": 443}]},
+    "rule_sets": {"name": "shop", "scopes": [[]]},
+    "sec_rules": {**_EVERYBODY, **_WEB},
+    "deny_rules": {**_EVERYBODY, **_WEB},
+    "enforcement_boundaries": {"name": "no telnet", **_EVERYBODY, **_WEB},
+    "virtual_services": {"name": "shop", "service_ports": [{"proto": 6, "port": 443}]},
+    "container_clusters": {"name": "kubernetes", "description": "of the shop"},
+    "container_workload_profiles": {"name": "default namespace", "managed": False},
+    "security_principals": {"sid": "S-1-5-21-1004336348", "name": "operations"},
+    "vulnerability_reports": {"reference_id": "scan-7", "name": "monthly scan"},
+    "users": {"username": "ann@example.com", "full_name": "Ann Lee", "time_zone": "UTC"},
+    "auth_security_principals": {"name": "operators", "type": "group"},
+    "service_accounts": {"name": "deployment", "permissions": [], "api_key": {}},
+}
