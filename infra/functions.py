@@ -93,11 +93,11 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     FunctionSpec(
         name="ven_activate",
         does="Exchanges an activation code for a VEN's identity and token.",
-        routes=("POST /ven/v1/activate",),
+        routes=("POST /ven/v1/activate", f"POST {VEN}/clone"),
         size=RARE,
         tables={
-            "presence": ("PutItem",),
-            "objects": ("GetItem", "Query", "PutItem", "UpdateItem"),
+            "presence": ("GetItem", "PutItem", "UpdateItem"),
+            "objects": ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem"),
             "events": ("PutItem",),
         },
         sends=("compile",),
@@ -108,7 +108,12 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         does="Records that a VEN is up; says which policy it should hold and what it should do.",
         routes=(f"POST {VEN}/heartbeat",),
         size=HOT,
-        tables={**SIGN_OF_LIFE, "policy": ("GetItem",)},
+        tables={
+            **SIGN_OF_LIFE,
+            # GetItem: before a clone is reported.
+            "presence": ("GetItem", "UpdateItem"),
+            "policy": ("GetItem",),
+        },
         sends=("compile",),
         settings=VEN_SETTINGS,
     ),
@@ -117,7 +122,12 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         does="Stores a batch of flow summaries; a flow post is a heartbeat too.",
         routes=(f"POST {VEN}/flows",),
         size=Size(1024, 20, "inflates up to 8 MB and sorts up to 50,000 summaries"),
-        tables={**SIGN_OF_LIFE, "flows": ("PutItem",), "policy": ("GetItem",)},
+        tables={
+            **SIGN_OF_LIFE,
+            "presence": ("GetItem", "UpdateItem"),
+            "flows": ("PutItem",),
+            "policy": ("GetItem",),
+        },
         sends=("compile",),
         bucket={"directories": ("GetObject",)},
         settings=VEN_SETTINGS,

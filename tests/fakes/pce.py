@@ -42,6 +42,7 @@ from ven_protocol.messages import (
     Intervals,
     PolicyApplied,
     Problem,
+    Reactivate,
     ServicesReport,
     Settings,
     SupportReportRequest,
@@ -161,6 +162,10 @@ class FakePce:
                 return self._policy(heard.headers.get("if-none-match", "").strip('"'))
             case "POST", "policy/applied":
                 return 200, AppliedReply(etag=self.etag())
+            case "POST", "clone":
+                msgspec.json.decode(heard.body, type=Reactivate)
+                self.token = str(AgentToken.new(1, uuid.uuid4()))
+                return 201, self._activated()
             case "POST", "support_reports":
                 msgspec.json.decode(heard.body, type=SupportReportRequest)
                 where = SupportReportUpload(
@@ -176,9 +181,12 @@ class FakePce:
             return 409, [Problem(token="activation_busy", message="repeat in a second")]
         if message.activation_code != self.code:
             return 401, [Problem(token="activation_code_unknown", message="no such code")]
+        return 201, self._activated()
+
+    def _activated(self) -> Activated:
         token = AgentToken.parse(self.token)
         assert token is not None
-        return 201, Activated(
+        return Activated(
             org_id=token.org_id,
             ven_href=f"/orgs/1/vens/{token.ven_id}",
             workload_href=f"/orgs/1/workloads/{token.ven_id}",

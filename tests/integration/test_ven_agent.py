@@ -496,3 +496,32 @@ def test_activation_says_what_is_wrong(pce: FakePce, data: DataDirectory, ven: l
     assert message["enforcement_mode"] == "full"
     assert [i["address"] for i in message["interfaces"]] == [HOST]
     assert "unpair first" in say(ven, *good, expect=1)
+
+
+@pytest.mark.usefixtures("paired")
+def test_a_clone_becomes_another_ven_and_starts_anew(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """Asked to, it takes an identity of its own and ends to start as that; what it enforces stays.
+    When it cannot, it goes on and tries again."""
+    former = data.identity()
+    with running(data, kernel) as agent:
+        wait_until("policy applied", pce.applied)
+        assert pce.heartbeats()[0].host.boot_id
+        pce.say = {"clone": 503}
+        pce.actions = [Action(id="reactivate:1", type="reactivate")]
+        wait_until("an attempt", lambda: pce.told("clone"))
+        wait_until("no more of it", lambda: not pce.actions)
+        assert data.identity() == former
+        pce.say = {}
+        pce.actions = [Action(id="reactivate:2", type="reactivate")]
+        wait_until("the new identity", lambda: data.identity() != former)
+        wait_until("the end", lambda: agent._ended.done())
+    assert agent._ended.result() == "restart"
+    assert data.identity().ven_href != former.ven_href
+    assert data.identity().server == former.server
+    assert kernel.applied[-1] == document(2)
+    pce.actions = []
+    with running(data, kernel):
+        wait_until("a heartbeat of the new one", lambda: pce.told("heartbeat")[-1].headers[
+            "authorization"].endswith(pce.token))  # fmt: skip

@@ -32,7 +32,7 @@ from msgspec.structs import replace
 
 from ven import support_report
 from ven.collection import FlowCollection
-from ven.configuration import Identity, Server
+from ven.configuration import Identity, Server, reactivated
 from ven.core import (
     actions,
     bolts,
@@ -59,7 +59,7 @@ from ven.policy_updates import PolicyUpdates
 from ven.signs_of_life import SignsOfLife
 from ven.upgrade import Upgrades
 from ven.work import Work
-from ven_protocol.messages import Action, Deactivate, HostFacts
+from ven_protocol.messages import Action, Deactivate, HostFacts, Reactivate
 
 _log = logging.getLogger("ven.agent")
 
@@ -279,6 +279,8 @@ class Agent:
                 message = Deactivate(firewall_restore=self.firewall_restore)
                 await self._work.best_effort("deactivation", self._pce.deactivate, message)
                 self._end("unpaired")
+            case "reactivate":
+                await self._reactivate(action)
             case "restart":
                 self._end("restart")
             case "upgrade":
@@ -347,6 +349,21 @@ class Agent:
             _log.error("what the former release needed is not removed: %s", error)
         self._feed(actions.Finished(self._upgrades.action_id))
         self._upgrades.end()
+
+    async def _reactivate(self, action: Action) -> None:
+        """This machine is a copy of the one that paired: become a VEN of its own, and start anew as
+        that. Until then nothing changes; the PCE asks again."""
+        facts = self._facts(self._connection.local_address)
+        message = Reactivate(host=facts, interfaces=self._kernel.interfaces())
+        try:
+            activated = await self._work.request(self._pce.reactivate, message)
+        except RequestFailed as error:
+            _log.warning("this machine is a clone and could not be paired anew: %s", error)
+            self._feed(actions.Finished(action.id, str(error)[:FAILURE_CHARACTERS]))
+            return
+        self._data.save_identity(reactivated(self._identity, activated))
+        _log.warning("this machine was a clone; it is %s now", activated.ven_href)
+        self._end("restart")
 
     # What is kept on disk
 

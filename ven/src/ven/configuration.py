@@ -4,8 +4,9 @@ import uuid
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ven_protocol.messages import Settings
+from ven_protocol.messages import Activated, Settings
 from ven_protocol.paths import AgentToken, ven_path
 
 DEFAULT_DATA_DIRECTORY = Path("/opt/ven_data")
@@ -73,3 +74,14 @@ class Identity(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Identity(server={self.server!r}, ven_href={self.ven_href!r}, agent_token=...)"
+
+
+def reactivated(identity: Identity, activated: Activated) -> Identity:
+    """The identity that a machine has after it was paired anew with the same PCE."""
+    return replace(
+        identity,
+        ven_href=activated.ven_href,
+        workload_href=activated.workload_href,
+        agent_token=activated.agent_token,
+        settings=activated.settings,
+    )

@@ -52,6 +52,11 @@ class HostFacts(Message, frozen=True, kw_only=True):
     """Version of the VEN software, ``X.Y.Z`` or ``X.Y.Z-BUILD``."""
     public_ip: Annotated[str, Meta(max_length=45)] | None = None
     """The address that the VEN uses towards the PCE, when it knows it."""
+    machine_id: Annotated[str, Meta(max_length=128)] = ""
+    """As in :class:`Activate`."""
+    boot_id: Annotated[str, Meta(max_length=64)] = ""
+    """Random name of the host's present boot. A machine never returns to an earlier one, so when
+    one VEN's messages do, two machines send them."""
 
 
 class Interface(Message, frozen=True, kw_only=True):
@@ -78,7 +83,7 @@ class Activate(Message, frozen=True, kw_only=True):
     interfaces: Interfaces = []
     ven_type: VenType = "server"
     machine_id: Annotated[str, Meta(max_length=128)] = ""
-    """Stable identity of the machine (``/etc/machine-id``), by which a clone can be noticed."""
+    """Stable identity of the machine, by which a clone is told from its original."""
     enforcement_mode: EnforcementMode | None = None
     """Wish of the pairing script; honoured when the pairing profile does not lock it."""
     visibility_level: VisibilityLevel | None = None
@@ -139,7 +144,9 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """Those of ``done_actions`` that could not be carried out, and why."""
 
 
-ActionType = Literal["refresh_policy", "support_report", "upgrade", "unpair", "restart", "settings"]
+ActionType = Literal[
+    "refresh_policy", "support_report", "upgrade", "unpair", "restart", "settings", "reactivate"
+]
 
 
 class Action(Message, frozen=True, kw_only=True):
@@ -279,6 +286,15 @@ class Deactivate(Message, frozen=True, kw_only=True):
     """POST .../deactivate: the VEN unpairs; its token is void after the reply."""
 
     firewall_restore: Literal["recommended", "saved", "open", "default", "disable"] = "saved"
+
+
+class Reactivate(Message, frozen=True, kw_only=True):
+    """POST .../clone: a clone, asked to by the action ``reactivate``, becomes a VEN of its own. The
+    reply is that to :class:`Activate`."""
+
+    host: HostFacts
+    """With the machine's own ``machine_id``, which is not that of the original."""
+    interfaces: Interfaces = []
 
 
 class TokenRefreshed(Message, frozen=True, kw_only=True):

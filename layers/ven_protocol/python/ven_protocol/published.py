@@ -91,6 +91,14 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("post", "goodbye", "The VEN stops in an orderly way", messages.Goodbye),
     Operation("post", "deactivate", "The VEN unpairs; its token becomes void", messages.Deactivate),
     Operation("post", "token", "Exchange the agent token", None, 200, messages.TokenRefreshed),
+    Operation(
+        "post",
+        "clone",
+        "A clone of the VEN becomes a VEN of its own",
+        messages.Reactivate,
+        201,
+        messages.Activated,
+    ),
     Operation("post", "lost", "Authentication fails for hours", messages.LostAgent),
     Operation(
         "get",

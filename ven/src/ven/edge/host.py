@@ -21,14 +21,29 @@ def host_facts(hostname: str = "", public_ip: str = "") -> HostFacts:
         os_detail=f"{system.release} {system.version} ({release.get('PRETTY_NAME', name)})"[:1024],
         version=VERSION,
         public_ip=public_ip or None,
+        machine_id=machine_id(),
+        boot_id=_boot_id(),
     )
 
 
 def machine_id() -> str:
-    """Stable identity of this installation, by which a clone can be noticed; empty if none."""
+    """Stable identity of this machine, by which a clone can be told from its original: that of the
+    installation, which copies of a disk share, and that of the hardware or virtual machine, where
+    there is one. Empty if none."""
     for path in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
-        with contextlib.suppress(OSError):
-            return path.read_text().strip()[:128]
+        if installation := _read(path):
+            hardware = _read(Path("/sys/class/dmi/id/product_uuid"))
+            return "/".join(filter(None, (installation, hardware)))[:128]
+    return ""
+
+
+def _boot_id() -> str:
+    return _read(Path("/proc/sys/kernel/random/boot_id"))[:64]
+
+
+def _read(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text().strip()
     return ""
 
 

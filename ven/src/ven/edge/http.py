@@ -33,6 +33,7 @@ from ven_protocol.messages import (
     LostAgent,
     PolicyApplied,
     Problem,
+    Reactivate,
     ServicesReport,
     SoftwareRelease,
     SupportReportRequest,
@@ -337,6 +338,10 @@ class Pce:
     def deactivate(self, message: Deactivate) -> None:
         """POST deactivate; the token is void afterwards."""
         self._tell("POST", "deactivate", message)
+
+    def reactivate(self, message: Reactivate) -> Activated:
+        """POST clone: this machine, a copy of the VEN's, becomes a VEN of its own."""
+        return self._post("clone", message, Activated)
 
     def support_report(self, message: SupportReportRequest) -> SupportReportUpload:
         """POST support_reports: where to upload."""

@@ -18,6 +18,7 @@ from pce.objects.fields import (
     Shape,
     Text,
 )
+from pce.objects.ven_conditions import DETECTS_CLONES
 from pce.presence.timers import (
     DEFAULT_ENDPOINT_OFFLINE_S,
     DEFAULT_GOODBYE_S,
@@ -186,7 +187,7 @@ ORG_SETTINGS = Settings(
     ),
     defaults={
         "ven_maintenance_token_required": False,
-        "clone_detection_enabled": False,
+        "clone_detection_enabled": DETECTS_CLONES,
         "automatic_clone_reactivation": False,
         "use_census_permissions": False,
         "max_explorer_query_timespan_days": 90,

@@ -13,6 +13,11 @@ MISSING_AFTER_UPGRADE = "agent.missing_heartbeats_after_upgrade"
 UPGRADE_TIME_OUT = "agent.upgrade_time_out"
 UPGRADE_FAILED = "agent.upgrade_failed"
 
+DETECTS_CLONES = True
+"""Unless an org says otherwise."""
+CLONE_DETECTED = "agent.clone_detected"
+"""The same of a VEN whose identity two machines use."""
+
 
 def with_condition(
     ven: Mapping[str, Any], notification_type: str, event: Mapping[str, Any]

@@ -7,7 +7,7 @@ from typing import Literal
 from pce.identifiers import OrgId
 
 Status = Literal["active", "suspended", "stopped"]
-Flag = Literal["noted", "warned", "alarmed", "offline", "lost"]
+Flag = Literal["noted", "warned", "alarmed", "offline", "lost", "cloned"]
 VenType = Literal["server", "endpoint", "containerized"]
 
 STATUS_LETTERS: dict[str, Status] = {"a": "active", "u": "suspended", "x": "stopped"}
@@ -17,6 +17,7 @@ FLAG_LETTERS: dict[str, Flag] = {
     "a": "alarmed",
     "o": "offline",
     "l": "lost",
+    "c": "cloned",
 }
 TYPE_LETTERS: dict[str, VenType] = {"s": "server", "e": "endpoint", "c": "containerized"}
 
@@ -45,7 +46,7 @@ class Presence:
     flags: frozenset[Flag] = frozenset()
     """What was already raised, so that it is raised once: ``noted``, ``warned``, ``alarmed``
     (missed heartbeats, by severity), ``offline`` (out of its peers' policy), ``lost`` (lost-agent
-    message seen)."""
+    message seen), ``cloned`` (two machines use its identity)."""
     goodbye_at: int | None = None
     """When it said goodbye, until it is heard again or the goodbye timer runs out."""
     unpaired_at: int | None = None
@@ -53,6 +54,10 @@ class Presence:
     ven_type: VenType = "server"
     clocks: Clocks | None = None
     """Its own heartbeat and flow intervals; None: those of the installation."""
+    instance: bytes = b""
+    """Which machine, and which boot of it, was heard last; empty when it did not say."""
+    earlier_instance: bytes = b""
+    """The one before. A machine that boots leaves it for good; two that take turns come back."""
     uptime_s: int = 0
     target: str = ""
     """Narrow name of the policy that the VEN should hold; empty while none was computed."""

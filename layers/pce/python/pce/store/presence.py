@@ -7,6 +7,7 @@ It goes through ``store/dynamodb.py``: pynamodb would double the cold start of t
 Attributes (short, since every byte is read by every sweep): ``p`` ``v`` key, ``hb`` last
 heartbeat, ``up`` uptime, ``st`` status letter, ``fl`` flag letters, ``gb`` goodbye time, ``un``
 when it was unpaired, ``ty`` type letter, ``iv`` its own clocks (seconds, ``heartbeat,flows``),
+``mi`` the machine and boot that was heard last, ``mp`` the one before,
 ``th`` token hash, ``tn`` hash of a refreshed token that was not used yet, ``te`` target: the narrow
 name of its policy, ``ws`` wide parts that belong to it (a bit a slot, the lowest first), ``wg``
 generation of the wide head that came with them, ``cs`` number of the compile that set these,
@@ -252,6 +253,11 @@ class PresenceStore:
         )
         return old is not None
 
+    def set_earlier_instance(self, org_id: OrgId, ven_id: uuid.UUID, instance: bytes) -> None:
+        """Remember which machine and boot was heard before the last one."""
+        values = {"mp": {"B": instance}}
+        self._update(org_id, ven_id, values, (), condition="attribute_exists(p)")
+
     def set_facts_hash(self, org_id: OrgId, ven_id: uuid.UUID, facts_hash: bytes) -> None:
         """Remember which host facts are stored in the workload."""
         values = {"fh": {"B": facts_hash}}
@@ -377,6 +383,8 @@ def _presence(item: Item) -> Presence:
         unpaired_at=number("un") or None,
         ven_type=TYPE_LETTERS.get(text("ty"), "server"),
         clocks=clocks_of(text("iv")),
+        instance=item["mi"].B if "mi" in item else b"",
+        earlier_instance=item["mp"].B if "mp" in item else b"",
         uptime_s=number("up"),
         target=_etag_in(item["te"]) if "te" in item else "",
         wide_slots=int.from_bytes(item["ws"].B, "little") if "ws" in item else 0,
