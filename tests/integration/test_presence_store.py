@@ -152,12 +152,12 @@ def test_an_applied_etag_is_kept_as_it_was_said(
 
 def test_a_row_stays_within_200_bytes(stores: Wiring, token: AgentToken) -> None:
     """What a sweep of 100,000 VENs costs rests on the size of one item."""
-    record_heartbeat(
-        token,
-        Heartbeat(host=HEARTBEAT.host, uptime_seconds=2**31, applied_etag="a" * 32 + ".1000000"),
-        stores,
-        now=1_800_000_000,
-    )
+    for boot in ("1", "2"):
+        host = msgspec.structs.replace(HEARTBEAT.host, machine_id="machine", boot_id=boot)
+        held = "a" * 32 + ".1000000"
+        heartbeat = Heartbeat(host=host, uptime_seconds=2**31, applied_etag=held)
+        record_heartbeat(token, heartbeat, stores, now=1_800_000_000)
+    stores.presence.set_clocks(ORG, token.ven_id, None, (86_400, 86_400))
     stores.presence.set_target(
         ORG,
         token.ven_id,

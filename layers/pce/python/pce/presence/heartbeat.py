@@ -35,10 +35,10 @@ def facts_hash(heartbeat: Heartbeat) -> bytes:
 
 
 def instance_of(host: HostFacts) -> bytes:
-    """48 bits that name the machine and its boot; empty when it tells neither."""
+    """40 bits that name the machine and its boot; empty when it tells neither."""
     if not host.machine_id and not host.boot_id:
         return b""
-    return hashlib.sha256(f"{host.machine_id}/{host.boot_id}".encode()).digest()[:6]
+    return hashlib.sha256(f"{host.machine_id}/{host.boot_id}".encode()).digest()[:5]
 
 
 def sign_of_life(
