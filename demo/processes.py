@@ -71,8 +71,8 @@ class Program:
     def _keep_output(self, ready: str) -> None:
         if self._process.stdout is None:
             raise AssertionError("started with a pipe")
-        with self._log.open("ab") as log:
-            for line in self._process.stdout:
+        with self._process.stdout as lines, self._log.open("ab") as log:
+            for line in lines:
                 log.write(line)
                 log.flush()
                 if ready and line.decode(errors="replace").startswith(ready):

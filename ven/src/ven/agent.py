@@ -210,7 +210,7 @@ class Agent:
             case heartbeat.TellLost():
                 spawn(self._signs.tell_lost(self._facts("").hostname))
             case heartbeat.ModeChanged(mode):
-                _log.warning("mode is now %s", mode)
+                _log.warning("mode is now %s: %s", mode, heartbeat.MODE_MEANS[mode])
             case coordination.CloseWindow():
                 spawn(self._close_window())
             case coordination.StartCollecting():

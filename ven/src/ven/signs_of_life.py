@@ -53,6 +53,7 @@ class SignsOfLife:
         self._work = work
         self._clock = clock
         self._feed = feed
+        self._missed = 0
         self.answered_at = ""
         """When the PCE answered the last one (RFC 3339); empty before the first."""
 
@@ -61,7 +62,8 @@ class SignsOfLife:
         try:
             reply = await self._work.request(self._pce.heartbeat, self._heartbeat(state, done))
         except RequestFailed as error:
-            _log.warning("heartbeat missed: %s", error)
+            self._missed += 1
+            _log.warning("heartbeat missed, %d in a row: %s", self._missed, error)
             refused = isinstance(error, AuthenticationRefused)
             self._feed(coordination.HeartbeatMissed(refused))
         else:
@@ -121,4 +123,7 @@ class SignsOfLife:
         )
 
     def _answered(self) -> None:
+        if self._missed:
+            _log.warning("the PCE answers again after %d missed heartbeats", self._missed)
+        self._missed = 0
         self.answered_at = rfc3339(self._clock.wall())

@@ -28,6 +28,18 @@ JITTER = 0.05
 below the ten minutes between a late heartbeat and the PCE's first warning."""
 
 
+MODE_MEANS: dict[AgentMode, str] = {
+    "normal": "the PCE is reached as usual",
+    "degraded": "three heartbeats in a row were missed. The last policy that was received stays in"
+    " force; what the PCE sends as bolts is ignored, except for upgrades and support reports, until"
+    " three heartbeats in a row were answered",
+    "minimal": "the PCE refuses this VEN's token. The last policy that was received stays in force;"
+    " flows are not collected, and the PCE is tried once in four hours. Was the workload removed"
+    " from the PCE? Then uninstall this VEN, or pair it again",
+}
+"""For the log."""
+
+
 class HeartbeatState(Struct, frozen=True, kw_only=True):
     """Where the heartbeat stands. Times are seconds on the clock of ``now``."""
 

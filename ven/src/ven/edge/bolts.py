@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from ven.configuration import VERSION
-from ven.edge.http import Unreachable, resolve
+from ven.edge.http import Unreachable, in_words, resolve
 from ven_protocol.bolts import Bolt, KeepAlive
 from ven_protocol.limits import MAX_BOLT_BYTES
 
@@ -116,8 +116,7 @@ class BoltConnection:
                 raise Busy(f"{url}: {status}, the PCE has too much to do") from error
             raise Unreachable(f"{url}: {error}") from error
         except (OSError, WebSocketException, ValueError) as error:
-            reason = str(error) or type(error).__name__
-            raise Unreachable(f"{url}: {reason}") from error
+            raise Unreachable(f"{url}: {in_words(error)}") from error
         _probe(connection)
         return connection
 

@@ -5,6 +5,7 @@ that off. ``http.client`` is used because it costs 2 MiB where friendlier client
 """
 
 import contextlib
+import errno
 import gzip
 import http.client
 import socket
@@ -63,6 +64,9 @@ DROPPED = (
 )
 """How a kept connection that the server has closed shows, before any byte of a reply."""
 
+NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EPERM)
+"""No route, or a firewall that says so."""
+
 COMPRESS_FROM_BYTES = 1_400
 """A body that fits one packet is not worth compressing."""
 
@@ -116,12 +120,34 @@ def trust(ca_file: str = "") -> ssl.SSLContext:
     return context
 
 
+def in_words(error: Exception) -> str:
+    """Why there is no connection, for people: what was seen, and what may be behind it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        today = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime())
+        hints = {
+            10: f"it has expired, or this host's clock ({today}) is ahead",
+            9: f"it is not valid yet, or this host's clock ({today}) is behind",
+        }
+        hint = hints.get(error.verify_code, "is it the right server, and its authority trusted?")
+        return f"its certificate is refused: {error.verify_message}; {hint}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time; is the way to it blocked?"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there (connection refused); is the PCE running?"
+    if isinstance(error, ConnectionResetError | http.client.RemoteDisconnected | ssl.SSLEOFError):
+        return "the connection was cut before the answer was there"
+    if isinstance(error, OSError) and error.errno in NO_WAY:
+        return f"there is no way to it ({error.strerror})"
+    return str(error) or type(error).__name__
+
+
 def resolve(host: str, port: int) -> tuple[tuple[str, int], ...]:
     """Addresses of a host, sorted; raises :class:`Unreachable`. May take seconds."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise Unreachable(f"cannot resolve {host}: {error}") from error
+        text = f"the name {host} cannot be resolved ({error}); does this host's DNS work?"
+        raise Unreachable(text) from error
     return tuple(sorted({(str(address[0]), port) for *_, address in found}))
 
 
@@ -226,8 +252,7 @@ class PceConnection:
             raise Damaged(f"{method} https://{self._server}{path}: {error}") from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            reason = str(error) or type(error).__name__
-            raise Unreachable(f"{method} https://{self._server}{path}: {reason}") from error
+            raise Unreachable(f"the PCE at {self._server}: {in_words(error)}") from error
 
     def _send(
         self,
