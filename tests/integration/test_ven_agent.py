@@ -509,12 +509,12 @@ def test_a_clone_becomes_another_ven_and_starts_anew(
         wait_until("policy applied", pce.applied)
         assert pce.heartbeats()[0].host.boot_id
         pce.say = {"clone": 503}
-        pce.actions = [Action(id="reactivate:1", type="reactivate")]
+        pce.actions = [Action(id="reactivate#1", type="reactivate")]
         wait_until("an attempt", lambda: pce.told("clone"))
         wait_until("no more of it", lambda: not pce.actions)
         assert data.identity() == former
         pce.say = {}
-        pce.actions = [Action(id="reactivate:2", type="reactivate")]
+        pce.actions = [Action(id="reactivate#2", type="reactivate")]
         wait_until("the new identity", lambda: data.identity() != former)
         wait_until("the end", lambda: agent._ended.done())
     assert agent._ended.result() == "restart"

@@ -48,7 +48,7 @@ def notice_clone(
     if not flagged:
         _report(before, records, heartbeat, leads, stores, now)
     # Another id each time: what a VEN could not do once it is to try again.
-    return (Action(id=f"reactivate:{now}", type="reactivate"),) if leads else ()
+    return (Action(id=f"reactivate#{now}", type="reactivate"),) if leads else ()
 
 
 def _report(
