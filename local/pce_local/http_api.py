@@ -68,6 +68,8 @@ class HttpApi:
             return message_response(413, "Request Entity Too Large")
         except TimeoutError:
             return message_response(408, "Request Timeout")
+        except ConnectionError:  # the client went away, and nobody reads this
+            return message_response(400, "Bad Request")
         event = http_event(
             HttpRequest(
                 method=request.method,

@@ -1,4 +1,5 @@
-"""Checks AWS Signature Version 4 on what reaches this host, by signing it again with botocore.
+"""Checks AWS Signature Version 4 on what reaches this host, by signing it again: as botocore does,
+and what functions send all the time (a path, no query) without it, in a tenth of its time.
 
 Other users of the machine can reach a loopback port and anybody can reach the public one; only who
 holds this instance's secret key, or got a URL from who does, may pass.
@@ -6,12 +7,14 @@ holds this instance's secret key, or got a URL from who does, may pass.
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs
+from functools import lru_cache
+from hashlib import sha256
+from urllib.parse import parse_qs, quote, urlsplit
 
-from botocore.auth import S3SigV4QueryAuth, SigV4Auth
+from botocore.auth import SIGNED_HEADERS_BLACKLIST, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -29,6 +32,8 @@ _AUTHORIZATION = re.compile(
     r"\s*SignedHeaders=(?P<headers>[^,\s]+),\s*Signature=(?P<signature>[0-9a-f]{64})"
 )
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
+_UNUSUAL = frozenset({*SIGNED_HEADERS_BLACKLIST, "x-amz-content-sha256"})
+"""Headers that botocore does not sign, and one that stands for the body's hash."""
 
 
 class SignatureRefused(Exception):
@@ -69,6 +74,11 @@ def check_header_signature(
     timestamp = headers.get("x-amz-date", "")
     if abs(now - _time(timestamp)) > MAX_CLOCK_SKEW:
         raise SignatureRefused("X-Amz-Date is more than 5 minutes away from now")
+    names = frozenset(found["headers"].split(";"))
+    if is_plain(request, names):
+        credential, signature = plain_signature(request, key, service, timestamp, headers, names)
+        _compare((found["credential"], found["signature"]), (credential, signature), names)
+        return
     _check(
         SigV4Auth(key.botocore(), service, REGION),
         request,
@@ -77,6 +87,50 @@ def check_header_signature(
         found["headers"],
         found["signature"],
     )
+
+
+def is_plain(request: SignedRequest, names: frozenset[str]) -> bool:
+    """Whether :func:`plain_signature` can check the request, whose signed headers have these
+    lower-case names: nothing in it has a rule of its own."""
+    sent = [name.lower() for name, _ in request.headers]
+    *folders, last = urlsplit(request.url).path[1:].split("/")
+    return (
+        "?" not in request.url
+        and {"", ".", ".."}.isdisjoint(folders)
+        and last not in (".", "..")
+        and sum(name in names for name in sent) == len(names)  # each is there, and once
+        and names.isdisjoint(_UNUSUAL)
+    )
+
+
+def plain_signature(
+    request: SignedRequest,
+    key: AwsKey,
+    service: str,
+    timestamp: str,
+    headers: Mapping[str, str],
+    names: frozenset[str],
+) -> tuple[str, str]:
+    """Credential and signature of a plain request, as botocore makes them; ``headers`` by
+    lower-case name."""
+    lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in sorted(names))
+    path = quote(urlsplit(request.url).path, safe="/~")
+    body_hash = sha256(request.body).hexdigest()
+    signed_names = ";".join(sorted(names))
+    text = f"{request.method.upper()}\n{path}\n\n{lines}\n{signed_names}\n{body_hash}"
+    scope = f"{timestamp[:8]}/{REGION}/{service}/aws4_request"
+    to_sign = f"{_ALGORITHM}\n{timestamp}\n{scope}\n{sha256(text.encode()).hexdigest()}"
+    day_key = _day_key(key.secret_key, timestamp[:8], service)
+    signature = hmac.digest(day_key, to_sign.encode(), "sha256").hex()
+    return f"{key.access_key}/{scope}", signature
+
+
+@lru_cache(maxsize=16)
+def _day_key(secret_key: str, day: str, service: str) -> bytes:
+    key = f"AWS4{secret_key}".encode()
+    for part in (day, REGION, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
 
 
 def check_presigned_url(request: SignedRequest, key: AwsKey, now: datetime) -> None:
@@ -118,8 +172,6 @@ def _check(
     signature: str,
 ) -> None:
     names = set(signed_headers.split(";"))
-    if "host" not in names:
-        raise SignatureRefused("the host header is not signed")
     again = AWSRequest(request.method, request.url, data=request.body)
     for name, value in request.headers:
         if name.lower() in names:
@@ -128,9 +180,15 @@ def _check(
     # Comparing what botocore would have signed also proves the scope: date, region and service.
     text = signer.string_to_sign(again, signer.canonical_request(again))
     expected = signer.signature(text, again)
+    _compare((credential, signature), (signer.scope(again), expected), names)
+
+
+def _compare(found: tuple[str, str], expected: tuple[str, str], names: Collection[str]) -> None:
+    """Credential and signature, in constant time."""
+    if "host" not in names:
+        raise SignatureRefused("the host header is not signed")
     if not (
-        hmac.compare_digest(credential, signer.scope(again))
-        and hmac.compare_digest(signature, expected)
+        hmac.compare_digest(found[0], expected[0]) and hmac.compare_digest(found[1], expected[1])
     ):
         raise SignatureRefused("the signature does not match")
 

@@ -28,14 +28,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from demo.operator import Credentials, Operator
+from pce.usecases.announce_policy import REPORTS_AT_ONCE
 from tests.fakes.local_host import ROOT, LocalHost, free_port
 from tests.fleet.vens import Complaints, Measured, Vens, measure_requests, until
+from ven_protocol.limits import REPORT_WITHIN_S
 
 DESCRIPTORS_PER_VEN = 10
 PAIRING_LIMIT_S = 120
 CHANGE_LIMIT_S = 60
-REPORTS_S = 3
-"""VENs report what they applied within two seconds."""
+QUIET_S = 1
+"""Between the last report of one change and the next change."""
 KILL_AT_SHARE = 0.1
 """Of the VENs that have applied the change when the PCE is killed."""
 DISTURB = "SWARM_DISTURB"
@@ -102,7 +104,7 @@ async def change_policy(vens: Vens, pce: LocalHost, report: Report, which: str) 
     vens.bolts.clear()
     operator = Operator(vens.credentials)
     port, replied = await loop.run_in_executor(None, provision_rule, operator)
-    await until(lambda: len(vens.allowed_at(port)) == vens.size, CHANGE_LIMIT_S)
+    await until(lambda: vens.allowing(port) == vens.size, CHANGE_LIMIT_S)
     used = [f"{name} {cpu - cpu_before[name]:.2f} s" for name, cpu in cpu_s(pce).items()]
     allowed_at = vens.allowed_at(port)
     applied = [at - replied for at in allowed_at.values()]
@@ -129,8 +131,8 @@ async def change_policy_disturbed(
     disturb.touch()
     port, replied = await loop.run_in_executor(None, provision_rule, Operator(vens.credentials))
     some = max(1, int(KILL_AT_SHARE * vens.size))
-    await until(lambda: len(vens.allowed_at(port)) >= some, CHANGE_LIMIT_S, every_s=0.005)
-    told = len(vens.allowed_at(port))
+    await until(lambda: vens.allowing(port) >= some, CHANGE_LIMIT_S, every_s=0.005)
+    told = vens.allowing(port)
     pce.kill()
     killed = time.monotonic()
     await loop.run_in_executor(None, pce.start)
@@ -140,9 +142,9 @@ async def change_policy_disturbed(
         f" back {back - killed:.2f} s later"
     )
     limit_s = back + interval_s - time.monotonic()
-    if not await until(lambda: len(vens.allowed_at(port)) == vens.size, limit_s):
+    if not await until(lambda: vens.allowing(port) == vens.size, limit_s):
         report.problems.append(
-            f"{vens.size - len(vens.allowed_at(port))} VENs had not applied the change one"
+            f"{vens.size - vens.allowing(port)} VENs had not applied the change one"
             f" heartbeat interval ({interval_s:g} s) after the PCE was back"
         )
     applied = list(vens.allowed_at(port).values())
@@ -181,7 +183,8 @@ async def run(pce: LocalHost, size: int, seconds: float, disturbed: bool, folder
     # The first brings every VEN the addresses of all others, the second a line of rules.
     await change_policy(vens, pce, report, "first")
     await until(vens.settled, CHANGE_LIMIT_S)
-    await asyncio.sleep(REPORTS_S)
+    last_report_s = max(REPORT_WITHIN_S, 2 * size / REPORTS_AT_ONCE)
+    await asyncio.sleep(last_report_s + QUIET_S)
     await change_policy(vens, pce, report, "further")
     lived_s = time.monotonic() - lived
     signs = Measured.answers["heartbeat"] + Measured.answers["flows"] - signs_before

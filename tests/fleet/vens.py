@@ -171,6 +171,10 @@ class Vens:
             for s in states
         )
 
+    def allowing(self, port: int) -> int:
+        """How many kernels allow this port."""
+        return sum(port in kernel.allowed_at for kernel in self.kernels)
+
     def allowed_at(self, port: int) -> dict[str, float]:
         """Host name to when its kernel began to allow this port (monotonic seconds), in order."""
         allowed = {k.hostname: k.allowed_at[port] for k in self.kernels if port in k.allowed_at}

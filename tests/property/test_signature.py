@@ -1,7 +1,7 @@
 """Our signatures are AWS's: equal to those of botocore, whatever is signed."""
 
 import string
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from unittest import mock
 from urllib.parse import quote
 
@@ -14,6 +14,13 @@ from hypothesis import strategies as st
 from pce.store.endpoint import Credentials, Endpoint
 from pce.store.signature import Signer
 from pce.store.signed_http import SignedHttp
+from pce_local.signatures import (
+    AwsKey,
+    SignatureRefused,
+    SignedRequest,
+    check_header_signature,
+    is_plain,
+)
 
 TOKENS = st.text(string.ascii_letters + string.digits + "+/=", min_size=1, max_size=400)
 CREDENTIALS = st.builds(
@@ -118,3 +125,56 @@ def test_secrets_do_not_show():
     """A settings object in a log or traceback tells no secret."""
     shown = repr(Endpoint("us-east-1", Credentials("AKIA", "secret-key", "session-token")))
     assert "AKIA" in shown and "secret-key" not in shown and "session-token" not in shown
+
+
+NAMES = st.sampled_from(["host", "x-amz-target", "content-type", "x-other", "user-agent", "te"])
+SEGMENTS = st.sampled_from(["@connections", "a%3D", "b c", "", ".", "..", "é"])
+
+
+@given(
+    st.lists(SEGMENTS, max_size=4),
+    st.sampled_from(["", "?x=1", "?"]),
+    st.lists(st.tuples(NAMES, st.text("ab  ", max_size=6)), max_size=5),
+    st.binary(max_size=40),
+    st.sampled_from(["", "method", "url", "body", "date", "key", "service", "headers"]),
+)
+def test_the_local_host_takes_what_botocore_signed_and_nothing_else(
+    segments, query, headers, body, altered
+):
+    """Whether it is checked by botocore or by what is quicker; one thing that differs is enough."""
+    now = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+    key = AwsKey("AKIALOCAL", "secret")
+    url = "http://127.0.0.1:9/" + "/".join(quote(s, safe="@%") for s in segments) + query
+    given = {"host": "127.0.0.1:9", **dict(headers)}
+    credentials = Credentials(key.access_key, key.secret_key)
+    signed = of_botocore(SigV4Auth, "sqs", "us-east-1", credentials, "POST", url, given, body, now)
+    request = {"method": "POST", "url": url, "headers": list(signed.items()), "body": body}
+    service = "sqs"
+    match altered:
+        case "method":
+            request["method"] = "PUT"
+        case "url":
+            request["url"] = url.replace("http://127.0.0.1:9/", "http://127.0.0.1:9/other/")
+        case "body":
+            request["body"] = body + b"x"
+        case "date":
+            now += timedelta(days=1)
+        case "key":
+            key = AwsKey("AKIALOCAL", "another")
+        case "service":
+            service = "execute-api"
+        case "headers":
+            request["headers"] = [(n, v + "x" if n == "host" else v) for n, v in signed.items()]
+    try:
+        check_header_signature(SignedRequest(**request), key, service, now)
+    except SignatureRefused:
+        assert altered
+    else:
+        assert not altered
+
+
+def test_what_functions_send_all_the_time_is_checked_quickly():
+    """A post to a connection, and a message to a queue."""
+    for url in ("http://127.0.0.1:9/@connections/a%3D", "http://127.0.0.1:9/"):
+        headers = [("Host", "127.0.0.1:9"), ("X-Amz-Date", "20261128T120000Z")]
+        assert is_plain(SignedRequest("POST", url, headers), frozenset({"host", "x-amz-date"}))
