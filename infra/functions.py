@@ -337,7 +337,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "presence": ("Scan", "UpdateItem", "DeleteItem"),
             "objects": ("GetItem", "BatchGetItem", "Query", "PutItem"),
             "events": ("PutItem",),
-            "policy": ("GetItem", "PutItem"),
+            "policy": ("GetItem", "BatchGetItem", "PutItem"),
         },
         sends=("compile", "bolts"),
         settings=("PCE_URL", "PCE_HEARTBEAT_INTERVAL_S", "PCE_FLOW_INTERVAL_S"),

@@ -52,11 +52,12 @@ def _until(context: Any) -> float:
 
 
 def _report(done: Compiled) -> None:
+    work = done.statistics
     metrics = {
         "CompileLagSeconds": done.lag_s,
-        "ClassesAffected": done.classes_affected,
-        "ClassesChanged": done.classes_changed,
-        "SetDeltaMembers": done.set_delta_members,
+        "ClassesAffected": work.classes_affected,
+        "ClassesChanged": work.classes_changed,
+        "SetDeltaMembers": work.members_added + work.members_removed,
         "PolicyBytes": done.bytes,
     }
     emit(metrics, msgspec.to_builtins(done))

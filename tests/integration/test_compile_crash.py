@@ -100,6 +100,32 @@ def test_another_compile_in_the_middle(org: PolicyOrg) -> None:
     assert number > 3 * overtaken > 15, "both ends are quiet; what lies between is overtaken"
 
 
+def test_an_overtaken_compile_whose_message_is_lost(
+    org: PolicyOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker read a label, another one that it is as it was before and that there is nothing to
+    write; then the first one writes what it read, and its message is never delivered again. The
+    next compile of anything sets it right, by the very worker that believes it knows the store."""
+    other = another_worker()
+    org.relabel(1, 1)
+    org.compile(other)
+    store_policy = compiling.store_policy
+
+    def late(*arguments: Any) -> Any:
+        monkeypatch.setattr(compiling, "store_policy", store_policy)
+        org.relabel(2, 1)
+        org.compile(other)
+        return store_policy(*arguments)
+
+    org.relabel(2, 2)
+    monkeypatch.setattr(compiling, "store_policy", late)
+    with pytest.raises(Overtaken):
+        org.compile()
+    org.relabel(3, 1)
+    org.compile(other)
+    org.assert_converged()
+
+
 def test_workers_take_turns(org: PolicyOrg, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that was away catches up with what another one did. It reads the whole org again
     only when that one replaced the wide head."""

@@ -75,7 +75,9 @@ def test_an_address_costs_what_it_concerns(stores: Wiring) -> None:
     big_org.move(10, "10.9.9.9")
     with Requests(stores) as requests:
         done = big_org.compile()
-    assert (done.retargeted, done.classes_changed, done.set_delta_members) == (20, 2, 2)
+    work = done.statistics
+    assert (done.retargeted, work.classes_changed) == (20, 2)
+    assert (work.members_added, work.members_removed) == (1, 1)
     assert requests.counts == {
         "Query": 1,
         "UpdateItem": 1 + 20 + 2,  # a number, the rows, two class parts that nobody needs now
@@ -111,7 +113,7 @@ def test_what_concerns_no_ven_writes_no_policy(org: PolicyOrg) -> None:
     org.edit(10, hostname="another")
     with Requests(org.stores) as requests:
         done = org.compile()
-    assert done.retargeted == done.classes_changed == 0
+    assert done.retargeted == done.statistics.classes_changed == 0
     assert requests.counts["UpdateItem"] == 1
     assert sum(requests.counts.values()) <= 9
 

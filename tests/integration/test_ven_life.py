@@ -13,6 +13,7 @@ from pce.objects.settings import WORKLOAD_SETTINGS
 from pce.pairing.activation import code_hash
 from pce.runtime.wiring import Wiring
 from pce.store.change import Change, Put
+from pce.store.policies import UNFINISHED_AFTER_S
 from pce.usecases import sweep_presence as sweeping
 from pce.usecases.activate_ven import activate_ven
 from pce.usecases.change_ven_state import deactivate, say_goodbye, suspend, unsuspend
@@ -311,3 +312,25 @@ def test_another_ven_of_the_org_is_not_touched(pce: Pce) -> None:
     after = pce.stores.presence.get(pce.org_id, two.ven_id)
     assert before is not None and after is not None
     assert dataclasses.asdict(before) == dataclasses.asdict(after)
+
+
+def test_an_unfinished_compile_is_found_by_the_sweep(pce: Pce) -> None:
+    """A compile that was overtaken, or died, and whose message is lost among the dead letters, left
+    an empty change log. A quarter of an hour later the sweep has the whole org compiled once more;
+    a compile that ended is left alone, and so is one that may still be at work."""
+    pce.pair(1)
+    pce.compile()
+    pce.now += UNFINISHED_AFTER_S + 1
+    pce.sweep()
+    assert pce.reasons() == []
+    pce.stores.policies.begin_compile(pce.org_id, pce.now)  # and no more is heard of it
+    pce.sweep()
+    assert pce.reasons() == []
+    pce.now += UNFINISHED_AFTER_S + 1
+    pce.sweep()
+    pce.sweep()
+    assert pce.reasons() == ["unfinished_compile"]
+    assert compile_policy(pce.org_id, pce.stores, lambda: pce.now).fresh
+    pce.now += UNFINISHED_AFTER_S + 1
+    pce.sweep()
+    assert pce.reasons() == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pce.policy.change import EstateChange, everything
 from pce.policy.estate import Actor, Estate, IpList, IpRange, Rule, RuleSet, Workload
 from pce.policy.incremental.engine import Engine
-from pce.policy.parts import set_digest
+from pce.policy.parts import block_digest, set_digest, version_name
 from ven_protocol.policy import Service
 
 APPS = 40
@@ -152,3 +152,27 @@ def test_a_digest_depends_on_the_members_alone():
     for set_id, change in effect.sets.items():
         members = engine.members(set_id)
         assert change.digest == set_digest(members) == set_digest(reversed(members))
+
+
+def test_a_block_that_was_narrow_for_a_while_is_wide_as_it_is_now():
+    """A block leaves the head, its rule is edited, and it comes back: under the digest of its lines
+    of now. The version that left is retired with the head that no longer names it."""
+    engine = built(org(), wide_from=4)
+    before = engine.head.parts.keys()
+    more = {f"more{n}": workload(f"more{n}", "app7", f"10.1.0.{n}") for n in range(3)}
+    first = engine.apply(EstateChange(workloads=more))
+    [block] = first.blocks
+    left = version_name(block, first.blocks[block])
+    gone = dict.fromkeys((*more, "w7-0", "w7-1"))
+    leaves = engine.apply(EstateChange(workloads=gone))
+    assert block in leaves.wide.leaving and left not in leaves.retired
+    edited = rule(
+        "rule_sets/7/sec_rules/1", Actor("ams"), Actor("ams"), services=(Service(proto=17),)
+    )
+    engine.apply(EstateChange(rule_sets={"7": replace(org().rule_sets[7], rules=(edited,))}))
+    dropped = engine.apply(EstateChange(workloads={"w0-0": None}))  # a member less of a wide set
+    assert dropped.wide.parts.keys() == before and left in dropped.retired
+    again = engine.apply(
+        EstateChange(workloads=more | {"w7-0": workload("w7-0", "app7", "10.2.0.1")})
+    )
+    assert again.blocks == {block: block_digest(engine.block(block))} != first.blocks

@@ -101,6 +101,11 @@ def block_id(set_id: str) -> str:
     return "b" + set_id
 
 
+def is_block(part_id: str) -> bool:
+    """Is this the part id of a block, not of a set?"""
+    return part_id == block_id(part_id[1:])
+
+
 def line_digest(line: Rule) -> str:
     """Digest of what a line says, its id left aside."""
     says = (line.direction, line.action, line.peers, line.services, line.stateless)

@@ -5,7 +5,7 @@ Keys of the policy table
     ``<org>#part#<name>`` / chunk     a class part, block or set version; immutable
     ``<org>#wide`` / ``head``         the wide head
     ``<org>#wide`` / generation       a former wide head (12 digits), until its ``ttl``
-    ``<org>#compiler`` / ``number``   how many compiles have begun
+    ``<org>#compiler`` / ``number``   how many compiles have begun, and when the last one did
     ``<org>#compiler`` / number       what it was made for (12 digits), until its ``ttl``
     ``sweep`` / ``clock``             when the sweep ran (see ``pce.presence.sweep``)
 
@@ -36,6 +36,9 @@ RETIRED_TTL_S = 7 * 86_400
 """How long a part that nobody needs any more can still be the base of a VEN's delta."""
 COMPILED_TTL_S = 86_400
 """A worker that slept longer has been replaced; it reads the whole org anyway."""
+UNFINISHED_AFTER_S = 900
+"""A compile ends within the 300 s that its function has; its repetitions are compiles of their own.
+Not looked at after ``COMPILED_TTL_S``: then the word of those that ended is gone too."""
 HEAD = "head"
 
 Named = TypeVar("Named")
@@ -216,15 +219,15 @@ class PolicyStore:
 
     # -- the compiler ----------------------------------------------------------------------------
 
-    def begin_compile(self, org_id: OrgId) -> int:
+    def begin_compile(self, org_id: OrgId, now: int) -> int:
         """The number of a compile that begins now; higher than that of every earlier one."""
         reply = self._dynamodb.call(
             "UpdateItem",
             TableName=self._table,
             Key=_compiler_key(org_id, "number"),
-            UpdateExpression="ADD #n :one",
+            UpdateExpression="ADD #n :one SET begun_at = :now",
             ExpressionAttributeNames={"#n": "number"},
-            ExpressionAttributeValues={":one": {"N": "1"}},
+            ExpressionAttributeValues={":one": {"N": "1"}, ":now": {"N": str(now)}},
             ReturnValues="UPDATED_NEW",
         )
         return int(reply.attributes["number"].N)
@@ -260,6 +263,20 @@ class PolicyStore:
                 return None
             hrefs.update(looked_at)
         return hrefs
+
+    def unfinished_compiles(self, org_ids: Iterable[OrgId], now: int) -> list[OrgId]:
+        """Those of the orgs whose latest compile began ``UNFINISHED_AFTER_S`` ago and has not left
+        word that it ended. Two requests per 100 orgs."""
+        keys = [_compiler_key(org_id, "number") for org_id in org_ids]
+        words: dict[str, tuple[OrgId, Key]] = {}
+        for item in self._dynamodb.get_all(self._table, keys):
+            begun_at = int(item["begun_at"].N) if "begun_at" in item else 0
+            if UNFINISHED_AFTER_S < now - begun_at < COMPILED_TTL_S:
+                org_id = OrgId(int(item["pk"].S.partition("#")[0]))
+                words[item["pk"].S] = org_id, _compiler_key(org_id, _number(int(item["number"].N)))
+        asked = [key for _, key in words.values()]
+        ended = {item["pk"].S for item in self._dynamodb.get_all(self._table, asked)}
+        return [org_id for pk, (org_id, _) in words.items() if pk not in ended]
 
     # -- the sweep -------------------------------------------------------------------------------
 

@@ -24,10 +24,11 @@ compares likewise.
 import math
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pce.errors import Conflict, Problem, Unavailable
 from pce.identifiers import OrgId
+from pce.policy.incremental.effect import Statistics
 from pce.policy.incremental.engine import Engine
 from pce.policy.parts import WideHead, etag_of
 from pce.store.objects import ChangeLogEntry
@@ -58,10 +59,7 @@ class Compiled:
     fresh: bool = False
     """Everything was read anew."""
     workloads: int = 0
-    classes_affected: int = 0
-    classes_changed: int = 0
-    set_delta_members: int = 0
-    """Addresses that came and went, over all sets."""
+    statistics: Statistics = field(default_factory=Statistics)
     bytes: int = 0
     """Of the parts written, compressed."""
     retargeted: int = 0
@@ -109,7 +107,7 @@ def compile_policy(
         if warm is not None:
             stores.engines.put(org_id, warm)
         return Compiled(org_id)
-    number = stores.policies.begin_compile(org_id)
+    number = stores.policies.begin_compile(org_id, int(clock()))
     hrefs = {href for entry in log for href in entry.hrefs} if all(e.hrefs for e in log) else None
     step = None
     if warm is not None and hrefs is not None and not afresh:
@@ -117,7 +115,7 @@ def compile_policy(
     step = step or _fresh_step(org_id, stores)
     reached, announced, stored = _write(org_id, step, number, log, stores, clock, until)
     if not stores.policies.is_latest_compile(org_id, number):
-        raise Overtaken(org_id, number)
+        raise _overtaken(org_id, number, stores, clock)
     now = int(clock())
     stored.retire(org_id, number, now, stores)
     if step.fresh:
@@ -128,7 +126,6 @@ def compile_policy(
     stores.policies.record_compiled(org_id, number, hrefs, now)
     stores.objects.drain_change_log(org_id, (entry.id for entry in log))
     stores.engines.put(org_id, WarmEngine(step.engine, step.read.known, number))
-    statistics = step.difference.effect.statistics
     return Compiled(
         org_id=org_id,
         changes=len(log),
@@ -136,14 +133,19 @@ def compile_policy(
         lag_s=clock() - log[0].epoch_ms / 1000 if log else 0.0,
         fresh=step.fresh,
         workloads=step.engine.workloads,
-        classes_affected=statistics.classes_affected,
-        classes_changed=statistics.classes_changed,
-        set_delta_members=statistics.members_added + statistics.members_removed,
+        statistics=step.difference.effect.statistics,
         bytes=stored.bytes,
         retargeted=reached,
         bolts=announced,
         problems=len(step.engine.problems()),
     )
+
+
+def _overtaken(org_id: OrgId, number: int, stores: Stores, clock: Callable[[], float]) -> Overtaken:
+    """The error, once a number is taken that nobody will end: should the repetition never come, the
+    next compile reads the whole org all the same, and the sweep sees to it that there is one."""
+    stores.policies.begin_compile(org_id, int(clock()))
+    return Overtaken(org_id, number)
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ def _write(
     in_time = clock() < until
     policies = stores.policies
     if head and in_time and not policies.replace_wide_head(org_id, step.before, head, int(now)):
-        raise Overtaken(org_id, number)
+        raise _overtaken(org_id, number, stores, clock)
     reason = log[-1].reason if log else ""
     waves = _waves(step.difference) if in_time else []
     announced = announce_policy(org_id, reached, waves, reason, stores, clock())

@@ -8,7 +8,7 @@ import msgspec
 from pce.identifiers import OrgId
 from pce.policy.incremental.effect import Effect, SetChange
 from pce.policy.incremental.engine import Engine
-from pce.policy.parts import ClassPart, Part, Target, WideHead, block_id, version_name
+from pce.policy.parts import ClassPart, Part, Target, WideHead, is_block, version_name
 from pce.presence.record import Presence
 from pce.store.dynamodb import WRITTEN_TOGETHER
 from pce.usecases.side_by_side import side_by_side
@@ -153,7 +153,7 @@ def _stored_versions(parts: Iterable[ClassPart], head: WideHead) -> Iterator[tup
 def _set_of(name: str) -> str:
     """The id of the set of which this is a version; "" for names of blocks and class parts."""
     id, at, _ = name.partition("@")
-    return "" if not at or id == block_id(id[1:]) else id
+    return "" if not at or is_block(id) else id
 
 
 def _since(

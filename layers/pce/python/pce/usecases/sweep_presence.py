@@ -9,7 +9,7 @@ from pce.identifiers import INSTALLATION, OrgId
 from pce.presence.record import Presence
 from pce.presence.sweep import Brake, BrakeRules, SweepClock, sweep
 from pce.presence.timers import Timers, TimerSettings
-from pce.store.change import Change
+from pce.store.change import Change, PolicyChange
 from pce.usecases.stores import Stores, journal
 from pce.usecases.tell_clocks import tell_clocks
 from pce.usecases.write_transition import write_transition
@@ -128,12 +128,19 @@ def _report_brake(stores: Stores, brake: Brake, now: int) -> None:
 
 
 def _wake_forgotten(stores: Stores, orgs: Mapping[OrgId, _OrgSettings], now: int) -> int:
-    """Wake the compiler for orgs whose change log is not empty: a wake-up may have been lost."""
-    woken = 0
+    """Wake the compiler for orgs whose change log is not empty: a wake-up may have been lost. And
+    for those whose last compile began and never ended, though its change log is empty: its message
+    may lie among the dead letters, and what it wrote last may be older than what is there."""
+    quiet: list[OrgId] = []
     for org_id in orgs:
         log = stores.objects.change_log(org_id)
         if log:
             # An id of its own: SQS drops repeats of one id for five minutes.
             stores.queues.wake_compiler(org_id, f"{log[-1].id}-{now}")
-            woken += 1
-    return woken
+        else:
+            quiet.append(org_id)
+    unfinished = stores.policies.unfinished_compiles(quiet, now)
+    for org_id in unfinished:
+        again = PolicyChange("unfinished_compile")
+        stores.objects.commit(Change(org_id, policy_changes=(again,)))
+    return len(orgs) - len(quiet) + len(unfinished)

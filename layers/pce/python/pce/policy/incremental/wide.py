@@ -7,7 +7,7 @@ generations count up. Documents do not depend on it.
 
 from pce.policy.incremental.index import Audience
 from pce.policy.incremental.work import Work
-from pce.policy.parts import WideHead, WidePart, block_digest, version_name
+from pce.policy.parts import WideHead, WidePart, block_digest, is_block, version_name
 
 
 class WideParts:
@@ -69,6 +69,11 @@ class WideParts:
             for part_id, audience in self._parts.items()
             if self._is_block(part_id) and any(peer.set_id in changed for peer in audience.mentions)
         }
+        work.retired.update(
+            version_name(part_id, before[part_id].digest)
+            for part_id in self.head.leaving
+            if is_block(part_id) and part_id not in digests
+        )
         generation = self.head.generation + 1
         parts: dict[str, WidePart] = {}
         for part_id, digest in digests.items():
@@ -117,6 +122,7 @@ class WideParts:
             audience.set_slot = slot
         else:
             audience.block_slot = slot
+            audience.block_digest = ""  # nobody keeps it up to date while the block is narrow
         if slot is None:
             del self._parts[part_id]
         else:
