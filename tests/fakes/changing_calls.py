@@ -8,12 +8,14 @@ from tests.fakes.pairing import PairedVen
 
 Call = tuple[str, str, Any]
 """Method, path and body."""
+RELEASES = "25.1.9,25.2.0"
+"""What ``PCE_VEN_RELEASES`` must say."""
 Calls = Generator[Call, Answer, None]
 
 
 def changing_calls(org: str, me: str, vens: Sequence[PairedVen]) -> Calls:
     """Yields calls with an owner's key and is sent their answers. ``me``: the owner's user href;
-    ``vens``: three of the org, which it uses up."""
+    ``vens``: three of the org, which it uses up. The PCE offers ``RELEASES``."""
     yield from _people(org, me)
     yield from _objects(org)
     yield from _hosts(org, vens)
@@ -109,6 +111,13 @@ def _hosts(org: str, vens: Sequence[PairedVen]) -> Calls:
     agent = paired["agent"]["href"]
     yield "PUT", agent, {"agent": {"config": {"mode": "enforced", "log_traffic": True}}}
     yield "PUT", f"{agent}/update", {"name": "walked"}
+    paired_vens = {"vens": [{"href": first.href}]}
+    yield "PUT", f"{org}/vens/upgrade", {**paired_vens, "release": "25.2.0"}
+    yield "POST", f"{first.workload_href}/upgrade", {"release": "25.2.0"}
+    yield "PUT", f"{org}/vens/remote_action", {**paired_vens, "action": "restart"}
+    request = yield from _made("POST", f"{org}/support_bundle_requests", paired_vens)
+    yield "DELETE", request["href"], None
+    yield "PUT", f"{org}/software/ven/releases/default", {"release": "25.1.9"}
     yield "PUT", f"{org}/vens/unpair", {"vens": [{"href": second.href}]}
     yield "PUT", f"{workloads}/unpair", {"workloads": [{"href": third.workload_href}]}
 

@@ -1,6 +1,7 @@
 """Real answers against the published document: no status and no body that it does not have."""
 
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -11,8 +12,15 @@ from pce.objects.examples import EXAMPLES
 from pce.runtime.api_routes import ROUTES, Route, document
 from pce.runtime.wiring import Wiring
 from tests.fakes.api import Answer, Api, new_org
-from tests.fakes.changing_calls import changing_calls, made_by
+from tests.fakes.changing_calls import RELEASES, changing_calls, made_by
+from tests.fakes.installation import installed
 from tests.fakes.pairing import pair
+
+
+@pytest.fixture(scope="module")
+def stores() -> Iterator[Wiring]:
+    with installed(PCE_VEN_RELEASES=RELEASES) as stores:
+        yield stores
 
 
 @lru_cache(maxsize=1)

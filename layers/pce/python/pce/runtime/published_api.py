@@ -61,6 +61,10 @@ _STATUS = {
     "PUT /orgs/{org}/workloads/unpair": 200,
     "PUT /orgs/{org}/workloads/apply_policy": 200,
     "PUT /orgs/{org}/vens/unpair": 200,
+    "PUT /orgs/{org}/vens/upgrade": 200,
+    "PUT /orgs/{org}/vens/remote_action": 200,
+    "POST /orgs/{org}/vens/statistics": 200,
+    "POST /orgs/{org}/workloads/{id}/upgrade": 200,
 }
 """Where success is not what its method usually says."""
 _USUAL = {"GET": 200, "POST": 201, "PUT": 204, "DELETE": 204}

@@ -6,19 +6,21 @@ id. What becomes of it is noted (``note_support_report.py``) when the upload beg
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pce.errors import Invalid, NotFound, Problem
 from pce.events.journal import ResourceChange
 from pce.identifiers import tail
 from pce.objects.ven import VENS
+from pce.objects.workload import WORKLOADS
 from pce.presence.actions import entries, entry
 from pce.presence.record import Presence
 from pce.store.change import Change, Delete, PresenceChange, Put
 from pce.store.objects import Stored
 from pce.usecases.announce_actions import announce_actions
 from pce.usecases.caller import Caller
+from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.note_support_report import KEPT_S, REPORTS, REQUESTS
 from pce.usecases.stores import Stores
 from pce.usecases.vens_in_bulk import TOGETHER, Target, on_each
@@ -119,6 +121,7 @@ def delete_request(caller: Caller, id: str, stores: Stores) -> None:
 
     def attempt() -> None:
         stored = _find(caller, REQUESTS, id, stores)
+        _refuse_outside(caller, stored.document["reports"], stores)
         action = entry("support_report", "", uuid.UUID(id).hex)
         presence = []
         for ven_id in stored.document["reports"]:
@@ -142,6 +145,14 @@ def delete_request(caller: Caller, id: str, stores: Stores) -> None:
         )
 
     until_settled(attempt)
+
+
+def _refuse_outside(caller: Caller, ven_ids: Iterable[str], stores: Stores) -> None:
+    """Raise :class:`NotAllowed` when a VEN of the request lies outside the caller's scopes."""
+    check = ScopeCheck(caller, stores)
+    workloads = stores.objects.get_many(caller.org_id, WORKLOADS.name, list(ven_ids))
+    for workload in workloads.values():
+        check.require(WORKLOADS, workload.document)
 
 
 def list_reports(caller: Caller, stores: Stores) -> list[dict[str, Any]]:
