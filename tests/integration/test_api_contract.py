@@ -1,6 +1,7 @@
 """Real answers against the published document: no status and no body that it does not have."""
 
 import json
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -141,6 +142,21 @@ def test_refusals_are_as_published(
     answer = shared_api.call(method, path, said, **headers)
     assert answer.status == status
     assert not problems(_route(method, path), answer)
+
+
+@pytest.mark.parametrize("rubbish", [[], "text", [{"href": 5}]])
+def test_rubbish_is_refused_as_published(stores: Wiring, rubbish: Any) -> None:
+    """Every endpoint that takes a body, with one that it has no use for: nothing breaks, and the
+    answer is one that the document has."""
+    api = new_org("Rubbish")
+    values = {"org": api.org[6:], "version": "draft", "number": "1", "id": "1"}
+    wrong = []
+    for route in ROUTES:
+        if route.method not in ("POST", "PUT") or route.path.startswith("/users/"):
+            continue
+        path = re.sub(r"\{(\w+)\}", lambda name: values.get(name[1], "1"), route.path)
+        wrong += problems(route, api.call(route.method, path, rubbish))
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_pce_serves_its_document(shared_api: Api) -> None:

@@ -73,8 +73,11 @@ _REFUSALS = {
     "403": "Another organization, a missing role, or outside its scope",
     "404": "No such thing, or none that the caller may know of",
     "406": "What was sent cannot be accepted; nothing was changed",
+    "409": "Changed meanwhile by somebody else; read again and repeat",
+    "413": "Larger than a stated limit",
     "429": "Too many requests; repeat after `Retry-After` seconds",
 }
+_ONLY_OF_CHANGES = ("409", "413")
 _PARAMETERS = {
     "org": "Number of the caller's organization",
     "version": "`draft`, `active` or the number of a policy version",
@@ -190,7 +193,11 @@ def _operation(method: str, path: str, endpoint: Endpoint, right: Right) -> Json
         "responses": {
             str(status): success,
             **({"202": {"$ref": "#/components/responses/Job"}} if is_list else {}),
-            **{code: {"$ref": f"#/components/responses/Refused{code}"} for code in _REFUSALS},
+            **{
+                code: {"$ref": f"#/components/responses/Refused{code}"}
+                for code in _REFUSALS
+                if method != "GET" or code not in _ONLY_OF_CHANGES
+            },
         },
         "x-roles": _roles(right),
     }
