@@ -45,6 +45,8 @@ class Deployment:
     bolts_url: str | None
     bolts_management_base: str | None
     """An emulator's address of all WebSocket APIs; ``/<api id>/<stage>`` is appended."""
+    kerberos_layer_arn: str | None
+    """A layer with MIT's Kerberos library for the one function that needs it."""
     archive_url: str | None
     """Where clients reach the bucket's presigned URLs, when that is not S3 itself."""
 
@@ -87,6 +89,7 @@ def read(node: Node) -> Deployment:
         url=text("url"),
         bolts_url=text("bolts_url"),
         bolts_management_base=text("bolts_management_base"),
+        kerberos_layer_arn=text("kerberos_layer_arn"),
         archive_url=text("archive_url"),
     )
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 Table = Literal["presence", "objects", "events", "flows", "policy"]
 Queue = Literal["compile", "bolts", "traffic_queries", "streams"]
-Folder = Literal["support_reports", "traffic_results", "datafiles", "directories"]
+Folder = Literal["support_reports", "traffic_results", "datafiles", "directories", "keytabs"]
 Setting = Literal[
     "PCE_URL",
     "PCE_BOLTS_URL",
@@ -177,6 +177,20 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         settings=("PCE_URL",),
     ),
     FunctionSpec(
+        name="ven_ticket",
+        does="Gives a VEN that shows a Kerberos ticket another token. The only one that may read"
+        " keytabs.",
+        routes=(f"POST {VEN}/ticket",),
+        size=RARE,
+        tables={
+            "presence": ("UpdateItem",),
+            "objects": ("BatchGetItem",),
+            "events": ("PutItem",),
+        },
+        bucket={"keytabs": ("GetObject",)},
+        settings=("PCE_URL",),
+    ),
+    FunctionSpec(
         name="ven_version",
         does="Refuses a VEN of another protocol version and names the versions spoken.",
         routes=("ANY /ven/{proxy+}",),
@@ -237,6 +251,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             # The URL of a download that it signs can do no more than it may do itself.
             "support_reports": ("GetObject",),
             "traffic_results": ("GetObject",),
+            "keytabs": ("PutObject", "DeleteObject"),
             "datafiles": ("GetObject", "PutObject"),
             "directories": ("GetObject",),
         },

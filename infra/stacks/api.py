@@ -1,6 +1,7 @@
 """The HTTP API and every function behind it, and the one that the operator invokes."""
 
 import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.build_ven_package import PACKAGES, function_folder, packages, release_of
@@ -13,6 +14,7 @@ from infra.functions import FUNCTIONS, Setting, spec
 
 SERVES_VEN_PACKAGE = "ven_software"
 OPERATOR_FUNCTION = "org_create"
+READS_TICKETS = "ven_ticket"
 
 
 class ApiStack(cdk.Stack):
@@ -67,6 +69,12 @@ class ApiStack(cdk.Stack):
             )
             for one in specs
         )
+        if deployment.kerberos_layer_arn:
+            [ticket] = [one for one in self.functions if one.spec.name == READS_TICKETS]
+            layer = lambda_.LayerVersion.from_layer_version_arn(
+                self, "Kerberos", deployment.kerberos_layer_arn
+            )
+            ticket.function.add_layers(layer)
         http.add_routes(self.functions)
         self.api = http.api
 

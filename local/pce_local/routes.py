@@ -52,6 +52,7 @@ def _ven(function: str, method: str, *resources: str) -> tuple[Route, ...]:
 HTTP_ROUTES: tuple[Route, ...] = (
     Route("POST", "/ven/v1/activate", "ven_activate"),
     *_ven("ven_activate", "POST", "clone"),
+    *_ven("ven_ticket", "POST", "ticket"),
     *_ven("ven_heartbeat", "POST", "heartbeat"),
     *_ven("ven_flows", "POST", "flows"),
     *_ven("ven_policy", "GET", "policy"),

@@ -4,6 +4,7 @@ It speaks ``ven_protocol`` and remembers what it was told; it has no rules of it
 what it answers and look at what it heard.
 """
 
+import base64
 import contextlib
 import datetime
 import gzip
@@ -25,6 +26,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websockets
 
+from pce.store.kerberos import principal_of
 from pce_local.certificates import ensure_certificates, server_context
 from tests.fleet.simulator import name_of, policy_reply
 from ven_protocol.bolts import Bolt
@@ -48,6 +50,8 @@ from ven_protocol.messages import (
     SupportReportRequest,
     SupportReportUpload,
     Tampering,
+    Ticket,
+    TokenRefreshed,
     UsersReport,
 )
 from ven_protocol.paths import AgentToken
@@ -86,6 +90,10 @@ class FakePce:
     keepalives: int = 0
     sockets: list[ServerConnection] = field(default_factory=list)
     uploaded: bytes = b""
+    keytab: bytes = b""
+    """By which it believes Kerberos tickets."""
+    principals: list[str] = field(default_factory=list)
+    """Whose tickets it was shown."""
     busy: int = 0
     """How many of the next activations are told to come again."""
     software: Callable[[str, str], tuple[int, bytes]] | None = None
@@ -102,6 +110,12 @@ class FakePce:
         if bolt:
             self.bolt(Bolt(type="policy", etag=self.etag()))
         return self.etag()
+
+    def change_token(self) -> None:
+        """The VEN's token is another from now on."""
+        token = AgentToken.parse(self.token)
+        assert token is not None
+        self.token = str(AgentToken.new(token.org_id, token.ven_id))
 
     def bolt(self, bolt: Bolt) -> None:
         for socket in list(self.sockets):
@@ -149,6 +163,11 @@ class FakePce:
             case "PUT", "upload":
                 self.uploaded = heard.body
                 return 200, None
+            case "POST", "ticket":
+                shown = base64.b64decode(msgspec.json.decode(heard.body, type=Ticket).ticket)
+                self.principals.append(principal_of(shown, self.keytab))
+                self.change_token()
+                return 200, TokenRefreshed(agent_token=self.token)
         if heard.headers.get("authorization") != f"Bearer {self.token}":
             return 401, [Problem(token="invalid_agent_token", message="who are you?")]
         match heard.method, heard.resource:

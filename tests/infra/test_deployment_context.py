@@ -8,6 +8,7 @@ from constructs import Node
 from infra.deployment import ContextError, read
 from tests.infra.assembly import Assembly, synthesize
 
+KERBEROS = "arn:aws:lambda:eu-central-1:111122223333:layer:krb5:1"
 CERTIFICATE = "arn:aws:acm:eu-central-1:111122223333:certificate/0f0f0f0f"
 
 
@@ -64,6 +65,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         certificate_arn=CERTIFICATE,
         hosted_zone_id="Z0123456789ABCDEFGHIJ",
         alarm_email="ops@example.com",
+        kerberos_layer_arn=KERBEROS,
     )
 
 
@@ -79,6 +81,12 @@ def test_both_apis_get_their_names(named: Assembly) -> None:
     assert {r["Name"] for r in records} == {"pce.example.com.", "bolts.example.com."}
     (http,) = named.resources("AWS::ApiGatewayV2::Api", "acme-api").values()
     assert http["DisableExecuteApiEndpoint"] is True
+
+
+def test_one_function_gets_the_kerberos_library(named: Assembly) -> None:
+    """And reads keytabs; nobody else has either."""
+    functions = named.resources("AWS::Lambda::Function")
+    assert [n for n, f in functions.items() if KERBEROS in f["Layers"]] == ["VenTicket"]
 
 
 def test_vens_are_told_the_names(named: Assembly) -> None:

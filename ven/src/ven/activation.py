@@ -80,6 +80,8 @@ def become_ven(
     ca_file: Path | None = None,
     mode: EnforcementMode | None = None,
     labels: Mapping[str, str] | None = None,
+    *,
+    kerberos: bool = False,
 ) -> Identity:
     """Exchange the activation code for an identity and keep it.
 
@@ -114,6 +116,7 @@ def become_ven(
         ven_href=activated.ven_href,
         workload_href=activated.workload_href,
         agent_token=activated.agent_token,
+        kerberos=kerberos,
         settings=activated.settings,
     )
     data.save_identity(identity)

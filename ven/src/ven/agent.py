@@ -130,6 +130,7 @@ class Agent:
             work,
             clock,
             self._feed,
+            self._use_token,
         )
         self._watch = FirewallWatch(kernel, enforcement, pce, work, self._feed, self._fail)
         self._host = HostReports(
@@ -364,6 +365,12 @@ class Agent:
         self._data.save_identity(reactivated(self._identity, activated))
         _log.warning("this machine was a clone; it is %s now", activated.ven_href)
         self._end("restart")
+
+    def _use_token(self, token: str) -> None:
+        self._identity = replace(self._identity, agent_token=token)
+        self._keep(self._data.save_identity, self._identity)
+        self._connection.use_token(token)
+        self._bolts.use_token(token)
 
     # What is kept on disk
 

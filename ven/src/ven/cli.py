@@ -100,6 +100,11 @@ def _parser() -> argparse.ArgumentParser:
     activate.add_argument("--ca-file", type=Path, metavar="FILE", help="the PCE's private CA")
     activate.add_argument("--mode", metavar="MODE", help="idle, visibility_only, selective or full")
     activate.add_argument("--label", action="append", default=[], metavar="KEY=VALUE")
+    activate.add_argument(
+        "--kerberos",
+        action="store_true",
+        help="renew a refused token by a ticket from this host's keytab",
+    )
     activate.set_defaults(command=_activate)
 
     start = commands.add_parser("start", help="enforce and report")
@@ -167,6 +172,7 @@ def _activate(options: argparse.Namespace, data: DataDirectory) -> int:
             options.ca_file,
             MODES[options.mode] if options.mode else None,
             labels,
+            kerberos=options.kerberos,
         )
     except AlreadyActivated as error:
         raise CannotDo(str(error)) from error

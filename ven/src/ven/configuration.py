@@ -54,6 +54,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     ven_href: str
     workload_href: str
     agent_token: str
+    kerberos: bool = False
+    """A refused token is renewed by a ticket of the host's."""
     settings: Settings
 
     @property

@@ -11,9 +11,10 @@ import msgspec
 from msgspec.structs import replace
 
 from ven.activation import connected
-from ven.configuration import Identity
+from ven.configuration import Identity, Server
 from ven.core import actions, coordination, health
 from ven.core.coordination import VenState
+from ven.edge import kerberos
 from ven.edge.clock import Clock, rfc3339
 from ven.edge.files import DataDirectory
 from ven.edge.host import uptime_s
@@ -45,7 +46,9 @@ class SignsOfLife:
         work: Work,
         clock: Clock,
         feed: Callable[[coordination.Event], None],
+        on_token: Callable[[str], None],
     ) -> None:
+        """``on_token`` is told of another agent token."""
         self._identity = identity
         self._data = data
         self._pce = pce
@@ -53,19 +56,24 @@ class SignsOfLife:
         self._work = work
         self._clock = clock
         self._feed = feed
+        self._on_token = on_token
+        self._refused = False
+        """The PCE refused the token the last time."""
         self._missed = 0
         self.answered_at = ""
         """When the PCE answered the last one (RFC 3339); empty before the first."""
 
     async def send_heartbeat(self, state: VenState, done: tuple[str, ...]) -> None:
         """Ends in ``HeartbeatAnswered`` or ``HeartbeatMissed``."""
+        if self._refused and self._identity.kerberos:
+            await self._renew_token()
         try:
             reply = await self._work.request(self._pce.heartbeat, self._heartbeat(state, done))
         except RequestFailed as error:
             self._missed += 1
             _log.warning("heartbeat missed, %d in a row: %s", self._missed, error)
-            refused = isinstance(error, AuthenticationRefused)
-            self._feed(coordination.HeartbeatMissed(refused))
+            self._refused = isinstance(error, AuthenticationRefused)
+            self._feed(coordination.HeartbeatMissed(self._refused))
         else:
             self._answered()
             self._feed(coordination.HeartbeatAnswered(reply, done))
@@ -90,6 +98,19 @@ class SignsOfLife:
         else:
             self._answered()
             self._feed(coordination.FlowsTaken(seq, reply.heartbeat, done))
+
+    async def _renew_token(self) -> None:
+        """By a new Kerberos ticket, as "VEN-to-PCE Communication" has it before a heartbeat. What
+        it cannot mend the heartbeat shows."""
+        host = Server.parse(self._identity.server).host
+        try:
+            ticket = await self._work.in_thread(kerberos.ticket_for, host)
+            token = await self._work.request(self._pce.renew, ticket)
+        except (kerberos.NoTicket, RequestFailed) as error:
+            _log.warning("the refused token could not be renewed by Kerberos: %s", error)
+            return
+        _log.warning("the refused token was renewed by a Kerberos ticket")
+        self._on_token(token)
 
     async def tell_lost(self, hostname: str) -> None:
         """The PCE does not know this VEN any more: say so, once."""
@@ -123,6 +144,7 @@ class SignsOfLife:
         )
 
     def _answered(self) -> None:
+        self._refused = False
         if self._missed:
             _log.warning("the PCE answers again after %d missed heartbeats", self._missed)
         self._missed = 0

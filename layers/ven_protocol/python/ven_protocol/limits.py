@@ -45,6 +45,10 @@ BOLT_RECONNECT_AFTER_S = (6000, 7080)
 """A VEN replaces its bolt connection at a random age between these seconds: API Gateway ends every
 connection at 7,200 s, and a fleet that connected together must not return together."""
 
+MAX_TICKET_CHARACTERS = 90_000
+"""Base64 of a Kerberos ticket: Active Directory's grow with the groups of their owner, to 48,000
+bytes by default and 65,535 at most."""
+
 MAX_BOLT_BYTES = 32_768
 """One WebSocket frame on API Gateway, and what is billed as one message."""
 

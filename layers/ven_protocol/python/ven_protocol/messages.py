@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ven_protocol.limits import MAX_SUPPORT_REPORT_BYTES
+from ven_protocol.limits import MAX_SUPPORT_REPORT_BYTES, MAX_TICKET_CHARACTERS
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Text = Annotated[str, Meta(max_length=1024)]
@@ -286,6 +286,14 @@ class Deactivate(Message, frozen=True, kw_only=True):
     """POST .../deactivate: the VEN unpairs; its token is void after the reply."""
 
     firewall_restore: Literal["recommended", "saved", "open", "default", "disable"] = "saved"
+
+
+class Ticket(Message, frozen=True, kw_only=True):
+    """POST .../ticket: a new agent token for who is known by a Kerberos ticket, when the old one is
+    refused. It needs no token; the reply is that to POST .../token."""
+
+    ticket: Annotated[str, Meta(min_length=1, max_length=MAX_TICKET_CHARACTERS)]
+    """Base64 of a GSSAPI token (RFC 4121) for the service ``HTTP@<host name of the PCE>``."""
 
 
 class Reactivate(Message, frozen=True, kw_only=True):

@@ -93,6 +93,14 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("post", "token", "Exchange the agent token", None, 200, messages.TokenRefreshed),
     Operation(
         "post",
+        "ticket",
+        "A Kerberos ticket for a new agent token",
+        messages.Ticket,
+        200,
+        messages.TokenRefreshed,
+    ),
+    Operation(
+        "post",
         "clone",
         "A clone of the VEN becomes a VEN of its own",
         messages.Reactivate,

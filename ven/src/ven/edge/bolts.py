@@ -61,6 +61,10 @@ class BoltConnection:
         self._current: ClientConnection | None = None
         self._readers: set[asyncio.Task[None]] = set()
 
+    def use_token(self, token: str) -> None:
+        """From the next connection on."""
+        self._token = token
+
     async def open(self, url: str) -> None:
         """Connect to ``url`` and close the connection that counted before.
 

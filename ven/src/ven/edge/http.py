@@ -4,6 +4,7 @@ Trust comes from a verified certificate chain and host name and from nothing els
 that off. ``http.client`` is used because it costs 2 MiB where friendlier clients cost 5 to 14.
 """
 
+import base64
 import contextlib
 import errno
 import gzip
@@ -40,6 +41,8 @@ from ven_protocol.messages import (
     SupportReportRequest,
     SupportReportUpload,
     Tampering,
+    Ticket,
+    TokenRefreshed,
     UsersReport,
 )
 from ven_protocol.paths import ACTIVATE, SOFTWARE
@@ -174,6 +177,10 @@ class PceConnection:
         self._aborted = False
         self.local_address = ""
         """The host's own address towards the PCE, once connected."""
+
+    def use_token(self, token: str) -> None:
+        """From the next request on."""
+        self._token = token
 
     def abort(self) -> None:
         """From another thread: make the request under way, and all that follow, fail at once."""
@@ -363,6 +370,11 @@ class Pce:
     def deactivate(self, message: Deactivate) -> None:
         """POST deactivate; the token is void afterwards."""
         self._tell("POST", "deactivate", message)
+
+    def renew(self, ticket: bytes) -> str:
+        """POST ticket: a new agent token."""
+        message = Ticket(ticket=base64.b64encode(ticket).decode())
+        return self._post("ticket", message, TokenRefreshed).agent_token
 
     def reactivate(self, message: Reactivate) -> Activated:
         """POST clone: this machine, a copy of the VEN's, becomes a VEN of its own."""

@@ -232,6 +232,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/settings": {"GET": READERS, "PUT": OWNERS},
     f"{_O}/settings/workloads": {"GET": READERS, "PUT": OWNERS},
     f"{_O}/settings/events": {"GET": READERS, "PUT": OWNERS},
+    f"{_O}/settings/kerberos": {"GET": READERS, "PUT": OWNERS},
     f"{_O}/settings/reports": {"GET": READERS, "PUT": OWNERS},
     f"{_O}/settings/trusted_proxy_ips": {"GET": READERS, "PUT": OWNERS},
     f"{_O}/settings/traffic_collector": {"GET": READERS, "POST": OWNERS},

@@ -42,6 +42,7 @@ from pce.usecases.create_object import create_object
 from pce.usecases.delete_object import delete_object
 from pce.usecases.generate_pairing_key import generate_pairing_key, revoke_pairing_keys
 from pce.usecases.read_objects import Page
+from pce.usecases.set_keytab import read_kerberos, set_keytab
 from pce.usecases.unpair_vens import unpair_vens
 from pce.usecases.update_object import update_object
 from pce.usecases.update_ven import update_ven
@@ -304,6 +305,17 @@ def put_settings(settings: Settings) -> Endpoint:
         return no_content()
 
     return endpoint
+
+
+def get_kerberos(call: Call) -> Reply:
+    """GET settings/kerberos."""
+    return ok(read_kerberos(call.caller, call.stores))
+
+
+def put_kerberos(call: Call) -> Reply:
+    """PUT settings/kerberos."""
+    set_keytab(call.caller, call.body, call.stores)
+    return no_content()
 
 
 def get_optional_features(call: Call) -> Reply:

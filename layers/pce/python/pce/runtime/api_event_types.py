@@ -49,6 +49,7 @@ _OTHERS = {
     "PUT settings/trusted_proxy_ips": "trusted_proxy_ips.update",
     "PUT optional_features": "optional_features.update",
     "PUT settings/workloads": "workload_settings.update",
+    "PUT settings/kerberos": "authentication_settings.update",
     "PUT settings/events": "event_settings.update",
     "POST settings/syslog/destinations": "syslog_destination.create",
     "PUT settings/syslog/destinations/{id}": "syslog_destination.update",

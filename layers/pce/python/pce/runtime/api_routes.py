@@ -337,6 +337,8 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{_O}/settings", to.put_settings(ORG_SETTINGS)),
     ("GET", f"{_O}/settings/workloads", to.get_settings(WORKLOAD_SETTINGS)),
     ("PUT", f"{_O}/settings/workloads", to.put_settings(WORKLOAD_SETTINGS)),
+    ("GET", f"{_O}/settings/kerberos", to.get_kerberos),
+    ("PUT", f"{_O}/settings/kerberos", to.put_kerberos),
     ("GET", f"{_O}/settings/events", to.get_settings(EVENT_SETTINGS)),
     ("PUT", f"{_O}/settings/events", to.put_settings(EVENT_SETTINGS)),
     ("GET", f"{_O}/settings/reports", to.get_settings(REPORT_SETTINGS)),
