@@ -4,6 +4,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,6 +181,20 @@ def test_every_timer_to_the_second(pce: Pce) -> None:
     pce.heartbeat(vens["web"], "web")
     assert pce.api.get(vens["web"].href)["conditions"] == []
     assert pce.online(vens["web"])
+
+
+def test_two_sweeps_at_once_tell_everything_once(pce: Pce) -> None:
+    """Four threads, as when Scheduler delivers twice and one run is slow."""
+    vens = [pce.pair(f"host-{number}") for number in range(6)]
+    alive = pce.pair("alive")
+    pce.sweep()
+    for at, told in ((900, MISSED), (HOUR, AGENT_CHECK)):
+        pce.now = at
+        pce.heartbeat(alive, "alive")
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda _: pce.sweep(), range(4)))
+        assert [pce.told()[f"host-{number}", told] for number in range(6)] == [1] * 6
+    assert not any(map(pce.online, vens))
 
 
 def test_a_change_of_labels_or_settings_counts_from_the_next_sweep(pce: Pce) -> None:

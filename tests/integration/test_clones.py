@@ -76,6 +76,27 @@ def test_two_machines_that_take_turns_are_a_clone_told_once(
     assert api.get(ven.workload_href)["online"], "nobody is isolated for it"
 
 
+def test_a_person_takes_the_condition_away_and_a_clone_is_noticed_anew(
+    api: Api, stores: Wiring, ven: PairedVen
+) -> None:
+    """Cleared, it stays so as long as one machine is heard."""
+    for _ in range(2):
+        heard(ven, stores, ORIGINAL, "boot-1")
+        heard(ven, stores, CLONE, "boot-2")
+    path = f"{api.org}/vens/clear_conditions"
+    assert api.put(path, {"vens": [{"href": ven.href}]}, 200) == {"errors": []}
+    assert api.get(ven.href)["conditions"] == []
+    for boot in ("boot-2", "boot-3"):
+        heard(ven, stores, CLONE, boot)
+    assert api.get(ven.href)["conditions"] == []
+    heard(ven, stores, CLONE, "boot-2")
+    assert len(api.get(ven.href)["conditions"]) == 1
+    assert len(detected(api)) == 2
+    assert len(list(api.events("agents.clear_conditions"))) == 1
+    unknown = {"vens": [{"href": f"{api.org}/vens/{'0' * 8}-0000-4000-8000-{'0' * 12}"}]}
+    assert api.put(path, unknown, 200)["errors"]
+
+
 def test_machines_that_boot_or_get_another_id_are_no_clones(
     api: Api, stores: Wiring, ven: PairedVen
 ) -> None:

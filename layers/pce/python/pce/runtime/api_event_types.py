@@ -22,6 +22,7 @@ _OTHERS = {
     "PUT /authentication_settings/password_policy": "password_policy.update",
     "PUT workloads/unpair": "agents.unpair",
     "PUT vens/unpair": "agents.unpair",
+    "PUT vens/clear_conditions": "agents.clear_conditions",
     "PUT vens/{id}": "agent.update",
     "PUT vens/upgrade": "agent.request_upgrade",
     "POST workloads/{id}/upgrade": "agent.request_upgrade",

@@ -172,6 +172,7 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{_O}/vens/unpair", to.unpair),
     ("PUT", f"{_O}/vens/upgrade", vens.upgrade),
     ("PUT", f"{_O}/vens/remote_action", vens.remote_action),
+    ("PUT", f"{_O}/vens/clear_conditions", vens.clear),
     ("POST", f"{_O}/vens/statistics", vens.statistics),
     ("POST", f"{_O}/workloads/{{id}}/upgrade", vens.upgrade_one),
     ("GET", f"{_O}/vens/{{id}}", to.get_ven),

@@ -8,6 +8,7 @@ from pce.runtime.http import Reply, json_reply
 from pce.usecases import request_support_reports as support
 from pce.usecases import ven_software
 from pce.usecases.act_on_vens import act_on_vens
+from pce.usecases.clear_conditions import clear_conditions
 from pce.usecases.count_vens import count_vens
 from pce.usecases.upgrade_vens import upgrade_vens
 
@@ -27,6 +28,11 @@ def upgrade_one(call: Call) -> Reply:
 def remote_action(call: Call) -> Reply:
     """PUT vens/remote_action."""
     return ok(act_on_vens(call.caller, call.body, call.stores))
+
+
+def clear(call: Call) -> Reply:
+    """PUT vens/clear_conditions."""
+    return ok(clear_conditions(call.caller, call.body, call.stores))
 
 
 def statistics(call: Call) -> Reply:
