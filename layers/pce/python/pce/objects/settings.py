@@ -53,10 +53,11 @@ class Timer:
 
     def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
         """The number as it was sent."""
-        if value != NEVER:
-            Integer(self.least, LONGEST_TIMER).check(value, at, problems)
-        elif isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, int):
             problems.append(Problem(INVALID, f"{at}: must be a whole number", at))
+        elif value != NEVER and not self.least <= value <= LONGEST_TIMER:
+            message = f"{at}: {value} is neither -1 (never) nor in {self.least}..{LONGEST_TIMER}"
+            problems.append(Problem(INVALID, message, at))
         return value
 
 
