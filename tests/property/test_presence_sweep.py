@@ -42,6 +42,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
                 last_heartbeat=NOW - draw(silences),
                 status=draw(st.sampled_from(["active", "active", "active", "suspended"])),
                 flags=frozenset(draw(flags)),
+                ven_type=draw(st.sampled_from(["server", "endpoint"])),
                 goodbye_at=draw(st.none() | silences.map(lambda ago: NOW - ago)),
                 unpaired_at=draw(st.sampled_from([None, None, None, NOW - 3600, NOW - 1_080_000])),
             ),
@@ -109,15 +110,17 @@ def reference(fleet: Fleet, resumed_at: int) -> dict[uuid.UUID, str]:
             if other.org_id == row.org_id
         )
         mine = [(other, theirs) for other, theirs in speakers if other.org_id == row.org_id]
-        about = max((theirs.heartbeat_s for _, theirs in mine), default=0)
+        alike = [(v, theirs) for v, theirs in mine if v.ven_type == row.ven_type]
+        about = max((theirs.heartbeat_s for _, theirs in alike), default=0)
         together = sum(
             abs(other.last_heartbeat - row.last_heartbeat) <= about
             and NOW - other.last_heartbeat >= 1.5 * theirs.heartbeat_s
-            for other, theirs in mine
+            for other, theirs in alike
         )
         region_is_silent = len(speakers) >= 2 and not somebody
         if region_is_silent or any(
-            count >= 3 and count > 0.2 * len(mine) for count in (leaving, together)
+            count >= 3 and count > 0.2 * of
+            for count, of in ((leaving, len(mine)), (together, len(alike)))
         ):
             silent_for = NOW - max(row.last_heartbeat, resumed_at)
             answers[row.ven_id] = wanted_warning(row, timers, silent_for)

@@ -220,6 +220,20 @@ def test_those_who_fell_silent_together_are_held_however_they_come_due() -> None
         assert (brake.reason, brake.held_back, brake.online) == ("together", 1, 100)
 
 
+def test_a_server_that_dies_when_notebooks_are_closed_is_not_held_with_them() -> None:
+    """Endpoints fall silent together every evening, and their timer is a day."""
+    day = Timers(offline_s=86_400)
+    notebooks = [ven(4000, ven_type="endpoint") for _ in range(60)]
+    servers = [ven(4000)] + [ven(10) for _ in range(40)]
+    decision = sweep(
+        [*notebooks, *servers],
+        lambda row: day if row.ven_type == "endpoint" else HOUR,
+        NOW,
+        STEADY,
+    )
+    assert [t.seen for t in decision.transitions if t.kind == "offline"] == servers[:1]
+
+
 def test_one_who_went_alone_is_not_held_with_the_others() -> None:
     """A host that died two hours before the outage is isolated, whatever became of the rest."""
     alone = ven(10_000)

@@ -7,9 +7,10 @@ The mass-offline brake. Isolating a healthy fleet is the worst thing that this p
 and when very many VENs fall silent together the likelier fault is ours. Nobody is marked offline
 
 - in an org of which one sweep would mark more than a set share;
-- who fell silent together with more than that share of the org, within a heartbeat interval before
-  or after. Those who went together come due one after the other, because their heartbeats were
-  spread and their timers may differ, and so in shares that look harmless;
+- who fell silent together with more than that share of the org's VENs of its kind (endpoints, or
+  all others: people close their notebooks together), within a heartbeat interval before or after.
+  Those who went together come due one after the other, because their heartbeats were spread and
+  their timers may differ, and so in shares that look harmless;
 - anywhere while no VEN at all was heard for two of its heartbeat intervals.
 
 Time during which the sweep itself did not run does not count as silence. Warnings are still raised:
@@ -85,6 +86,10 @@ class BrakeRules:
     """No VEN heard for this long, nor for two of its own heartbeat intervals: our own side is the
     likelier fault."""
 
+    def too_many(self, count: int, online: int) -> bool:
+        """Whether so many of those who were online are no ordinary failures."""
+        return count >= self.minimum and count > self.share * online
+
 
 @dataclass(frozen=True, slots=True)
 class SweepDecision:
@@ -131,7 +136,7 @@ def sweep(
     quiet: list[Transition] = []
     leaving: list[Transition] = []
     clocks: list[NewClocks] = []
-    fleets: defaultdict[OrgId, _Fleet] = defaultdict(_Fleet)
+    fleets: defaultdict[_Kind, _Fleet] = defaultdict(_Fleet)
     seen = 0
     heard = False
     for row in rows:
@@ -142,7 +147,7 @@ def sweep(
         fresh_s = max(rules.region_silence_s, 2 * timers.heartbeat_s)
         heard = heard or now - row.last_heartbeat < fresh_s
         if row.unpaired_at is None and "offline" not in row.flags:
-            fleets[row.org_id].add(row, timers, now)
+            fleets[_kind(row)].add(row, timers, now)
         transition = _transition(row, timers, now, clock)
         if transition is not None:
             (leaving if transition.kind == "offline" else quiet).append(transition)
@@ -205,8 +210,16 @@ def _warning(row: Presence, timers: Timers, silent_s: int) -> Transition | None:
     return Transition("missed_heartbeats", row, silent_s, timer_s, severity, flags)
 
 
+_Kind = tuple[OrgId, bool]
+"""An org, and whether its endpoints are meant."""
+
+
+def _kind(row: Presence) -> _Kind:
+    return row.org_id, row.ven_type == "endpoint"
+
+
 class _Fleet:
-    """An org's VENs that a sweep expects to hear, and when those that are silent fell silent."""
+    """VENs of a kind that a sweep expects to hear, and when those that are silent fell silent."""
 
     def __init__(self) -> None:
         self.online = 0
@@ -230,7 +243,7 @@ class _Fleet:
 
 def _brake(
     leaving: list[Transition],
-    fleets: Mapping[OrgId, _Fleet],
+    fleets: Mapping[_Kind, _Fleet],
     heard: bool,
     now: int,
     rules: BrakeRules,
@@ -242,27 +255,28 @@ def _brake(
     by_org: defaultdict[OrgId, list[Presence]] = defaultdict(list)
     for transition in leaving:
         by_org[transition.seen.org_id].append(transition.seen)
+    for fleet in fleets.values():
+        fleet.silent_since.sort()
     held: set[uuid.UUID] = set()
     brakes = []
     for org_id, rows in sorted(by_org.items()):
         if released.get(org_id, 0) > now:
             continue
-        fleet = fleets[org_id]
-        fleet.silent_since.sort()
-
-        def too_many(count: int, online: int = fleet.online) -> bool:
-            return count >= rules.minimum and count > rules.share * online
-
-        together = [row for row in rows if too_many(fleet.went_with(row))]
+        online = sum(fleet.online for kind, fleet in fleets.items() if kind[0] == org_id)
+        together = [
+            row
+            for row in rows
+            if rules.too_many(fleets[_kind(row)].went_with(row), fleets[_kind(row)].online)
+        ]
         reason: Literal["share", "together", "region_silent"]
         if silent_region:
             reason = "region_silent"
-        elif too_many(len(rows)):
+        elif rules.too_many(len(rows), online):
             reason = "share"
         elif together:
             reason, rows = "together", together
         else:
             continue
-        brakes.append(Brake(org_id, reason, len(rows), fleet.online))
+        brakes.append(Brake(org_id, reason, len(rows), online))
         held.update(row.ven_id for row in rows)
     return frozenset(held), tuple(brakes)
