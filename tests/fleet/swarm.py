@@ -38,6 +38,9 @@ PAIRING_LIMIT_S = 120
 CHANGE_LIMIT_S = 60
 QUIET_S = 1
 """Between the last report of one change and the next change."""
+SETTLED_S = 3
+"""Without a bolt after pairing, which changes everybody's policy until the last has joined: who has
+a bolt under way gets no other, and what is measured would be the fetch after that one."""
 KILL_AT_SHARE = 0.1
 """Of the VENs that have applied the change when the PCE is killed."""
 DISTURB = "SWARM_DISTURB"
@@ -180,6 +183,8 @@ async def run(pce: LocalHost, size: int, seconds: float, disturbed: bool, folder
     signs_before = Measured.answers["heartbeat"] + Measured.answers["flows"]
     await asyncio.sleep(seconds)
     traffic.cancel()  # a simulated kernel judges in Python, a second for all of them
+    if not await until(lambda: vens.quiet(SETTLED_S), PAIRING_LIMIT_S, every_s=0.2):
+        report.problems.append(f"bolts still came {PAIRING_LIMIT_S} s after pairing")
     # The first brings every VEN the addresses of all others, the second a line of rules.
     await change_policy(vens, pce, report, "first")
     await until(vens.settled, CHANGE_LIMIT_S)
@@ -194,6 +199,7 @@ async def run(pce: LocalHost, size: int, seconds: float, disturbed: bool, folder
     await until(vens.settled, CHANGE_LIMIT_S)  # the kernel has it a moment before the agent knows
     report.problems += complaints_of(vens, complaints)
     if disturbed:
+        report.problems += errors_of(pce)
         await change_policy_disturbed(vens, pce, interval_s, report)
     await vens.stop()
     for line in requests_table():
@@ -215,6 +221,13 @@ def complaints_of(vens: Vens, complaints: Complaints) -> Iterator[str]:
     yield from (f"{count} x {text}" for text, count in Measured.failures.items())
     yield from (f"{count} x logged: {text}" for text, count in complaints.seen.items())
     yield from (f"a VEN ended: {error!r}" for error in vens.crashes)
+
+
+def errors_of(pce: LocalHost) -> Iterator[str]:
+    """What the PCE has logged as errors."""
+    errors = [line for line in pce.said().splitlines() if '"ERROR"' in line]
+    if errors:
+        yield f"the PCE logged {len(errors)} errors: {errors[0][-1000:]}"
 
 
 @contextmanager
@@ -254,9 +267,8 @@ def main() -> int:
         report = asyncio.run(
             run(pce, options.vens, options.seconds, options.disturbed, Path(of_vens))
         )
-        errors = [line for line in pce.said().splitlines() if '"ERROR"' in line]
-        if errors and not options.disturbed:
-            report.problems.append(f"the PCE logged {len(errors)} errors: {errors[0][-1000:]}")
+        if not options.disturbed:  # a PCE that is killed has reason to complain
+            report.problems += errors_of(pce)
     for problem in report.problems:
         print(f"PROBLEM {problem}", file=sys.stderr)
     print(json.dumps({"vens": options.vens, "problems": len(report.problems)}))

@@ -104,6 +104,7 @@ class Vens:
         self.crashes: list[BaseException] = []
         self.bolts: dict[str, float] = {}
         """Host name to when its first bolt came (monotonic seconds) since this was cleared."""
+        self.last_bolt_at = 0.0
         self.size = size
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -142,7 +143,8 @@ class Vens:
         deliver = agent._bolts._on_bolt
 
         def counted(bolt: Any) -> None:
-            self.bolts.setdefault(name, time.monotonic())
+            self.last_bolt_at = time.monotonic()
+            self.bolts.setdefault(name, self.last_bolt_at)
             deliver(bolt)
 
         agent._bolts._on_bolt = counted
@@ -170,6 +172,10 @@ class Vens:
             s.policy.held and s.policy.held == s.policy.wanted and s.bolts.phase == "open"
             for s in states
         )
+
+    def quiet(self, for_s: float) -> bool:
+        """Whether they are settled, and no bolt has come for so long."""
+        return time.monotonic() - self.last_bolt_at > for_s and self.settled()
 
     def allowing(self, port: int) -> int:
         """How many kernels allow this port."""
