@@ -1,6 +1,7 @@
 """An org of 100,000 workloads and 20,000 rules, skewed like a real one."""
 
 import random
+from dataclasses import replace
 
 from pce.policy.estate import (
     Actor,
@@ -58,6 +59,30 @@ def large_estate(workloads: int = 100_000, rules: int = 20_000, apps: int = APPS
                 services=("ssh",),
             ),
         ),
+    )
+
+
+def apart(estate: Estate) -> Estate:
+    """The same estate at its worst: every workload has a label of its own that a rule asks about,
+    so that no two are alike."""
+    labels = [f"host{number}" for number in range(len(estate.workloads))]
+    hosts = (
+        replace(workload, labels={**workload.labels, "host": label})
+        for workload, label in zip(estate.workloads, labels, strict=True)
+    )
+    admin = Rule(
+        id="rule_sets/apart/sec_rules/0",
+        action="allow",
+        providers=(Actor("label_group", "hosts"),),
+        consumers=(Actor("ip_list", "offices"),),
+        services=("ssh",),
+    )
+    return replace(
+        estate,
+        workloads=tuple(hosts),
+        label_keys={**estate.label_keys, **dict.fromkeys(labels, "host")},
+        label_groups={**estate.label_groups, "hosts": LabelGroup("host", tuple(labels))},
+        rule_sets=(*estate.rule_sets, RuleSet(id="apart", rules=(admin,))),
     )
 
 
