@@ -144,7 +144,7 @@ def test_refusals_are_as_published(
     assert not problems(_route(method, path), answer)
 
 
-@pytest.mark.parametrize("rubbish", [[], "text", [{"href": 5}]])
+@pytest.mark.parametrize("rubbish", ["text", [{"href": 5}]])
 def test_rubbish_is_refused_as_published(stores: Wiring, rubbish: Any) -> None:
     """Every endpoint that takes a body, with one that it has no use for: nothing breaks, and the
     answer is one that the document has."""
