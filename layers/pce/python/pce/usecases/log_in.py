@@ -10,7 +10,7 @@ provider vouches for gets a token, and goes on from there.
 import secrets
 from typing import Any
 
-from pce.errors import NotAllowed, Problem, Unauthenticated
+from pce.errors import Conflict, NotAllowed, Problem, Unauthenticated
 from pce.events.journal import Notification
 from pce.identifiers import INSTALLATION, tail
 from pce.objects.api_key import USERNAME_PREFIX, key_id_of, new_credential, secret_hash
@@ -23,6 +23,7 @@ from pce.usecases.change_settings import read_settings
 from pce.usecases.manage_api_keys import CREDENTIALS
 from pce.usecases.manage_users import end_session, get_user, sessions_of
 from pce.usecases.stores import Stores
+from pce.usecases.write_object import until_settled
 
 TOKEN_S = 30
 """Seconds in which a log-in token must be exchanged for a session; it works once."""
@@ -63,12 +64,20 @@ def identity_of_token(token: str, stores: Stores, now: int) -> Identity:
         raise Unauthenticated(Problem("authentication_failed", message))
     document = stored.document
     used = Delete("login_tokens", stored.id, stored.rev, org_id=INSTALLATION)
-    stores.objects.commit(Change(document["org_id"], deletes=(used,)))
+    try:
+        stores.objects.commit(Change(document["org_id"], deletes=(used,)))
+    except Conflict as error:
+        message = "the log-in token was used by another request at the same time"
+        raise Unauthenticated(Problem("authentication_failed", message)) from error
     return identity_of(document, "", stores)
 
 
 def open_session(caller: Caller, stores: Stores) -> dict[str, Any]:
     """Who the caller is, with a session: Basic credentials that end when they are not used."""
+    return until_settled(lambda: _open_session(caller, stores))
+
+
+def _open_session(caller: Caller, stores: Stores) -> dict[str, Any]:
     settings = read_settings(caller, AUTHENTICATION_SETTINGS, stores)
     idle_s = settings["session_timeout_minutes"] * 60
     stored = stores.objects.get(caller.org_id, "users", item_id(tail(caller.user_href)))

@@ -5,6 +5,7 @@ hand over; this PCE sends no mail.
 """
 
 import secrets
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,11 +93,13 @@ def create_user(caller: Caller, body: Any, stores: Stores) -> tuple[dict[str, An
     invitation, kept = _invitation(caller)
     login = new_login(caller.org_id, user, kept)
     puts = [Put(USERS.name, item_id(str(number)), user), put_login(username, login, None)]
-    puts += _principal(caller, username, stores)
+    principal = _principal(caller, username, stores)
+    claims = [name for put in principal for name in AUTH_SECURITY_PRINCIPALS.claims(put.document)]
     changes = USERS.changes(None, user)
     event = _event(caller, "user.create", user, "create", changes, 201, stores, told)
+    change = Change(caller.org_id, puts=(*puts, *principal), claims=tuple(claims), events=(event,))
     try:
-        stores.objects.commit(Change(caller.org_id, puts=tuple(puts), events=(event,)))
+        stores.objects.commit(change)
     except Conflict as error:
         message = f"{username!r} was taken meanwhile"
         raise Invalid(Problem("user_not_unique", message, "username")) from error
@@ -120,17 +123,16 @@ def _principal(caller: Caller, username: str, stores: Stores) -> list[Put]:
     for stored in stores.objects.all_of(caller.org_id, AUTH_SECURITY_PRINCIPALS.name):
         if (stored.document["type"], stored.document["name"].lower()) == (USER, username.lower()):
             return []
-    id = secrets.token_hex(16)
-    uuid = "-".join((id[:8], id[8:12], id[12:16], id[16:20], id[20:]))
+    id = str(uuid.uuid4())
     principal = {
-        "href": caller.path(AUTH_SECURITY_PRINCIPALS.name, uuid),
+        "href": caller.path(AUTH_SECURITY_PRINCIPALS.name, id),
         "name": username,
         "display_name": username,
         "type": USER,
         "sid": None,
         **caller.created(),
     }
-    return [Put(AUTH_SECURITY_PRINCIPALS.name, uuid, principal)]
+    return [Put(AUTH_SECURITY_PRINCIPALS.name, id, principal)]
 
 
 def update_user(caller: Caller, id: str, body: Any, stores: Stores) -> None:
