@@ -14,11 +14,14 @@ from tests.fakes.pairing import pair
 from tests.fakes.people import member
 
 ELSEWHERE = {
-    # Their callers have passwords, or staged policy: test_api_users.py, test_api_staged_policy.py.
+    # They need a password, staged policy, a clone, a keytab: test_api_users.py,
+    # test_api_staged_policy.py, test_clones.py, test_kerberos.py.
     ("POST", "/login_users/authenticate"),
     ("POST", "/login_users/accept_invitation"),
     ("PUT", "/login_users/users/{id}/password"),
     ("PUT", "/orgs/{org}/workloads/apply_policy"),
+    ("PUT", "/orgs/{org}/vens/clear_conditions"),
+    ("PUT", "/orgs/{org}/settings/kerberos"),
 }
 NOTHING_BEFORE_OR_AFTER = {
     # What VENs are asked to do; the notification says what.

@@ -63,6 +63,7 @@ _STATUS = {
     "PUT /orgs/{org}/vens/unpair": 200,
     "PUT /orgs/{org}/vens/upgrade": 200,
     "PUT /orgs/{org}/vens/remote_action": 200,
+    "PUT /orgs/{org}/vens/clear_conditions": 200,
     "POST /orgs/{org}/vens/statistics": 200,
     "POST /orgs/{org}/workloads/{id}/upgrade": 200,
 }
@@ -244,7 +245,7 @@ _ANY_LIST: JsonObject = {"type": "array"}
 
 
 def _is_object(path: str) -> bool:
-    return path.endswith(("/risk_details", "/settings", "/database_metrics"))
+    return path.endswith(("/risk_details", "/settings", "/database_metrics", "/kerberos"))
 
 
 def _ref(name: str) -> JsonObject:
