@@ -150,6 +150,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             f"PUT {VEN}/services",
             f"PUT {VEN}/users",
             f"PUT {VEN}/container_workloads",
+            f"GET {VEN}/container_workloads",
             f"POST {VEN}/tampering",
             f"POST {VEN}/support_reports",
         ),

@@ -1,4 +1,5 @@
-"""PUT .../interfaces, services, users, container_workloads; POST .../tampering, support_reports."""
+"""PUT .../interfaces, services, users; PUT and GET .../container_workloads; POST .../tampering,
+support_reports."""
 
 from pce.errors import NotFound, Problem
 from pce.runtime.clock import now_s
@@ -6,12 +7,12 @@ from pce.runtime.http import Reply, Request, agent_of, http_function, json_body,
 from pce.runtime.wiring import wiring
 from pce.usecases.record_reports import (
     accept_support_report,
-    record_container_workloads,
     record_interfaces,
     record_services,
     record_tampering,
     record_users,
 )
+from pce.usecases.report_containers import container_policies, record_container_workloads
 from ven_protocol.messages import (
     ContainerWorkloadsReport,
     InterfacesReport,
@@ -24,7 +25,8 @@ from ven_protocol.messages import (
 
 @http_function
 def handler(request: Request) -> Reply:
-    """204 when the report is stored; 201 with an upload URL for a support report."""
+    """204 when the report is stored; 201 with an upload URL for a support report; 200 with which
+    policies containers should hold."""
     token, now, ip = agent_of(request), now_s(), request.source_ip
     match request.path.rsplit("/", 1)[-1]:
         case "interfaces":
@@ -33,6 +35,8 @@ def handler(request: Request) -> Reply:
             record_services(token, json_body(request, ServicesReport), wiring(), now, ip)
         case "users":
             record_users(token, json_body(request, UsersReport), wiring(), now, ip)
+        case "container_workloads" if request.method == "GET":
+            return json_reply(200, container_policies(token, wiring(), now))
         case "container_workloads":
             report = json_body(request, ContainerWorkloadsReport)
             record_container_workloads(token, report, wiring(), now, ip)

@@ -62,6 +62,7 @@ def known(org: dict[str, Any]) -> dict[str, str]:
     assert token is not None
     of_ven = {
         **of_org,
+        **_container_host(of_org),
         "agent_token": str(token),
         "ven_id": str(token.ven_id),
         "ven_hex": token.ven_id.hex,
@@ -70,6 +71,20 @@ def known(org: dict[str, Any]) -> dict[str, str]:
     invoke("policy_compile", load("policy_compile/one-org", of_ven))
     up = invoke("ven_heartbeat", load("ven_heartbeat/200-up", of_ven))
     return {**of_ven, "etag": json.loads(up["body"])["etag"]}
+
+
+def _container_host(of_org: dict[str, str]) -> dict[str, str]:
+    """Another VEN, of a container cluster."""
+    creation = load("api/201-container-cluster", of_org | {"unique": uuid.uuid4().hex[:8]})
+    made = json.loads(invoke("api", creation)["body"])
+    cluster = {
+        "cluster_id": made["href"].rsplit("/", 1)[-1],
+        "cluster_token": made["container_cluster_token"],
+    }
+    paired = invoke("ven_activate", load("ven_activate/201-container-host", of_org | cluster))
+    token = AgentToken.parse(json.loads(paired["body"])["agent_token"])
+    assert token is not None
+    return {**cluster, "host_token": str(token), "host_id": str(token.ven_id)}
 
 
 def load(case: str, known: dict[str, str]) -> dict[str, Any]:

@@ -35,19 +35,10 @@ class Host:
     def address(self, family: int) -> str:
         return self.ipv4 if family == 4 else self.ipv6
 
-    @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self) -> contextlib.AbstractContextManager[None]:
         """The calling thread is in this host's network: sockets that it opens and programs that
         it starts stay there."""
-        with (
-            Path("/proc/thread-self/ns/net").open() as home,
-            (_NAMED / self.namespace).open() as there,
-        ):
-            _set_namespace(there.fileno())
-            try:
-                yield
-            finally:
-                _set_namespace(home.fileno())
+        return entered_network(_NAMED / self.namespace)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line that runs a program on this host, with its own ``/sys``."""
@@ -214,6 +205,17 @@ def _ip(*commands: str, namespace: str = "") -> None:
     )
     if done.returncode != 0:
         raise RuntimeError(f"ip {commands}: {done.stderr}")
+
+
+@contextlib.contextmanager
+def entered_network(namespace: Path) -> Iterator[None]:
+    """The calling thread is in the network namespace of this file."""
+    with Path("/proc/thread-self/ns/net").open() as home, namespace.open() as there:
+        _set_namespace(there.fileno())
+        try:
+            yield
+        finally:
+            _set_namespace(home.fileno())
 
 
 def _set_namespace(descriptor: int) -> None:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from ven.edge.http import Pce, PceConnection, Refused, RequestFailed, activate, 
 from ven_protocol.messages import (
     Activate,
     Activated,
+    ClusterMembership,
     Deactivate,
     EnforcementMode,
     HostFacts,
@@ -81,9 +82,12 @@ def become_ven(
     mode: EnforcementMode | None = None,
     labels: Mapping[str, str] | None = None,
     *,
+    cluster: ClusterMembership | None = None,
+    runtime_roots: Iterable[str] = (),
     kerberos: bool = False,
 ) -> Identity:
-    """Exchange the activation code for an identity and keep it.
+    """Exchange the activation code for an identity and keep it. With a ``cluster`` this becomes a
+    container host; ``runtime_roots``: where its runtimes keep their state, if not where most do.
 
     Raises :class:`AlreadyActivated`, OSError for an unreadable CA file, and what a request raises.
     A request without an answer is not repeated, because the code may be used up by it; one that the
@@ -105,6 +109,8 @@ def become_ven(
         machine_id=machine_id(),
         enforcement_mode=mode,
         labels=dict(labels or {}),
+        ven_type="containerized" if cluster else "server",
+        container_cluster=cluster,
     )
     try:
         activated = _activate(connection, message)
@@ -118,6 +124,8 @@ def become_ven(
         agent_token=activated.agent_token,
         kerberos=kerberos,
         settings=activated.settings,
+        containers=cluster is not None,
+        runtime_roots=tuple(runtime_roots),
     )
     data.save_identity(identity)
     return identity
@@ -162,12 +170,25 @@ def leave(data: DataDirectory, kernel: Kernel, restore: str) -> str:
     return why
 
 
+def release_containers(data: DataDirectory) -> None:
+    """On a container host, take our rules out of every container; the agent must not be running."""
+    try:
+        identity = data.identity()
+    except NotActivated:
+        return
+    if identity.containers:
+        from ven.container_workloads import release_all
+
+        release_all(data, identity)
+
+
 def clear(data: DataDirectory, kernel: Kernel, restore: str) -> None:
     """Leave the firewall as ``restore`` says and forget who this VEN was.
 
     ``recommended``: only SSH and ICMP come in. Anything else: as it was before pairing, because
     the VEN only ever added a table of its own. Raises :class:`~ven.core.kernel.KernelRefused`.
     """
+    release_containers(data)
     if restore == "recommended":
         kernel.apply(SSH_AND_ICMP_ONLY)
     else:

@@ -7,6 +7,7 @@ back is carried out by the part whose concern it is, and its outcome goes in as 
 - ``policy_updates``: fetching, applying and reporting policies, with ``name_resolution``;
 - ``firewall_watch``: others' changes to the firewall;
 - ``host_reports``: interfaces and services;
+- ``container_workloads``: the pods of a container host;
 - ``collection``: flows; ``ven.edge.bolts``: the bolt channel;
 - here: what the PCE asks for (``upgrade``, ``support_report``), and what is kept on disk.
 
@@ -26,7 +27,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
@@ -45,6 +46,7 @@ from ven.core import (
     tampering,
 )
 from ven.core.kernel import Kernel
+from ven.core.outbox import Batch
 from ven.core.timing import NEVER, Dice, Tick
 from ven.edge.bolts import BoltConnection, Busy
 from ven.edge.clock import Clock
@@ -60,6 +62,10 @@ from ven.signs_of_life import SignsOfLife
 from ven.upgrade import Upgrades
 from ven.work import Work
 from ven_protocol.messages import Action, Deactivate, HostFacts, Reactivate
+
+if TYPE_CHECKING:
+    # Loaded on container hosts alone: it brings the real kernel.
+    from ven.container_workloads import ContainerWorkloads
 
 _log = logging.getLogger("ven.agent")
 
@@ -136,6 +142,19 @@ class Agent:
         self._host = HostReports(
             kernel, pce, self._flows, enforcement, work, self._feed, self._fail
         )
+        self._containers: ContainerWorkloads | None = None
+        if identity.containers:
+            from ven import container_workloads
+
+            self._containers = container_workloads.ContainerWorkloads(
+                data,
+                identity,
+                pce,
+                work,
+                clock,
+                on_batch=lambda batch: self._feed(coordination.BatchStored(batch)),
+                on_error=self._fail,
+            )
         self._timer: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[Outcome] = self._loop.create_future()
         self._status: Status | None = None
@@ -156,6 +175,8 @@ class Agent:
             if self.state.policy.document is not None:
                 self._policy.restore(self.state.policy.document)
             self._feed(coordination.Started())
+            if self._containers is not None:
+                self._containers.start()
             self._tell_of_upgrade()
             return await self._ended
         finally:
@@ -183,6 +204,7 @@ class Agent:
             return
         try:
             self.state, commands = coordination.step(self.state, event, self._clock.monotonic())
+            self._tell_containers(event)
             for command in commands:
                 self._perform(command)
             self._arm()
@@ -190,6 +212,19 @@ class Agent:
             self._judge_release()
         except Exception as error:  # the end of the process, wherever this was called from
             self._fail(error)
+
+    def _tell_containers(self, event: coordination.Event) -> None:
+        """After a sign of life that was answered, and after a bolt that may be listened to, a
+        container host asks what its containers should hold."""
+        if self._containers is None:
+            return
+        match event:
+            case coordination.HeartbeatAnswered() | coordination.FlowsTaken():
+                self._containers.ask()
+            case coordination.BoltArrived() if self.state.heartbeat.mode == "normal":
+                self._containers.ask()
+            case coordination.HeartbeatMissed():
+                self._containers.wait()
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -215,9 +250,9 @@ class Agent:
             case coordination.CloseWindow():
                 spawn(self._close_window())
             case coordination.StartCollecting():
-                self._flows.start()
+                self._collect(True)
             case coordination.StopCollecting():
-                self._flows.stop()
+                self._collect(False)
             case outbox.ForgetBatch(seq, lost):
                 self._data.forget_batch(seq)
                 if lost:
@@ -255,8 +290,22 @@ class Agent:
                 self._identity = replace(self._identity, settings=settings)
                 self._keep(self._data.save_identity, self._identity)
 
+    def _collect(self, wanted: bool) -> None:
+        if wanted:
+            self._flows.start()
+        else:
+            self._flows.stop()
+        if self._containers is not None:
+            self._containers.collect(wanted)
+
     async def _close_window(self) -> None:
-        self._feed(coordination.WindowClosed(await self._flows.close_window()))
+        self._feed(coordination.WindowClosed(await self._close_windows()))
+
+    async def _close_windows(self) -> tuple[Batch, ...]:
+        batches = await self._flows.close_window()
+        if self._containers is not None:
+            batches += await self._containers.close_windows()
+        return batches
 
     async def _open_bolts(self) -> None:
         try:
@@ -409,8 +458,10 @@ class Agent:
         orderly = ended and self._ended.exception() is None
         if orderly:
             # Onto the disk; the next process posts it.
-            await self._flows.close_window()
+            await self._close_windows()
         self._flows.stop()
+        if self._containers is not None:
+            self._containers.close()
         self._names.close()
         self._watch.close()
         self._host.close()

@@ -38,6 +38,7 @@ from ven.edge.files import AlreadyRunning, DataDirectory, NotActivated
 from ven.edge.host import host_facts
 from ven.edge.http import RequestFailed
 from ven.edge.simulated import SimulatedKernel, serve
+from ven_protocol.messages import ClusterMembership
 
 if TYPE_CHECKING:
     from ven.upgrade import Upgrades
@@ -99,6 +100,15 @@ def _parser() -> argparse.ArgumentParser:
     activate.add_argument("--activation-code", required=True, metavar="CODE")
     activate.add_argument("--ca-file", type=Path, metavar="FILE", help="the PCE's private CA")
     activate.add_argument("--mode", metavar="MODE", help="idle, visibility_only, selective or full")
+    activate.add_argument("--container-cluster", metavar="ID", help="become a container host of it")
+    activate.add_argument("--cluster-token", metavar="TOKEN", help="shown when it was created")
+    activate.add_argument(
+        "--runtime-root",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="where a container runtime keeps its state, if not in a usual place",
+    )
     activate.add_argument("--label", action="append", default=[], metavar="KEY=VALUE")
     activate.add_argument(
         "--kerberos",
@@ -160,6 +170,14 @@ def _activate(options: argparse.Namespace, data: DataDirectory) -> int:
     labels = dict(label.partition("=")[::2] for label in options.label)
     if not all(key and value for key, value in labels.items()):
         raise CannotDo("--label: give it as KEY=VALUE")
+    if bool(options.container_cluster) != bool(options.cluster_token):
+        raise CannotDo("--container-cluster and --cluster-token go together")
+    cluster = None
+    if options.container_cluster:
+        if options.simulate or options.simulated_host:
+            raise CannotDo("a simulated host has no containers")
+        id = options.container_cluster.rstrip("/").rpartition("/")[2]  # its href will do, too
+        cluster = ClusterMembership(id=id, token=options.cluster_token)
     data.create()
     kernel = _kernel(options, data)
     try:
@@ -172,6 +190,8 @@ def _activate(options: argparse.Namespace, data: DataDirectory) -> int:
             options.ca_file,
             MODES[options.mode] if options.mode else None,
             labels,
+            cluster=cluster,
+            runtime_roots=options.runtime_root,
             kerberos=options.kerberos,
         )
     except AlreadyActivated as error:
@@ -350,7 +370,7 @@ def _status(options: argparse.Namespace, data: DataDirectory) -> int:
 
 
 def _suspend(options: argparse.Namespace, data: DataDirectory) -> int:
-    from ven.activation import connected
+    from ven.activation import connected, release_containers
 
     identity = data.identity()
     kernel = _kernel(options, data)
@@ -362,6 +382,7 @@ def _suspend(options: argparse.Namespace, data: DataDirectory) -> int:
     except RequestFailed as error:
         print(f"ven: the PCE was not told: {error}", file=sys.stderr)
     _stop_agent(data)
+    release_containers(data)
     kernel.remove()
     print("suspended: no rules of this VEN are in force; 'ven unsuspend' undoes it")
     return 0

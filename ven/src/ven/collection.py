@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ven.core.flows import FlowLedger
-from ven.core.kernel import Connection, Drained, Drop, Kernel
+from ven.core.kernel import Connection, Drained, Drop, Traffic
 from ven.core.outbox import Batch
 from ven.edge.clock import Clock
 from ven.edge.files import DataDirectory
@@ -36,18 +36,20 @@ class FlowCollection:
     def __init__(
         self,
         data: DataDirectory,
-        kernel: Kernel,
+        kernel: Traffic,
         clock: Clock,
         on_batch: Callable[[Batch], None],
         on_error: Callable[[BaseException], None],
+        container: str = "",
     ) -> None:
         """``on_batch`` is told of batches that are stored before their window ends, because
-        memory for it was used up."""
+        memory for it was used up. ``container``: whose network it is, if not the host's."""
         self._data = data
         self._kernel = kernel
         self._clock = clock
         self._on_batch = on_batch
         self._on_error = on_error
+        self._container = container
         self._readers: list[StreamReader[Any]] = []
         self.ledger = FlowLedger(clock.wall())
         self._sampling = SamplingMode(kernel, self.ledger, clock, on_error)
@@ -133,7 +135,9 @@ class FlowCollection:
         end = int(self._clock.wall())
         try:
             seq = self._data.next_sequence()
-            content = encode_batch(seq, min(int(start), end), end, NOBODY, summaries)
+            content = encode_batch(
+                seq, min(int(start), end), end, NOBODY, summaries, self._container
+            )
             batch = self._data.save_batch(seq, content)
         except OSError as error:
             _log.error("%d flow summaries dropped: %s", len(summaries), error)

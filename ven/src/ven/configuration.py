@@ -57,6 +57,10 @@ class Identity(Struct, frozen=True, kw_only=True):
     kerberos: bool = False
     """A refused token is renewed by a ticket of the host's."""
     settings: Settings
+    containers: bool = False
+    """This is a container host of a container cluster."""
+    runtime_roots: tuple[str, ...] = ()
+    """Where its container runtimes keep their state; empty means the usual places."""
 
     @property
     def ven_id(self) -> uuid.UUID:
@@ -67,6 +71,13 @@ class Identity(Struct, frozen=True, kw_only=True):
         """Path of one of this VEN's resources, for example ``heartbeat``."""
         token = self._token()
         return ven_path(token.org_id, token.ven_id, resource)
+
+    def of_container(self, container_id: str, resource: str) -> tuple[str, dict[str, str]]:
+        """Path of a resource of one of this host's container workloads, and the header by which
+        the host speaks for it."""
+        token = self._token().of_container(container_id)
+        path = ven_path(token.org_id, token.ven_id, resource)
+        return path, {"authorization": f"Bearer {token}"}
 
     def _token(self) -> AgentToken:
         token = AgentToken.parse(self.agent_token)

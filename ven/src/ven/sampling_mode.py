@@ -12,7 +12,7 @@ from typing import Any
 from ven.core import sampling
 from ven.core.counting import TELL_ONE_IN
 from ven.core.flows import FlowLedger
-from ven.core.kernel import Connection, Drained, Kernel
+from ven.core.kernel import Connection, Drained, Traffic
 from ven.edge.clock import Clock
 from ven.edge.readers import StreamReader
 
@@ -28,7 +28,7 @@ class SamplingMode:
 
     def __init__(
         self,
-        kernel: Kernel,
+        kernel: Traffic,
         ledger: FlowLedger,
         clock: Clock,
         on_error: Callable[[BaseException], None],

@@ -38,9 +38,16 @@ def org_href(org_id: OrgId) -> str:
     return f"/orgs/{org_id}"
 
 
-def workload_href(org_id: OrgId, ven_id: uuid.UUID | str) -> str:
-    """``/orgs/1/workloads/<uuid>``."""
-    return f"/orgs/{org_id}/workloads/{ven_id}"
+def workload_href(org_id: OrgId, id: uuid.UUID | str) -> str:
+    """``/orgs/1/workloads/<uuid>``, or ``/orgs/1/container_workloads/<uuid>``: the id tells."""
+    collection = "container_workloads" if is_container_id(id) else "workloads"
+    return f"/orgs/{org_id}/{collection}/{id}"
+
+
+def is_container_id(id: uuid.UUID | str) -> bool:
+    """Whether a workload is a container: such ids are UUIDs of version 8 and no others are (see
+    ``ven_protocol.paths.container_workload_id``)."""
+    return str(id)[14:15] == "8"
 
 
 def ven_href(org_id: OrgId, ven_id: uuid.UUID | str) -> str:

@@ -166,6 +166,9 @@ class FlowBatch(Message, frozen=True, kw_only=True):
     end: _Epoch
     """Last second of the window; start <= end."""
     heartbeat: Heartbeat
+    container: Annotated[str, Meta(max_length=255)] = ""
+    """Of a container host: these flows were seen in the network of this container workload (its
+    ``ContainerWorkload.id``). Empty: they are the host's own."""
     flows: FlowColumns
 
     def __len__(self) -> int:
@@ -193,7 +196,12 @@ _REQUIRED_COLUMNS = ("dst", "proto", "dir", "pd", "first_ago", "last_ago")
 
 
 def encode_batch(
-    seq: int, start: int, end: int, heartbeat: Heartbeat, flows: Sequence[FlowSummary]
+    seq: int,
+    start: int,
+    end: int,
+    heartbeat: Heartbeat,
+    flows: Sequence[FlowSummary],
+    container: str = "",
 ) -> bytes:
     """The bytes of a flow post, not yet compressed.
 
@@ -249,6 +257,7 @@ def encode_batch(
         start=start,
         end=end,
         heartbeat=heartbeat,
+        container=container,
         flows=columns,
     )
     body = _encoder.encode(batch)

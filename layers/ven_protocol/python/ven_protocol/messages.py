@@ -75,6 +75,15 @@ class Interface(Message, frozen=True, kw_only=True):
 Interfaces = Annotated[list[Interface], Meta(max_length=4096)]
 
 
+class ClusterMembership(Message, frozen=True, kw_only=True):
+    """The container cluster that a container host belongs to, and the proof."""
+
+    id: Annotated[str, Meta(max_length=36)]
+    """Last part of the cluster's href."""
+    token: Annotated[str, Meta(max_length=256)]
+    """The cluster's token, which was shown when it was created."""
+
+
 class Activate(Message, frozen=True, kw_only=True):
     """POST /ven/v1/activate: exchange an activation code for an identity."""
 
@@ -82,6 +91,8 @@ class Activate(Message, frozen=True, kw_only=True):
     host: HostFacts
     interfaces: Interfaces = []
     ven_type: VenType = "server"
+    container_cluster: ClusterMembership | None = None
+    """Of a container host (``ven_type`` ``containerized``), and of no other."""
     machine_id: Annotated[str, Meta(max_length=128)] = ""
     """Stable identity of the machine, by which a clone is told from its original."""
     enforcement_mode: EnforcementMode | None = None
@@ -232,20 +243,46 @@ class UsersReport(Message, frozen=True, kw_only=True):
 
 
 class ContainerWorkload(Message, frozen=True, kw_only=True):
-    """One pod or container of a container host."""
+    """One pod or container of a container host, with a network of its own.
+
+    Its id among workloads is :func:`~ven_protocol.paths.container_workload_id`.
+    """
 
     id: Name
+    """Of the container runtime; the same for as long as the pod exists."""
     name: Name
     namespace: Annotated[str, Meta(max_length=253)] = ""
     image: Text = ""
     interfaces: Interfaces = []
-    labels: dict[str, str] = {}
+    labels: Annotated[dict[str, Name], Meta(max_length=64)] = {}
+    """Wishes ``{label key: value}``; honoured where the profile of the namespace lets the pod
+    choose among labels."""
 
 
 class ContainerWorkloadsReport(Message, frozen=True, kw_only=True):
     """PUT .../container_workloads: all pods or containers; replaces the previous report."""
 
     container_workloads: Annotated[list[ContainerWorkload], Meta(max_length=4096)]
+
+
+class ContainerPolicy(Message, frozen=True, kw_only=True):
+    """Which policy one container workload should hold."""
+
+    id: Name
+    """As the VEN reported it."""
+    etag: str
+    """Empty while no policy was computed."""
+
+
+class ContainerPolicies(Message, frozen=True, kw_only=True):
+    """200 reply to GET .../container_workloads: the host's container workloads that are managed.
+
+    Each policy is fetched and reported applied as a VEN's own, under the container workload's id
+    and with the host's secret (:meth:`~ven_protocol.paths.AgentToken.of_container`). A container
+    that is not listed is not managed: its network is left alone.
+    """
+
+    container_workloads: list[ContainerPolicy]
 
 
 class PolicyApplied(Message, frozen=True, kw_only=True):

@@ -77,6 +77,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "Pods or containers of the host",
         messages.ContainerWorkloadsReport,
     ),
+    Operation(
+        "get",
+        "container_workloads",
+        "Which policies the host's container workloads should hold",
+        None,
+        200,
+        messages.ContainerPolicies,
+    ),
     Operation("post", "tampering", "The firewall table was changed", messages.Tampering),
     Operation(
         "post",

@@ -125,6 +125,28 @@ class KernelRefused(Exception):
     and why."""
 
 
+class Traffic(Protocol):
+    """What is seen of one network's connections."""
+
+    def connections(self) -> Stream[Connection]:
+        """As :meth:`Kernel.connections`."""
+
+    def dump(self) -> Iterable[Connection]:
+        """As :meth:`Kernel.dump`."""
+
+    def drops(self) -> Stream[Drop]:
+        """As :meth:`Kernel.drops`."""
+
+    def sample(self, on: bool) -> None:
+        """As :meth:`Kernel.sample`."""
+
+    def untold(self) -> list[Untold]:
+        """As :meth:`Kernel.untold`."""
+
+    def connecting_users(self) -> Mapping[tuple[bytes, int, int], str]:
+        """As :meth:`Kernel.connecting_users`."""
+
+
 class Kernel(Protocol):
     """Enforces one policy document at a time and reports what passes.
 

@@ -26,6 +26,8 @@ from ven_protocol.messages import (
     Activate,
     Activated,
     AppliedReply,
+    ContainerPolicies,
+    ContainerWorkloadsReport,
     Deactivate,
     FlowsAccepted,
     Goodbye,
@@ -215,7 +217,7 @@ class PceConnection:
         if inflated:
             sent["accept-encoding"] = "gzip"
         if self._token:
-            sent["authorization"] = f"Bearer {self._token}"
+            sent.setdefault("authorization", f"Bearer {self._token}")
         if body is not None:
             sent["content-type"] = content_type
             if len(body) >= COMPRESS_FROM_BYTES:
@@ -346,6 +348,25 @@ class Pce:
     def users(self, message: UsersReport) -> None:
         """PUT users."""
         self._tell("PUT", "users", message)
+
+    def container_workloads(self, message: ContainerWorkloadsReport) -> None:
+        """PUT container_workloads."""
+        self._tell("PUT", "container_workloads", message)
+
+    def container_policies(self) -> ContainerPolicies:
+        """GET container_workloads: what each of them should hold."""
+        path = self._identity.path("container_workloads")
+        return _decode(self._connection.request("GET", path), ContainerPolicies)
+
+    def container_policy(self, container_id: str) -> PolicyReply:
+        """GET policy of a container workload, whole."""
+        path, headers = self._identity.of_container(container_id, "policy")
+        return _decode(self._connection.request("GET", path, headers=headers), PolicyReply)
+
+    def container_policy_applied(self, container_id: str, message: PolicyApplied) -> None:
+        """POST policy/applied of a container workload."""
+        path, headers = self._identity.of_container(container_id, "policy/applied")
+        self._connection.request("POST", path, msgspec.json.encode(message), headers=headers)
 
     def tampering(self, message: Tampering) -> None:
         """POST tampering."""

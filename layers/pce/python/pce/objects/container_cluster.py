@@ -1,7 +1,7 @@
 """Container clusters: Kubernetes or OpenShift clusters, whose agents report what runs in them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pce.objects.collection import EXTERNAL_DATA, Collection
@@ -39,6 +39,22 @@ CONTAINER_CLUSTERS = Collection(
     display=_displayed,
     private=("token_hash",),
 )
+
+
+def with_hosts(
+    shown: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], last_connected: str | None
+) -> dict[str, Any]:
+    """A cluster as it is shown, with its hosts (workloads) and when one of them was heard last.
+
+    Pods get their addresses from networks that no VEN knows the prefix of: ``pod_subnet`` is null.
+    """
+    nodes = sorted(hosts, key=lambda host: str(host.get("hostname")))
+    return {
+        **shown,
+        "online": any(host.get("online") for host in nodes),
+        "nodes": [{"name": host.get("hostname"), "pod_subnet": None} for host in nodes],
+        "last_connected": last_connected,
+    }
 
 
 def token_hash(token: str) -> str:

@@ -26,7 +26,16 @@ from pce.objects.fields import (
     Shape,
     Text,
 )
-from pce.objects.filters import contains, equals, flag, has_address, has_labels, one_of
+from pce.objects.filters import (
+    Filter,
+    contains,
+    equals,
+    flag,
+    has_address,
+    has_labels,
+    json_list,
+    one_of,
+)
 from pce.timestamps import rfc3339
 from ven_protocol.messages import (
     EnforcementMode,
@@ -111,6 +120,12 @@ def _from_legacy(body: Any) -> Any:
     return {**said, **body} if said else body
 
 
+def in_clusters(text: str) -> Filter:
+    """Container hosts of one of these clusters: a JSON list of hrefs."""
+    wanted = {str(href) for href in json_list(text, "container_clusters")}
+    return lambda document: (document.get("container_cluster") or {}).get("href") in wanted
+
+
 WORKLOADS = Collection(
     name="workloads",
     kind="workload",
@@ -162,6 +177,7 @@ WORKLOADS = Collection(
         "mode": lambda text: lambda document: LEGACY_MODES[document["enforcement_mode"]] == text,
         "os_id": contains("os_id"),
         "ven": equals("ven"),
+        "container_clusters": in_clusters,
         "external_data_set": equals("external_data_set"),
         "external_data_reference": equals("external_data_reference"),
     },
@@ -171,6 +187,21 @@ WORKLOADS = Collection(
     private=("agent_id", "deleted_at", "ven_type"),
     shown_in_events=("href", "name", "hostname"),
 )
+
+
+def interface_shown(stored: Mapping[str, Any], *, managed: bool) -> dict[str, Any]:
+    """An interface; of a managed workload the VEN leaves out what it does not know."""
+    return {
+        "name": stored["name"],
+        "address": stored["address"],
+        "cidr_block": stored.get("cidr_block"),
+        "default_gateway_address": stored.get("default_gateway_address"),
+        "link_state": stored.get("link_state") or ("unknown" if managed else None),
+        "friendly_name": stored.get("friendly_name"),
+        "loopback": bool(stored.get("loopback")),
+        "network": None,
+        "network_detection_mode": "single_private_brn",
+    }
 
 
 def policy_reasons(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -194,10 +225,12 @@ def new_managed_workload(
     enforcement_mode: EnforcementMode,
     visibility_level: VisibilityLevel,
     ven_type: VenType,
+    cluster: Mapping[str, Any] | None,
     agent_id: int,
     now: float,
 ) -> dict[str, Any]:
-    """The workload of a VEN that activates at ``now`` (epoch seconds)."""
+    """The workload of a VEN that activates at ``now`` (epoch seconds); ``cluster``: href and name
+    of the container cluster of a container host."""
     at = rfc3339(now)
     actor = {"href": ven_href(org_id, ven_id)}
     return {
@@ -220,6 +253,7 @@ def new_managed_workload(
         "ven": {"href": ven_href(org_id, ven_id)},
         "ven_version": host.version,
         "ven_type": ven_type,
+        "container_cluster": cluster,
         "agent_id": agent_id,
         "created_at": at,
         "created_by": actor,

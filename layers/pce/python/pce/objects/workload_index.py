@@ -8,7 +8,7 @@ filtered list reads those that match and not all, and the impact of a provisioni
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
-from pce.identifiers import OrgId, org_href
+from pce.identifiers import OrgId, org_href, workload_href
 from pce.policy.ipv6_support import Ipv6Support, ipv6_support_of
 from ven_protocol.messages import EnforcementMode, VisibilityLevel
 
@@ -60,7 +60,7 @@ def facts(
     ``hostname`` is the name where there is no host name, as flows are shown."""
     href = org_href(org_id)
     return {
-        "href": f"{href}/workloads/{id}",
+        "href": workload_href(org_id, id),
         "name": name,
         "hostname": None if state & _NO_HOSTNAME else hostname,
         "labels": [{"href": f"{href}/labels/{label}"} for label in labels],

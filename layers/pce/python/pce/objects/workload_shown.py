@@ -19,7 +19,7 @@ from pce.objects.filters import (
     one_of,
 )
 from pce.objects.vulnerability_summary import summary
-from pce.objects.workload import LEGACY_MODES, WORKLOADS
+from pce.objects.workload import LEGACY_MODES, WORKLOADS, interface_shown
 from pce.policy.estate_from_documents import is_unsupported_wireless
 from pce.presence.record import SILENT, Presence
 from pce.timestamps import rfc3339
@@ -134,7 +134,7 @@ def shown_workload(host: Host) -> dict[str, Any]:
         **_ABSENT,
         **{name: value for name, value in stored.items() if name not in WORKLOADS.private},
         "managed": managed,
-        "interfaces": [_interface(i, managed=managed) for i in stored.get("interfaces") or ()],
+        "interfaces": [interface_shown(i, managed=managed) for i in stored.get("interfaces") or ()],
         "services": _services(host) if managed else None,
         **({"interactive_users": _users(host)} if host.user_report else {}),
         "agent": _agent(host) if managed else {"config": _config(host)},
@@ -154,7 +154,7 @@ def shown_ven(host: Host) -> dict[str, Any]:
     """The VEN object of a managed workload."""
     ven, workload = host.ven or {}, host.workload
     interfaces = [
-        {"href": f"{workload['href']}/interfaces/{i['name']}", **_interface(i, managed=True)}
+        {"href": f"{workload['href']}/interfaces/{i['name']}", **interface_shown(i, managed=True)}
         for i in workload.get("interfaces") or ()
     ]
     deleted = bool(ven.get("deleted"))
@@ -183,7 +183,7 @@ def shown_ven(host: Host) -> dict[str, Any]:
                 "security_policy_received_at": ven.get("security_policy_received_at"),
             }
         ],
-        "container_cluster": None,
+        "container_cluster": workload.get("container_cluster"),
         "secure_connect": {"matching_issuer_name": ""},
         "active_pce_fqdn": None,
         "last_heartbeat_at": host.last_heartbeat_at,
@@ -232,21 +232,6 @@ _ABSENT: dict[str, Any] = {
     "selectively_enforced_services": [],
     "num_enforcement_boundaries": 0,
 }
-
-
-def _interface(stored: Document, *, managed: bool) -> dict[str, Any]:
-    """An interface; of a managed workload the VEN leaves out what it does not know."""
-    return {
-        "name": stored["name"],
-        "address": stored["address"],
-        "cidr_block": stored.get("cidr_block"),
-        "default_gateway_address": stored.get("default_gateway_address"),
-        "link_state": stored.get("link_state") or ("unknown" if managed else None),
-        "friendly_name": stored.get("friendly_name"),
-        "loopback": bool(stored.get("loopback")),
-        "network": None,
-        "network_detection_mode": "single_private_brn",
-    }
 
 
 def _config(host: Host) -> dict[str, Any]:

@@ -77,6 +77,8 @@ class Presence:
     """A policy newer than the applied one waits until a person has it applied."""
     apply_asked: bool = False
     """A person has said so, and the VEN has not reported one since."""
+    host: uuid.UUID | None = None
+    """Of a container workload: the VEN that it runs on, which is the one that is heard."""
     actions: str = ""
     """Pending actions (``pce.presence.actions``)."""
     upgrade_expires_at: int | None = None

@@ -211,6 +211,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     },
     f"{_CLUSTER}/service_backends": {"GET": READERS},
     f"{_O}/container_workloads": {"GET": READERS},
+    f"{_O}/container_workloads/{{id}}": {"GET": READERS},
     # What clients load at their start and what this product has none of
     f"{_ANY}/virtual_servers": {"GET": READERS},
     f"{_ANY}/secure_connect_gateways": {"GET": READERS},

@@ -13,6 +13,8 @@ from pce.usecases.create_container_cluster import create_container_cluster
 from pce.usecases.create_object import create_object
 from pce.usecases.delete_container_cluster import delete_container_cluster
 from pce.usecases.delete_object import delete_object
+from pce.usecases.read_objects import Page
+from pce.usecases.show_containers import clusters_with_hosts, get_container, list_containers
 from pce.usecases.update_object import update_object
 from pce.usecases.write_object import not_found
 
@@ -21,6 +23,34 @@ def create_cluster(call: Call) -> Reply:
     """POST container_clusters: 201 with the token, which is shown only here."""
     cluster, token = create_container_cluster(call.caller, call.body, call.stores)
     return created({**CONTAINER_CLUSTERS.shown(cluster), "container_cluster_token": token})
+
+
+def list_clusters(call: Call) -> Reply:
+    """GET container_clusters."""
+
+    def page(limit: int | None) -> Page:
+        found = read_objects.list_objects(
+            call.caller, CONTAINER_CLUSTERS, call.query, call.stores, limit
+        )
+        return Page(clusters_with_hosts(call.caller, found.documents, call.stores), found.total)
+
+    return listed(call, page)
+
+
+def get_cluster(call: Call) -> Reply:
+    """GET container_clusters/{id}."""
+    cluster = read_objects.get_object(call.caller, CONTAINER_CLUSTERS, call.id, {}, call.stores)
+    return ok(clusters_with_hosts(call.caller, [cluster], call.stores)[0])
+
+
+def list_container_workloads(call: Call) -> Reply:
+    """GET container_workloads."""
+    return listed(call, lambda limit: list_containers(call.caller, call.query, call.stores, limit))
+
+
+def get_container_workload(call: Call) -> Reply:
+    """GET container_workloads/{id}."""
+    return ok(get_container(call.caller, call.id, call.stores))
 
 
 def delete_cluster(call: Call) -> Reply:

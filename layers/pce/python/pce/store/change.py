@@ -81,7 +81,7 @@ class PolicyChange:
     reason: str
     """From a closed list: ``provision``, ``workload``, ``labels``, ``online``, ``offline``,
     ``goodbye``, ``activate``, ``unpair``, ``interfaces``, ``binding``, ``settings``,
-    ``unfinished_compile``."""
+    ``containers``, ``unfinished_compile``."""
     hrefs: tuple[str, ...] = ()
     """Of what changed; none: the whole org is read again."""
 

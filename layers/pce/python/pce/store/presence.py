@@ -14,7 +14,9 @@ generation of the wide head that came with them, ``cs`` number of the compile th
 ``ae`` applied etag, ``fh`` hash of host facts, ``ci`` bolt connection, ``bo`` when a bolt was
 queued that no request has followed yet, ``sp`` policy waits for a person: 1, who has not said so
 yet, or 2, who has; ``ac`` pending actions, ``ux`` when the
-upgrade among them expires.
+upgrade among them expires, ``ho`` host of a container workload. The row of a container workload has
+no heartbeat of its own and no connection: it names what the container should hold and holds, under
+its host's token.
 """
 
 import hashlib
@@ -118,7 +120,8 @@ class PresenceStore:
         return {row.ven_id: row for row in rows}
 
     def all_of(self, org_id: OrgId) -> list[Presence]:
-        """All VENs of an org, read strongly; 16 queries side by side would not be cheaper."""
+        """All VENs and container workloads of an org, read strongly; 16 queries side by side would
+        not be cheaper."""
         return [
             _presence(item)
             for partition in presence_partitions(org_id)
@@ -134,7 +137,7 @@ class PresenceStore:
 
     def bolt_rows(self, partition: str) -> list[Presence]:
         """VENs of one partition (of ``presence_partitions``) that have a bolt connection and wide
-        parts, with what a wave needs, read strongly."""
+        parts, and container workloads with wide parts, with what a wave needs, read strongly."""
         return [
             _presence(item)
             for page in self._dynamodb.pages(
@@ -142,8 +145,9 @@ class PresenceStore:
                 TableName=self._table,
                 KeyConditionExpression="p = :p",
                 ExpressionAttributeValues={":p": {"S": partition}},
-                FilterExpression="attribute_exists(ci) AND attribute_exists(ws)",
-                ProjectionExpression="p, v, hb, ci, te, ws, ae, bo, sp",
+                FilterExpression="attribute_exists(ws)"
+                " AND (attribute_exists(ci) OR attribute_exists(ho))",
+                ProjectionExpression="p, v, hb, ci, te, ws, ae, bo, sp, ho",
                 ConsistentRead=True,
             )
             for item in page
@@ -156,7 +160,10 @@ class PresenceStore:
         transition is written on condition that the row is still as it was read.
         """
         for page in self._dynamodb.pages(
-            "Scan", TableName=self._table, ProjectionExpression=_SWEEP_ATTRIBUTES
+            "Scan",
+            TableName=self._table,
+            ProjectionExpression=_SWEEP_ATTRIBUTES,
+            FilterExpression="attribute_not_exists(ho)",  # containers are heard through their host
         ):
             yield from map(_presence, page)
 
@@ -291,6 +298,16 @@ class PresenceStore:
         )
         return old is not None
 
+    def put_container(self, org_id: OrgId, id: uuid.UUID, host: AgentToken, now: int) -> None:
+        """Make the row of a container workload, or give the one that is there its host's present
+        token. One write; safe to repeat."""
+        values = {
+            "th": {"B": token_hash(host.secret)},
+            "ho": {"B": host.ven_id.bytes},
+            "hb": {"N": str(now)},
+        }
+        self._update(org_id, id, values, ("tn",), condition="attribute_not_exists(ty)")
+
     def delete(self, org_id: OrgId, ven_id: uuid.UUID) -> None:
         """Remove a VEN's row: its token is void from now on. Safe to repeat."""
         self._dynamodb.call("DeleteItem", TableName=self._table, Key=_key(org_id, ven_id))
@@ -395,6 +412,7 @@ def _presence(item: Item) -> Presence:
         bolt_at=number("bo") or None,
         static="sp" in item,
         apply_asked="sp" in item and item["sp"].N == _TO_BE_APPLIED,
+        host=uuid.UUID(bytes=item["ho"].B) if "ho" in item else None,
         actions=text("ac"),
         upgrade_expires_at=number("ux") or None,
     )

@@ -1,13 +1,16 @@
 """Pair a machine: an activation code becomes a VEN, its workload and an agent token."""
 
+import hmac
 import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from pce.errors import Invalid, Problem
+from pce.errors import Invalid, Problem, Unauthenticated
 from pce.events.journal import ResourceChange, ven_actor
 from pce.identifiers import INSTALLATION, OrgId, ven_href, workload_href
+from pce.objects.container_cluster import CONTAINER_CLUSTERS
+from pce.objects.container_cluster import token_hash as cluster_token_hash
 from pce.objects.hrefs import item_id
 from pce.objects.ven import new_ven
 from pce.objects.workload import new_managed_workload
@@ -55,6 +58,7 @@ def _activate(
     granted = grant(profile.document, wish, keys)
     label_hrefs = granted.label_hrefs + _wished(granted, labels)
 
+    cluster = cluster_of(org_id, wish, stores)
     ven_id = uuid.uuid4()
     token = AgentToken.new(org_id, ven_id)
     agent_id = stores.objects.next_id(org_id, "agents")
@@ -68,6 +72,7 @@ def _activate(
         enforcement_mode=granted.enforcement_mode,
         visibility_level=granted.visibility_level,
         ven_type=wish.ven_type,
+        cluster=cluster,
         agent_id=agent_id,
         now=now,
     )
@@ -154,6 +159,25 @@ def _key_and_profile(code: str, stores: Stores, now: int) -> tuple[Stored, Store
     if key is None or profile is None:
         raise AssertionError("check_key refuses a code without record or profile")
     return key, profile
+
+
+def cluster_of(org_id: OrgId, wish: Activate, stores: Stores) -> dict[str, Any] | None:
+    """Href and name of the container cluster that a container host proves to belong to; None for
+    other VENs. Raises :class:`Unauthenticated` for a wrong id or token, and :class:`Invalid` when
+    only one of type and cluster was said."""
+    said = wish.container_cluster
+    if (said is None) != (wish.ven_type != "containerized"):
+        message = "a VEN of type containerized needs a container_cluster, and no other type has one"
+        raise Invalid(Problem("container_cluster_required", message, "container_cluster"))
+    if said is None:
+        return None
+    stored = stores.objects.get(org_id, CONTAINER_CLUSTERS.name, said.id)
+    known = str(stored.document["token_hash"]) if stored else ""
+    if stored is None or not hmac.compare_digest(cluster_token_hash(said.token), known):
+        message = "there is no container cluster with this id and token; see where it was created"
+        problem = Problem("invalid_cluster_token", message, "container_cluster")
+        raise Unauthenticated(problem)
+    return {"href": stored.document["href"], "name": stored.document["name"]}
 
 
 def _wished(granted: Grant, labels: list[Stored]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from pce.policy.estate_from_documents import (
 )
 from pce.policy.questions.impact import Impact
 from pce.usecases.find_workloads import workload_facts
+from pce.usecases.read_containers import all_containers
 from pce.usecases.read_policy import read_policy
 from pce.usecases.stores import Stores
 
@@ -87,9 +88,8 @@ def count_affected(
 
 
 def _workloads(org_id: OrgId, stores: Stores) -> Iterator[Document]:
-    """What the index knows of each workload; their documents while there is none. Those of
-    containers are left out: they have no VEN."""
-    known = workload_facts(org_id, stores)
+    """What the index knows of each workload and container; their documents while there is none."""
+    known = workload_facts(org_id, stores, with_containers=True)
     if known is not None:
         yield from known.values()
         return
@@ -98,6 +98,8 @@ def _workloads(org_id: OrgId, stores: Stores) -> Iterator[Document]:
     for stored in stores.objects.all_of(org_id, WORKLOADS.name):
         if not stored.document.get("deleted"):
             yield stored.document
+    for container in all_containers(org_id, stores):
+        yield container.document
 
 
 def as_rules_see(document: Document, around: Surroundings) -> Workload:

@@ -3,13 +3,15 @@
 A bolt is a hint. Whatever is lost, dropped or never queued is in the next heartbeat's reply.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from pce.identifiers import OrgId
 from pce.policy.pacing import HORIZON_S, PER_ORG, Urgency
 from pce.presence.record import Presence
 from pce.store.queues import BOLTS_PER_MESSAGE, BoltBatch, BoltKind, BoltOrder, WaveOrder
+from pce.usecases.current_etag import current_etag
 from pce.usecases.stores import Stores
 
 SPREAD_S = 5.0
@@ -71,7 +73,7 @@ def announce_policy(
     Requests: for each of the two, 3 and one for every 1,000 bolts, and 3 for a wave; none for what
     there is none of. The answer does not count waves: their bolts are queued later.
     """
-    wanted = [target for target in targets if target.before.wants_bolt(int(now))]
+    wanted = list(_reachable(targets, stores, int(now)))
     changes = list(wide)
     announced = []
     for tightens in (True, False):
@@ -89,6 +91,23 @@ def announce_policy(
         left_to_heartbeat=sum(each.left_to_heartbeat for each in announced),
         lasts_s=max(each.lasts_s for each in announced),
     )
+
+
+def _reachable(targets: Iterable[NewTarget], stores: Stores, now: int) -> Iterator[NewTarget]:
+    """The VENs that a bolt would reach. Of container workloads it is their host, once: whatever it
+    hears, it asks what its containers should hold. One read for each such host."""
+    hosts: dict[uuid.UUID, NewTarget] = {}
+    for target in targets:
+        before = target.before
+        if before.host is None:
+            if before.wants_bolt(now):
+                yield target
+        elif before.host not in hosts or target.tightens:
+            hosts[before.host] = target
+    for host_id, target in hosts.items():
+        host = stores.presence.get(target.before.org_id, host_id)
+        if host is not None and host.connection_id:
+            yield replace(target, before=host, etag=current_etag(host, host.applied_etag, stores))
 
 
 def queue_bolts(

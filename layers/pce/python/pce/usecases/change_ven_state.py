@@ -13,6 +13,7 @@ from pce.presence.record import SILENT, Status, flags_text
 from pce.store.change import Change, PresenceChange, Put
 from pce.store.presence import token_hash
 from pce.timestamps import rfc3339
+from pce.usecases.report_containers import forget_containers
 from pce.usecases.stores import Stores, journal
 from pce.usecases.ven_records import VenRecords, ven_action
 from ven_protocol.messages import Deactivate, Goodbye, LostAgent, TokenRefreshed
@@ -51,8 +52,11 @@ def deactivate(
     try:
         records = VenRecords.read(stores, before.org_id, before.ven_id)
     except NotFound:
-        stores.presence.delete(before.org_id, before.ven_id)  # unpaired by a person before
+        # Unpaired by a person before.
+        forget_containers(before.org_id, before.ven_id, stores, now)
+        stores.presence.delete(before.org_id, before.ven_id)
         return
+    forget_containers(before.org_id, before.ven_id, stores, now)
     deleted = {"deleted": True, "online": False, "deleted_at": rfc3339(now)}
     puts, _ = records.changed(deleted, {"status": "uninstalled", "deleted": True})
     event = records.journal(stores, now, ven_action("POST", 204, source_ip)).event(

@@ -20,6 +20,7 @@ from pce.policy.questions.explain import explain
 from pce.policy.questions.rule_index import RuleIndex
 from pce.policy.traffic import Traffic
 from pce.usecases.query_traffic import ResultForm, result_key
+from pce.usecases.read_containers import workloads_by_id
 from pce.usecases.read_policy import read_policy
 from pce.usecases.stores import Stores
 
@@ -53,9 +54,9 @@ def decide_drafts(
         for end in (r["src"], r["dst"])
         if "workload" in end
     }
-    read = stores.objects.get_many(org_id, "workloads", sorted(map(tail, hrefs)))
+    workloads = workloads_by_id(org_id, map(tail, hrefs), stores)
     content = read_policy(org_id, DRAFT, stores)
-    decided = list(_decided(records, content, (stored.document for stored in read.values())))
+    decided = list(_decided(records, content, workloads.values()))
     forms: tuple[tuple[ResultForm, bytes], ...] = (
         ("json", msgspec.json.encode(decided)),
         ("draft.csv", csv_text(decided, draft=True).encode()),

@@ -12,6 +12,7 @@ from pce.objects.hrefs import parse_href
 from pce.policy.addresses import peer_address
 from pce.policy.estate_from_documents import Surroundings, workload_of
 from pce.usecases.caller import Caller
+from pce.usecases.read_containers import HOSTS, workloads_by_id
 from pce.usecases.stores import Stores
 
 Document = dict[str, Any]
@@ -52,8 +53,7 @@ def find_ends(caller: Caller, source: AskedEnd, destination: AskedEnd, stores: S
     named = _named_workloads(caller, (source, destination), stores)
     addresses = _addresses(source, destination, named)
     ids = stores.directory.holders(caller.org_id, addresses)
-    read = stores.objects.get_many(caller.org_id, "workloads", sorted(ids - named.keys()))
-    known = named | {id: stored.document for id, stored in read.items()}
+    known = named | workloads_by_id(caller.org_id, ids - named.keys(), stores)
     workloads = [w for w in known.values() if not w.get("deleted")]
     ends = []
     for asked, address in zip((source, destination), addresses, strict=True):
@@ -82,10 +82,10 @@ def find_workload(caller: Caller, href: str, stores: Stores) -> Document:
     """The workload behind an href. Raises :class:`NotFound` for one that does not exist, is
     deleted or is another org's: they look alike."""
     parsed = parse_href(href)
-    if parsed is not None and parsed.collection == "workloads" and parsed.org_id == caller.org_id:
-        stored = stores.objects.get(caller.org_id, "workloads", parsed.item_id)
-        if stored is not None and not stored.document.get("deleted"):
-            return stored.document
+    if parsed is not None and parsed.collection in HOSTS and parsed.org_id == caller.org_id:
+        for document in workloads_by_id(caller.org_id, [parsed.item_id], stores).values():
+            if document["href"] == href and not document.get("deleted"):
+                return document
     raise NotFound(Problem("workload_not_found", f"there is no workload {href[:200]}"))
 
 

@@ -17,6 +17,7 @@ from pce.policy.questions.rule_search import search
 from pce.policy.selectors import AddressSelector
 from pce.usecases.caller import Caller
 from pce.usecases.find_ends import FoundEnd, find_ends
+from pce.usecases.read_containers import HOSTS, workloads_by_id
 from pce.usecases.read_policy import read_policy
 from pce.usecases.stores import Stores
 from ven_protocol.policy import RuleAction
@@ -128,10 +129,10 @@ def _ends(
     ids = [
         one.id
         for one in parsed.values()
-        if one is not None and one.collection == "workloads" and one.org_id == caller.org_id
+        if one is not None and one.collection in HOSTS and one.org_id == caller.org_id
     ]
-    read = stores.objects.get_many(caller.org_id, "workloads", sorted(ids))
-    workloads = [s.document for s in read.values() if not s.document.get("deleted")]
+    read = workloads_by_id(caller.org_id, ids, stores)
+    workloads = [document for document in read.values() if not document.get("deleted")]
     existing = {workload["href"] for workload in workloads}
     problems = [
         Problem("invalid_reference", f"{href} does not exist in {content.version}", href)

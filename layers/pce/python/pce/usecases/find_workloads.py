@@ -8,11 +8,12 @@ index, and what the log names is read itself. Together they are never older than
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pce.identifiers import OrgId, tail
+from pce.identifiers import OrgId, is_container_id, tail
 from pce.objects.filters import boolean, exact_first, matching
 from pce.objects.hrefs import parse_href
 from pce.objects.workload import WORKLOADS
 from pce.objects.workload_index import INDEXED
+from pce.usecases.read_containers import HOSTS, workloads_by_id
 from pce.usecases.stores import Stores
 
 MAX_PENDING = 1_000
@@ -24,28 +25,34 @@ WORTH_ONE_BY_ONE = 10
 Facts = Mapping[str, Any]
 
 
-def workload_facts(org_id: OrgId, stores: Stores) -> dict[str, Facts] | None:
-    """What the index knows of each workload (or its document, where it changed lately), by id.
+def workload_facts(
+    org_id: OrgId, stores: Stores, *, with_containers: bool = False
+) -> dict[str, Facts] | None:
+    """What the index knows of each workload (or its document, where it changed lately), by id;
+    with those of container workloads, or without.
 
     None when there is no index yet, or too much is newer than it. Cost: a query and a GET; a batch
     read per 100 workloads that changed since the last compile.
     """
+    collections = HOSTS if with_containers else (WORKLOADS.name,)
     changed: set[str] = set()
     for entry in stores.objects.change_log(org_id):
         if not entry.hrefs:
             return None
         for href in entry.hrefs:
             parsed = parse_href(href)
-            if parsed is not None and parsed.collection == WORKLOADS.name:
+            if parsed is not None and parsed.collection in collections:
                 changed.add(parsed.id)
     if len(changed) > MAX_PENDING:
         return None
     known = stores.directory.workloads(org_id)
     if known is None:
         return None
-    newer = stores.objects.get_many(org_id, WORKLOADS.name, sorted(changed)) if changed else {}
+    if not with_containers:
+        known = {id: facts for id, facts in known.items() if not is_container_id(id)}
+    newer = workloads_by_id(org_id, changed, stores) if changed else {}
     for id in changed:
-        document = newer[id].document if id in newer else None
+        document = newer.get(id)
         if document is None or document.get("deleted"):
             known.pop(id, None)
         else:

@@ -11,6 +11,7 @@ from pce.objects.hrefs import ACTIVE, DRAFT, Href, parse_href
 from pce.objects.label_group import members
 from pce.policy.addresses import interval, subtract
 from pce.store.policy_versions import Head
+from pce.usecases.read_containers import HOSTS
 from pce.usecases.stores import Stores
 
 
@@ -45,9 +46,9 @@ class FlowResolver:
     def workload_id(self, href: str) -> uuid.UUID | None:
         """The id of a workload; of a deleted one too."""
         parsed = self._mine(href)
-        if parsed is None or parsed.collection != "workloads":
+        if parsed is None or parsed.collection not in HOSTS:
             return None
-        stored = self._stores.objects.get(self._org_id, "workloads", parsed.id)
+        stored = self._stores.objects.get(self._org_id, parsed.collection, parsed.id)
         return None if stored is None else uuid.UUID(stored.id)
 
     def ip_list(self, href: str) -> IpListContent | None:

@@ -14,7 +14,7 @@ from pce.usecases.record_heartbeat import record_heartbeat
 from pce.usecases.stores import Stores
 from ven_protocol.flows import FlowBatch
 from ven_protocol.messages import FlowsAccepted
-from ven_protocol.paths import AgentToken
+from ven_protocol.paths import AgentToken, container_workload_id
 
 
 def ingest_flows(token: AgentToken, batch: FlowBatch, stores: Stores, now: int) -> FlowsAccepted:
@@ -30,8 +30,11 @@ def ingest_flows(token: AgentToken, batch: FlowBatch, stores: Stores, now: int) 
     org_id = OrgId(token.org_id)
     stored = False
     if len(batch):
-        directory = knowing_the_reporter(stores.directory.load(org_id), batch, token.ven_id)
-        parts = pack_parts(batch, token.ven_id, directory)
+        reporter = token.ven_id
+        if batch.container:
+            reporter = container_workload_id(reporter, batch.container)
+        directory = knowing_the_reporter(stores.directory.load(org_id), batch, reporter)
+        parts = pack_parts(batch, reporter, directory)
         stored = stores.flows.put(org_id, token.ven_id, batch.seq, batch.end, parts)
         stores.arrivals.note(org_id, token.ven_id, batch.seq, batch.end, len(parts), now)
     return FlowsAccepted(

@@ -77,6 +77,7 @@ def _create(
         enforcement_mode=source["enforcement_mode"],
         visibility_level=source["visibility_level"],
         ven_type=row.ven_type,
+        cluster=source.get("container_cluster"),
         agent_id=agent_id,
         now=now,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pce.identifiers import OrgId, tail
+from pce.objects.container_workload import COLLECTION
 from pce.objects.hrefs import parse_href
 from pce.policy.change import EstateChange, everything
 from pce.policy.estate import Workload
@@ -23,13 +24,14 @@ from pce.policy.estate_from_documents import (
     virtual_service_of,
     workload_of,
 )
+from pce.usecases.read_containers import HOSTS, all_containers, join_containers
+from pce.usecases.report_containers import REPORTS
 from pce.usecases.stores import Stores
 from pce.usecases.warm_engines import Known
 
 Document = Mapping[str, Any]
 
-_HOSTS = ("workloads", "container_workloads")
-_ACT_AT_ONCE = (*_HOSTS, "labels", "service_bindings", "virtual_services", "sec_policy")
+_ACT_AT_ONCE = (*HOSTS, "labels", "service_bindings", "virtual_services", "sec_policy")
 """Collections whose hrefs stand in the change log: of ``virtual_services`` those of bindings that
 came or went, of ``sec_policy`` those of versions that were provisioned."""
 
@@ -57,12 +59,12 @@ def read_estate(org_id: OrgId, stores: Stores) -> Read:
     head = versions.head(org_id)
     active = versions.documents(org_id, head.manifest, head.manifest)
     bindings, labels, hosts = all_of("service_bindings"), all_of("labels"), all_of("workloads")
-    containers = all_of("container_workloads")
+    containers = [each.document for each in all_containers(org_id, stores)]
     estate = estate_from_documents([*hosts, *containers], labels, active, bindings)
     known = Known(
         label_keys_of(labels), bound_workloads(bindings), port_overrides_of(bindings), head.manifest
     )
-    return Read(everything(estate), known, _by_id(hosts), _by_id(labels))
+    return Read(everything(estate), known, _by_id([*hosts, *containers]), _by_id(labels))
 
 
 def read_changes(org_id: OrgId, hrefs: Iterable[str], known: Known, stores: Stores) -> Read | None:
@@ -92,7 +94,7 @@ def read_changes(org_id: OrgId, hrefs: Iterable[str], known: Known, stores: Stor
         rebound = {
             id for id in bound.keys() | known.bound.keys() if bound.get(id) != known.bound.get(id)
         }
-        for collection in _HOSTS:
+        for collection in HOSTS:
             named.setdefault(collection, set()).update(rebound)
     now = Known(label_keys, bound, port_overrides, known.manifest)
     if "sec_policy" in named or port_overrides != known.port_overrides:
@@ -100,16 +102,29 @@ def read_changes(org_id: OrgId, hrefs: Iterable[str], known: Known, stores: Stor
         change = change.then(provisioned)
 
     hosts = _documents(org_id, "workloads", named.get("workloads", ()), stores)
-    containers = _documents(
-        org_id, "container_workloads", named.get("container_workloads", ()), stores
-    )
+    containers = _containers(org_id, named.get("container_workloads", set()), hosts, stores)
     around = Surroundings(label_keys, bound)
     # A bound id was asked for in both collections; the one that has it counts.
     facts: dict[str, Workload | None] = dict.fromkeys([*hosts, *containers])
     for document in (*hosts.values(), *containers.values()):
         if document is not None:
             facts[tail(document["href"])] = workload_of(document, around)
-    return Read(change.then(EstateChange(workloads=facts)), now, hosts, labels)
+    return Read(change.then(EstateChange(workloads=facts)), now, {**hosts, **containers}, labels)
+
+
+def _containers(
+    org_id: OrgId, named: set[str], hosts: Mapping[str, Document | None], stores: Stores
+) -> dict[str, Document | None]:
+    """Container workloads by id: those that are named, and all of the hosts that changed, whose
+    fate they share; None for those that do not exist or are not managed."""
+    hosts_of_some = [id for id, host in hosts.items() if not host or host.get("container_cluster")]
+    reports = stores.objects.get_many(org_id, REPORTS, hosts_of_some)
+    ids = named.union(*(report.document["ids"] for report in reports.values()))
+    documents: dict[str, Document | None] = dict.fromkeys(sorted(ids))
+    found = stores.objects.get_many(org_id, COLLECTION, list(documents))
+    for each in join_containers(org_id, (s.document for s in found.values()), stores):
+        documents[tail(each.stored["href"])] = each.document
+    return documents
 
 
 def _documents(

@@ -1,7 +1,9 @@
 """A VEN's kernel holds a policy now, or it refused one."""
 
+import uuid
+
 from pce.events.journal import Notification, ResourceChange
-from pce.identifiers import OrgId
+from pce.identifiers import OrgId, workload_href
 from pce.presence.record import SILENT
 from pce.usecases.current_etag import current_etag
 from pce.usecases.record_return import record_return_and_facts
@@ -19,6 +21,9 @@ def record_policy_applied(
     held = applied.etag if applied.success else None
     before = stores.presence.sign_of_life(token, now, applied_etag=held)
     reply = AppliedReply(etag=current_etag(before, applied.etag, stores))
+    if before.host is not None:
+        _record_of_container(before.host, token, applied, stores, now, source_ip)
+        return reply
     if held and before.apply_asked and held != before.applied_etag:
         stores.presence.stop_applying(before.org_id, before.ven_id)
         reply = AppliedReply(etag=held)
@@ -51,3 +56,30 @@ def record_policy_applied(
     )
     stores.objects.commit(records.change(puts, [event]))
     return reply
+
+
+def _record_of_container(
+    host: uuid.UUID,
+    token: AgentToken,
+    applied: PolicyApplied,
+    stores: Stores,
+    now: int,
+    source_ip: str,
+) -> None:
+    """What a container holds stands in its row, and pods come and go all the time: only a refused
+    policy is an event, of the host."""
+    if applied.success:
+        return
+    records = VenRecords.read(stores, OrgId(token.org_id), host)
+    info = {
+        "container_workload": {"href": workload_href(records.org_id, token.ven_id)},
+        "message": applied.error,
+    }
+    event = records.journal(stores, now, ven_action("PUT", 204, source_ip)).event(
+        "agent.update",
+        severity="err",
+        status="failure",
+        changes=[ResourceChange("workload", records.resource(), "update", {})],
+        notifications=[Notification("agent.policy_deploy_failed", info)],
+    )
+    stores.objects.commit(records.change((), [event]))

@@ -1,4 +1,4 @@
-"""What a VEN reports about its host: interfaces, services, users, containers, tampering."""
+"""What a VEN reports about its host: interfaces, services, users, tampering."""
 
 import uuid
 from collections.abc import Callable
@@ -17,7 +17,6 @@ from pce.usecases.record_return import record_return_and_facts
 from pce.usecases.stores import Stores
 from pce.usecases.ven_records import VenRecords, ven_action
 from ven_protocol.messages import (
-    ContainerWorkloadsReport,
     InterfacesReport,
     ServicesReport,
     SupportReportRequest,
@@ -69,26 +68,6 @@ def record_users(
     document = msgspec.to_builtins(report)
     _replace_report(
         token, "user_reports", document, "agent.update_interactive_users", stores, now, source_ip
-    )
-
-
-def record_container_workloads(
-    token: AgentToken,
-    report: ContainerWorkloadsReport,
-    stores: Stores,
-    now: int,
-    source_ip: str = "",
-) -> None:
-    """Store the pods or containers of a container host."""
-    document = msgspec.to_builtins(report)
-    _replace_report(
-        token,
-        "container_workload_reports",
-        document,
-        "agent.update_running_containers",
-        stores,
-        now,
-        source_ip,
     )
 
 

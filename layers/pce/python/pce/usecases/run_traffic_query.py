@@ -20,6 +20,7 @@ from pce.timestamps import rfc3339
 from pce.usecases.decide_drafts import decide_drafts
 from pce.usecases.flow_resolver import FlowResolver
 from pce.usecases.query_traffic import QUERIES, result_key
+from pce.usecases.read_containers import workloads_by_id
 from pce.usecases.stores import Stores
 
 
@@ -95,12 +96,11 @@ def find_flows(
 def _facts(org_id: OrgId, flows: Iterable[Flow], stores: Stores) -> WorkloadFacts:
     """Names, systems and modes of the workloads, as they are now."""
     ids = {str(end.workload.id) for flow in flows for end in (flow.src, flow.dst) if end.workload}
-    found = stores.objects.get_many(org_id, "workloads", sorted(ids))
     known = {
         uuid.UUID(id): {
-            name: stored.document.get(name) for name in ("name", "os_type", "enforcement_mode")
+            name: document.get(name) for name in ("name", "os_type", "enforcement_mode")
         }
-        for id, stored in found.items()
+        for id, document in workloads_by_id(org_id, ids, stores).items()
     }
     return lambda id: known.get(id, {})
 

@@ -11,6 +11,7 @@ from pce.store.bolt_plans import Wave, slots_bytes, slots_of
 from pce.store.presence_key import presence_partitions
 from pce.store.queues import BoltOrder, WaveOrder, WavePart
 from pce.usecases.announce_policy import Announced, queue_bolts
+from pce.usecases.current_etag import current_etag
 from pce.usecases.stores import Stores
 
 SPLIT_FROM = 500
@@ -53,11 +54,18 @@ def _queue(
     now: float,
 ) -> Announced:
     org_id = OrgId(order.org_id)
+    concerned = [row for row in rows if row.wide_slots & wave.slots]
     orders = [
         BoltOrder(str(row.ven_id), row.connection_id, f"{row.target}.{wave.generation}")
-        for row in rows
-        if row.wide_slots & wave.slots and row.wants_bolt(int(now))
+        for row in concerned
+        if row.wants_bolt(int(now))
     ]
+    # Of containers their host is told, which asks for all of them.
+    for host_id in sorted({row.host for row in concerned if row.host}):
+        host = stores.presence.get(org_id, host_id)
+        if host is not None and host.connection_id:
+            etag = current_etag(host, host.applied_etag, stores)
+            orders.append(BoltOrder(str(host_id), host.connection_id, etag))
     announced = queue_bolts(org_id, orders, order.tightens, order.reason, stores, now, fleet=fleet)
     if announced.lasts_s:
         stores.bolt_plans.wave_lasts(org_id, order.tightens, int(now) + announced.lasts_s)

@@ -94,4 +94,6 @@ def policy_changes(
         return tuple(PolicyChange(reason, href) for reason in policy_reasons(before, after))
     if collection.name == "labels":
         return (PolicyChange("labels", href),)  # flows are shown with the label's new name
+    if collection.name == "container_workload_profiles":
+        return (PolicyChange("containers", href),)
     return ()

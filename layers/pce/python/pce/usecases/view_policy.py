@@ -15,6 +15,7 @@ from pce.policy.questions.rule_index import Held, RuleIndex
 from pce.usecases.caller import Caller
 from pce.usecases.fetch_policy import fetch_policy
 from pce.usecases.find_ends import find_workload
+from pce.usecases.read_containers import workloads_by_id
 from pce.usecases.read_policy import read_policy
 from pce.usecases.stores import Stores
 from ven_protocol.policy import PolicyReply
@@ -59,9 +60,8 @@ def _with_names(
 ) -> PolicyContent:
     """The content with the workloads that these rules name."""
     actors = {a for one in held for a in (*one.rule.providers, *one.rule.consumers)}
-    ids = sorted(actor.id for actor in actors if actor.kind == "workload")
-    read = stores.objects.get_many(caller.org_id, "workloads", ids)
-    return replace(content, workloads={id: stored.document for id, stored in read.items()})
+    ids = {actor.id for actor in actors if actor.kind == "workload"}
+    return replace(content, workloads=workloads_by_id(caller.org_id, ids, stores))
 
 
 def _set_sizes(caller: Caller, workload_id: str, stores: Stores) -> dict[str, int]:

@@ -117,7 +117,12 @@ def policy_hrefs(collection: Collection, document: Mapping[str, Any]) -> tuple[s
     return (str(document["href"]),)
 
 
-POLICY_REASONS = {"workloads": "workload", "labels": "labels", "service_bindings": "binding"}
+POLICY_REASONS = {
+    "workloads": "workload",
+    "labels": "labels",
+    "service_bindings": "binding",
+    "container_workload_profiles": "containers",
+}
 """Collections that policy follows from without provisioning, with the reason in the change log."""
 
 
