@@ -14,6 +14,18 @@ def lets_in(*members: str) -> PolicyDocument:
     return policy("full", {"peers": sorted(members)}, allow(["peers"], HTTP))
 
 
+def test_a_value_that_somebody_set_is_reverted_at_the_next_start(db: ProtectedHost) -> None:
+    """By the VEN that starts again, with the policy that it loads; until then it stands."""
+    db.apply(lets_in("10.0.0.1"))
+    timeout = "net.netfilter.nf_conntrack_tcp_timeout_established"
+    db.host.run("sysctl", "-qw", f"{timeout}=999")
+    firewall = db.restarted()
+    db.apply(lets_in("10.0.0.1"))
+    assert db.sysctl("nf_conntrack_tcp_timeout_established") == "28800"
+    with db.host.entered():
+        firewall.remove()
+
+
 def test_sysctls_are_put_back(db: ProtectedHost) -> None:
     """They are set with the first policy and return to what they were when the VEN goes, even if
     the agent that set them was killed; a value that somebody set since is left alone."""

@@ -26,6 +26,7 @@ SECTIONS = (
     "PCE down or network issue and the VEN degraded state",
     "Failed authentication and the VEN minimal state",
     "VEN Offline Timers and Isolation",
+    "Sampling Mode for VENs",
     "Linux TCP Timeout Variable",
     "Wireless Connections and VPNs",
     "Show Amount of Data Transfer",
