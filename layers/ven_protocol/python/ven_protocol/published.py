@@ -156,8 +156,8 @@ def openapi() -> JsonObject:
                 "What a VEN and the PCE say to each other over HTTPS. The version is the first"
                 " path segment after /ven; another version is refused with 406 and the list of"
                 " versions spoken. Unknown fields are ignored on both sides. Bodies may be"
-                " compressed with gzip or zstd. Bolts are described in asyncapi.yaml, the body of"
-                " a flow post in flow-batch.md."
+                " compressed with gzip or zstd, and are then sent as application/octet-stream."
+                " Bolts are described in asyncapi.yaml, the body of a flow post in flow-batch.md."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

@@ -222,6 +222,8 @@ class PceConnection:
             sent["content-type"] = content_type
             if len(body) >= COMPRESS_FROM_BYTES:
                 body = gzip.compress(body, 6)
+                # Under a type of text a gateway hands bytes on as text, and damages them.
+                sent["content-type"] = "application/octet-stream"
                 sent["content-encoding"] = "gzip"
         response = self._exchange(method, path, body, sent, inflated)
         if response.status < 400:
