@@ -119,6 +119,7 @@ def test_files_that_the_readme_names_exist() -> None:
         "ven/core/": "ven/src/ven/core/",
         "ven/edge/": "ven/src/ven/edge/",
         "ven/agent.py": "ven/src/ven/agent.py",
+        "ven/container_workloads.py": "ven/src/ven/container_workloads.py",
         "ven/name_resolution.py": "ven/src/ven/name_resolution.py",
         "ven/policy_updates.py": "ven/src/ven/policy_updates.py",
         "ven/signs_of_life.py": "ven/src/ven/signs_of_life.py",

@@ -72,13 +72,6 @@ class Identity(Struct, frozen=True, kw_only=True):
         token = self._token()
         return ven_path(token.org_id, token.ven_id, resource)
 
-    def of_container(self, container_id: str, resource: str) -> tuple[str, dict[str, str]]:
-        """Path of a resource of one of this host's container workloads, and the header by which
-        the host speaks for it."""
-        token = self._token().of_container(container_id)
-        path = ven_path(token.org_id, token.ven_id, resource)
-        return path, {"authorization": f"Bearer {token}"}
-
     def _token(self) -> AgentToken:
         token = AgentToken.parse(self.agent_token)
         if token is None:

@@ -22,7 +22,7 @@ from ven.core.outbox import Batch
 from ven.edge.clock import Clock, rfc3339
 from ven.edge.contained import ContainedKernel
 from ven.edge.files import DataDirectory
-from ven.edge.http import Pce, RequestFailed
+from ven.edge.http import AuthenticationRefused, Pce, RequestFailed
 from ven.edge.runtimes import ContainerReader, network_of
 from ven.guarded_pod import GuardedPod, folder_of, kernel_of
 from ven.work import Work
@@ -207,6 +207,8 @@ class ContainerWorkloads:
             reply = await self._work.request(self._pce.container_policy, guard.pod.id)
         except RequestFailed as error:
             _log.warning("policy of container %s: %s", guard.pod.name, error)
+            if isinstance(error, AuthenticationRefused):
+                self._told = ""  # the token was renewed: with the next report containers have it
             return
         if reply.document is None or policy_digest(reply.document) != reply.digest:
             _log.error("policy %s of container %s is damaged", reply.etag, guard.pod.name)

@@ -47,7 +47,7 @@ from ven_protocol.messages import (
     TokenRefreshed,
     UsersReport,
 )
-from ven_protocol.paths import ACTIVATE, SOFTWARE
+from ven_protocol.paths import ACTIVATE, SOFTWARE, AgentToken, ven_path
 from ven_protocol.policy import PolicyReply
 
 CONNECT_TIMEOUT_S = 10
@@ -179,6 +179,11 @@ class PceConnection:
         self._aborted = False
         self.local_address = ""
         """The host's own address towards the PCE, once connected."""
+
+    @property
+    def token(self) -> str:
+        """The agent token that requests carry; empty before the activation."""
+        return self._token
 
     def use_token(self, token: str) -> None:
         """From the next request on."""
@@ -362,13 +367,23 @@ class Pce:
 
     def container_policy(self, container_id: str) -> PolicyReply:
         """GET policy of a container workload, whole."""
-        path, headers = self._identity.of_container(container_id, "policy")
+        path, headers = self._of_container(container_id, "policy")
         return _decode(self._connection.request("GET", path, headers=headers), PolicyReply)
 
     def container_policy_applied(self, container_id: str, message: PolicyApplied) -> None:
         """POST policy/applied of a container workload."""
-        path, headers = self._identity.of_container(container_id, "policy/applied")
+        path, headers = self._of_container(container_id, "policy/applied")
         self._connection.request("POST", path, msgspec.json.encode(message), headers=headers)
+
+    def _of_container(self, container_id: str, resource: str) -> tuple[str, dict[str, str]]:
+        """Path of a resource of one of this host's container workloads, and the header by which
+        the host speaks for it: by the token that it has now."""
+        own = AgentToken.parse(self._connection.token)
+        if own is None:
+            raise ValueError("the agent token is damaged: activate this VEN again")
+        token = own.of_container(container_id)
+        path = ven_path(token.org_id, token.ven_id, resource)
+        return path, {"authorization": f"Bearer {token}"}
 
     def tampering(self, message: Tampering) -> None:
         """POST tampering."""
