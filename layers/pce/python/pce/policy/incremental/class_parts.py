@@ -1,7 +1,7 @@
 """The class parts that VENs are to hold, by narrow name."""
 
+from pce.policy.incremental.audience import HostClass
 from pce.policy.incremental.content import NOTHING, Content, nothing
-from pce.policy.incremental.index import HostClass
 from pce.policy.incremental.work import Work
 from pce.policy.kinds import Kind
 from pce.policy.parts import ClassPart

@@ -5,7 +5,7 @@ from operator import attrgetter
 
 import msgspec
 
-from pce.policy.incremental.index import Audience, HostClass, Line
+from pce.policy.incremental.audience import Audience, HostClass, Line
 from pce.policy.kinds import Kind
 from pce.policy.parts import ClassPart, Target, content_digest, line_digest, name_of
 

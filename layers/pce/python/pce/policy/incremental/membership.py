@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 
+from pce.policy.incremental.audience import Audience
 from pce.policy.incremental.effect import SetChange
-from pce.policy.incremental.index import Audience, Index
+from pce.policy.incremental.index import Index
 from pce.policy.incremental.lists import Said
 from pce.policy.incremental.work import Work
 from pce.policy.parts import digest_of_sum, member_hash, version_name

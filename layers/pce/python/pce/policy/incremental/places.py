@@ -5,8 +5,9 @@ from itertools import chain
 from typing import NamedTuple
 
 from pce.policy.estate import Workload
+from pce.policy.incremental.audience import Fact, HostClass
 from pce.policy.incremental.facts import Facts
-from pce.policy.incremental.index import Fact, HostClass, Index, has_any
+from pce.policy.incremental.index import Index, has_any
 from pce.policy.incremental.work import Work
 from pce.policy.kinds import Kind
 from pce.policy.parts import Target

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+from pce.policy.incremental.audience import Audience, Line
 from pce.policy.incremental.facts import Facts
-from pce.policy.incremental.index import Audience, Index, Line
+from pce.policy.incremental.index import Index
 from pce.policy.incremental.lines import RuleLines, lines_of, loses_access
 from pce.policy.incremental.lists import Lists
 from pce.policy.incremental.work import Work

@@ -5,7 +5,7 @@ number of VENs and stays so until it has less than half of it, its slot is which
 generations count up. Documents do not depend on it.
 """
 
-from pce.policy.incremental.index import Audience
+from pce.policy.incremental.audience import Audience
 from pce.policy.incremental.work import Work
 from pce.policy.parts import WideHead, WidePart, block_digest, is_block, version_name
 

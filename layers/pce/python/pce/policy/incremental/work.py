@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pce.policy.incremental.index import Audience, Fact, HostClass
+from pce.policy.incremental.audience import Audience, Fact, HostClass
 from pce.policy.parts import Target
 
 
