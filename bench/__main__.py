@@ -16,6 +16,7 @@ MEASURED = (
     "flows",
     "streaming",
     "ven",
+    "ven_load",
     "ven_kernel",
 )
 """Modules of this package, each with ``measure() -> list[Figure]``."""

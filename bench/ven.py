@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from bench.figure import Figure
+from bench.process_cost import cpu_s, resident_mib, ven_process
 from demo.operator import Credentials, wait_for
 from demo.processes import free_port, start_pce
 from demo.world import World, world_of_this_machine
@@ -41,13 +42,13 @@ def measure() -> list[Figure]:
 def _at_rest(world: World) -> list[Figure]:
     kept = world.data_dir("web") / "policy.json"
     wait_for("a first policy", kept.exists)
-    pid = _ven_process(world.vens["web"].pid)
-    wait_for("the VEN to come to rest", lambda: _cpu_s(pid), lambda _: _is_idle(pid), every_s=1)
-    before = _cpu_s(pid)
+    pid = ven_process(world.vens["web"].pid)
+    wait_for("the VEN to come to rest", lambda: cpu_s(pid), lambda _: _is_idle(pid), every_s=1)
+    before = cpu_s(pid)
     time.sleep(HEARTBEATS * HEARTBEAT_S)  # rest is what is measured
-    heartbeat_ms = (_cpu_s(pid) - before) / HEARTBEATS * 1000
+    heartbeat_ms = (cpu_s(pid) - before) / HEARTBEATS * 1000
     share = heartbeat_ms / 1000 / HEARTBEAT_INTERVAL_S * 100
-    resident = _resident_mib(pid)
+    resident = resident_mib(pid)
     at_rest = f"VEN at rest ({world.kernels})"
     return [
         Figure(f"{at_rest}, memory", resident, "MiB", 40, resident <= 40),
@@ -56,26 +57,7 @@ def _at_rest(world: World) -> list[Figure]:
     ]
 
 
-def _ven_process(pid: int) -> int:
-    """The VEN at the end of the chain of ip, unshare and sh that started it."""
-    while "python" not in Path(f"/proc/{pid}/exe").resolve().name:
-        pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
-    return pid
-
-
 def _is_idle(pid: int) -> bool:
-    before = _cpu_s(pid)
+    before = cpu_s(pid)
     time.sleep(1)  # a second of looking
-    return _cpu_s(pid) - before < 0.02
-
-
-def _cpu_s(pid: int) -> float:
-    """CPU time of all threads, in nanosecond steps; /proc/PID/stat counts in hundredths."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
-
-
-def _resident_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
+    return cpu_s(pid) - before < 0.02

@@ -87,36 +87,37 @@ class RealWorld(World):
         super().__init__(folder)
         self._network = Network("web", "db", "outsider", ipv4=_free_network(), uplink=True)
         self.pce_host = self._network.gateway.ipv4
-        self._server = self._host("db").listen(port)
+        self._server = self.host("db").listen(port)
         self._server.settimeout(None)
         threading.Thread(target=self._serve, daemon=True).start()
 
     def address(self, name: str) -> str:
-        return self._host(name).ipv4
+        return self.host(name).ipv4
 
     def connects(self, name: str, to: str, port: int) -> bool:
         try:
-            with self._host(name).connect(self._host(to), port, timeout_s=CONNECT_TIMEOUT_S) as own:
+            with self.host(name).connect(self.host(to), port, timeout_s=CONNECT_TIMEOUT_S) as own:
                 return own.recv(1) == ANSWER[:1]
         except OSError:
             return False
 
     def enforces(self, name: str, address: str) -> bool:
-        table = self._host(name).run("nft", "list", "table", "inet", "ven", check=False)
+        table = self.host(name).run("nft", "list", "table", "inet", "ven", check=False)
         return re.search(rf"\b{re.escape(address)}\b", table) is not None
 
     def command(self, name: str, *arguments: str) -> list[str]:
         ven = ["--data-dir", str(self.data_dir(name)), *arguments]
         # A namespace shares the machine's host name; each of these hosts has its own.
         named = ["unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', name]
-        return self._host(name).command(*named, str(BIN / "ven"), *ven)
+        return self.host(name).command(*named, str(BIN / "ven"), *ven)
 
     def close(self) -> None:
         super().close()
         self._server.close()
         self._network.close()
 
-    def _host(self, name: str) -> Host:
+    def host(self, name: str) -> Host:
+        """The namespace of a host."""
         return self._network[name]
 
     def _serve(self) -> None:

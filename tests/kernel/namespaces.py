@@ -118,6 +118,8 @@ class Network:
         networks = IPv4Network(ipv4), IPv6Network(ipv6)
         self.gateway = Host("", str(networks[0][254]), str(networks[1][254]))
         self.hosts: dict[str, Host] = {}
+        self.switch = Host(self._switch, "", "")
+        """Where all packets pass, in the bridge family; it has no addresses."""
         try:
             self._create(names, networks)
         except BaseException:

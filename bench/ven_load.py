@@ -1,0 +1,146 @@
+"""What a VEN costs a host that is asked for many connections, and whether its counts are exact.
+Needs root.
+
+The VEN is the whole agent in a network namespace, paired with a local PCE. Another namespace sends
+datagrams, each from a port of its own and so each a connection of its own. This host's kernel
+forgets one after a second, so that the connection table, which all namespaces share, does not fill.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+from bench.figure import Figure
+from bench.process_cost import cpu_s, resident_mib, ven_process
+from demo.operator import Credentials, wait_for
+from demo.processes import free_port, start_pce
+from demo.world import RealWorld
+from ven.edge.files import DataDirectory
+from ven_protocol.flows import decode_batch, to_summaries
+
+SERVICE = 7000
+"""UDP port to which everything is sent."""
+MEASURED_S = 10
+SETTLES_S = 90
+"""Longest wait for the VEN to change its mode: half a minute of quiet ends sampling."""
+TICK_S = 0.01
+
+BUDGETS = {1_000: None, 14_000: 3.0, 20_000: None}
+"""New connections a second, and the share of a core in percent that they may take."""
+MEMORY_BUDGET_MIB = 40
+"""Of a VEN at rest; what connections need comes on top."""
+
+
+def measure() -> list[Figure]:
+    """CPU of the VEN's process in percent of a core at each rate, its memory, and connections that
+    were sent and not counted; nothing without root."""
+    if os.geteuid() != 0:
+        return []
+    return [figure for rate, budget in BUDGETS.items() for figure in _at(rate, budget)]
+
+
+def _at(rate: int, budget: float | None) -> Iterator[Figure]:
+    folder = Path(tempfile.mkdtemp(prefix="ven-load-"))
+    world = RealWorld(folder, SERVICE)
+    pce = None
+    try:
+        port = free_port(world.pce_host)
+        state = folder / "pce"
+        pce = start_pce(state, world.pce_host, port, heartbeat_s=300, flows_s=600, sweep_s=60)
+        world.pair("web", Credentials.read(state / "credentials.json"))
+        world.host("web").run("sysctl", "-qw", "net.netfilter.nf_conntrack_udp_timeout=1")
+        world.start("web")
+        yield from _loaded(world, rate, budget)
+    finally:
+        world.close()
+        if pce is not None:
+            pce.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _loaded(world: RealWorld, rate: int, budget: float | None) -> Iterator[Figure]:
+    data = DataDirectory(world.data_dir("web"))
+    log = data.path / "log" / "vtap.log"
+    wait_for("a first policy", (data.path / "policy.json").exists)
+    pid = ven_process(world.vens["web"].pid)
+    with _Load(world, rate) as load:
+        if rate >= 10_000:
+            wait_for("sampling mode", lambda: "Entering throttle" in log.read_text())
+        time.sleep(1)  # the load is what is measured
+        used, sent, began = cpu_s(pid), load.sent, time.monotonic()
+        time.sleep(MEASURED_S)
+        share = (cpu_s(pid) - used) / (time.monotonic() - began) * 100
+        reached = (load.sent - sent) / (time.monotonic() - began)
+    memory = resident_mib(pid)
+    if rate >= 10_000:
+        left = lambda: "Exiting throttle" in log.read_text()  # noqa: E731
+        wait_for("the end of sampling mode", left, timeout_s=SETTLES_S)
+    world.vens["web"].stop()  # which ends the window
+    missing = load.sent - _counted(data)
+    what = f"VEN at {rate:,} new connections a second (reached {reached:,.0f})"
+    within = budget is None or share <= budget
+    yield Figure(f"{what}, CPU", share, "% of a core", budget, within)
+    yield Figure("... memory", memory, "MiB", None, within=True)
+    yield Figure(f"... connections not counted, of {load.sent:,}", missing, "", 0, missing == 0)
+
+
+def _counted(data: DataDirectory) -> int:
+    """Connections that ended, in the batches on disk: those that were open are told again."""
+    total = 0
+    for batch in data.batches():
+        for summary in to_summaries(decode_batch(data.batch(batch.seq) or b"")):
+            if summary.dst_port == SERVICE and summary.state in "CT":
+                total += summary.count
+    return total
+
+
+class _Load(contextlib.AbstractContextManager["_Load"]):
+    """Datagrams from ``db`` to ``web``, at an even rate, while it is entered."""
+
+    _PACKET = struct.Struct(">BBHHHBBH4s4s HHHH")
+    _FIRST, _LAST = 1_024, 65_535
+    """Source ports: at 20,000 a second each is used again after three seconds."""
+
+    def __init__(self, world: RealWorld, rate: int) -> None:
+        self.sent = 0
+        self._rate = rate
+        self._to = world.address("web")
+        ends = ip_address(world.address("db")).packed, ip_address(self._to).packed
+        self._packets = [
+            self._PACKET.pack(0x45, 0, 28, 0, 0, 64, 17, 0, *ends, port, SERVICE, 8, 0)
+            for port in range(self._FIRST, self._LAST + 1)
+        ]
+        with world.host("db").entered():
+            self._raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        # Somebody is there, so that no datagram is answered by ICMP.
+        self._receiver = world.host("web").listen(SERVICE, kind=socket.SOCK_DGRAM)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "_Load":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._raw.close()
+        self._receiver.close()
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        while not self._over.wait(TICK_S):
+            # What a busy machine delayed is not made up for at once.
+            due = int((time.monotonic() - began) * self._rate)
+            due = min(due, self.sent + int(3 * TICK_S * self._rate))
+            for number in range(self.sent, due):
+                self._raw.sendto(self._packets[number % len(self._packets)], (self._to, 0))
+            self.sent = max(self.sent, due)
