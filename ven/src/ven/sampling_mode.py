@@ -14,11 +14,15 @@ from ven.core.counting import TELL_ONE_IN
 from ven.core.flows import FlowLedger
 from ven.core.kernel import Connection, Drained, Traffic
 from ven.edge.clock import Clock
-from ven.edge.readers import StreamReader
+from ven.edge.readers import GATHER_S, StreamReader
 
 READ_COUNTS_S = 60.0
 """Seconds between readings while sampling, so that a set of 65,536 keys is rarely full: then
 connections are told again. Reading a thousand takes 10 ms, and a full one half a second."""
+
+SAMPLED_GATHER_S = 0.25
+"""Seconds that events are gathered while sampling: to wake up is most of what 440 events a second
+cost, and nobody waits for them."""
 
 _log = logging.getLogger("ven.vtap")
 
@@ -62,7 +66,9 @@ class SamplingMode:
     def saw(self, drained: Drained[Connection]) -> None:
         """What was read just now."""
         self._began += sum(connection.phase == "new" for connection in drained.items)
-        self._lost = self._lost or drained.lost
+        if drained.lost and not self._lost:
+            self._lost = True
+            self._look_in(0)  # not in here, where the rest of what was read is still to be handled
 
     def read_counts(self) -> float:
         """Put what the kernel counted into the ledger. Unix time up to which it is complete."""
@@ -78,8 +84,12 @@ class SamplingMode:
             return
         self._looked_at, self._cpu_s = self._clock.monotonic(), self._reader.cpu_s
         self._began, self._lost = 0, False
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(sampling.PERIOD_S, self._look)
+        self._look_in(sampling.PERIOD_S)
+
+    def _look_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _look(self) -> None:
         if self._reader is None:
@@ -105,6 +115,8 @@ class SamplingMode:
         self._kernel.sample(change.on)
         self._ledger.sampling(change.on, now)
         self._counted = True
+        if self._reader is not None:
+            self._reader.gather_s = SAMPLED_GATHER_S if change.on else GATHER_S
         _log.warning(
             "%s throttle state: %.0f new connections a second, to tell all of them takes %.1f %% of"
             " a core; all are counted, one in %d is told",

@@ -28,9 +28,9 @@ _GET = _SUBSYS << 8 | 1
 _DESTROY = _SUBSYS << 8 | 2
 _GROUP_NEW, _GROUP_DESTROY = 1, 3
 
-EVENT_BUFFER_BYTES = 16 << 20
-"""26,000 events that were not read yet: a second of 13,000 short connections, so that none is lost
-before sampling mode begins. Kernel memory, used only while they wait."""
+EVENT_BUFFER_BYTES = 32 << 20
+"""52,000 events that were not read yet: two seconds of 13,000 short connections, so that none is
+lost before sampling mode begins. Kernel memory, used only while they wait."""
 
 # linux/netfilter/nfnetlink_conntrack.h
 _ORIGINAL, _REPLY, _PROTOINFO, _MARK = 1, 2, 4, 8

@@ -32,7 +32,8 @@ class StreamReader(Generic[_Item]):
         self._stream = stream
         self._handle = handle
         self._on_error = on_error
-        self._gather_s = gather_s
+        self.gather_s = gather_s
+        """Seconds from the first event until what came meanwhile is read."""
         self._timer: asyncio.Handle | None = None
         self.cpu_s = 0.0
         """CPU seconds that this thread has used for reading and handling what was read."""
@@ -51,7 +52,7 @@ class StreamReader(Generic[_Item]):
 
     def _readable(self) -> None:
         self._loop.remove_reader(self._stream.fileno())
-        self._timer = self._loop.call_later(self._gather_s, self._drain)
+        self._timer = self._loop.call_later(self.gather_s, self._drain)
 
     def _drain(self) -> None:
         self._timer = None
