@@ -13,6 +13,7 @@ from pce.flows.answer import run_query
 from pce.flows.batch import pack, unpack
 from pce.flows.directory import Directory, Label, Workload, addresses_of
 from pce.flows.query import validate_query
+from pce.flows.rollup import pack_rollup, roll_up
 from pce.flows.selection import IpListContent
 from ven_protocol.compression import inflate
 from ven_protocol.flows import FlowSummary, State, decode_batch, encode_batch
@@ -69,6 +70,9 @@ def measure() -> list[Figure]:
         bodies += stored
     post = _post(0, True)[0]
     figures.append(Figure(f"posted batch of {ROWS}, gzip", len(post) / KIB, "KiB", None, True))
+    rolled = _seconds(partial(_roll_up, bodies))
+    name = "flows, stored batches with and without byte counts to a rollup"
+    figures.append(Figure(name, len(bodies) * ROWS / rolled, "summaries/s", None, True))
     figures += _queries([bodies[number % len(bodies)] for number in range(BATCHES_QUERIED)])
     return figures
 
@@ -176,6 +180,10 @@ def _store_all(posts: list[tuple[bytes, Directory]]) -> None:
 def _unpack(bodies: list[bytes]) -> None:
     for body in bodies:
         unpack(body)
+
+
+def _roll_up(bodies: list[bytes]) -> None:
+    pack_rollup(roll_up(map(unpack, bodies)))
 
 
 class _Org:

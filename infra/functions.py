@@ -280,7 +280,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     FunctionSpec(
         name="stream_wake",
         does="Every minute: finds the destinations of flow summaries and audit events that have"
-        " something to get.",
+        " something to get; once an hour, orgs whose flows are to be rolled up.",
         size=Size(512, 50, "two queries an org and five a destination; ends before the next one"),
         tables={"objects": ("Query",), "events": ("Query",), "flows": ("Query",)},
         sends=("streams",),
@@ -289,7 +289,8 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     ),
     FunctionSpec(
         name="stream_out",
-        does="Takes one destination forward in one source: sends to syslog or the archive.",
+        does="Takes one destination forward in one source: sends to syslog or the archive. Rolls up"
+        " an hour's flows.",
         size=Size(1769, 60, "one core: 18,000 summaries a second; 25 s of steps, the last of 30 s"),
         queue="streams",
         tables={

@@ -1,4 +1,4 @@
-"""SQS FIFO "this lane has a backlog": take one destination forward in one source."""
+"""SQS FIFO "this lane has a backlog": take one destination forward in one source, or roll it up."""
 
 import time
 from typing import Any
@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from pce.runtime.metrics import write_line
 from pce.runtime.wiring import wiring
 from pce.streaming.lanes import Lane
+from pce.usecases.roll_up_flows import ROLLUP, roll_up_flows
 from pce.usecases.stream_records import stream_records
 
 WORK_S = 25
@@ -24,6 +25,7 @@ def handler(event: dict[str, Any], context: Any) -> Any:
 
 def _stream(record: SQSRecord) -> None:
     lane = Lane.named(msgspec.json.decode(record.body)["lane"])
-    done = stream_records(lane, wiring(), time.time, time.time() + WORK_S)
+    work = roll_up_flows if lane.destination == ROLLUP else stream_records
+    done = work(lane, wiring(), time.time, time.time() + WORK_S)
     if done.failed or done.damaged:
         write_line({"level": "WARN", "lane": lane.name, **msgspec.to_builtins(done)})

@@ -23,6 +23,7 @@ from pce.streaming.lanes import Lane
 from pce.streaming.records import EVENTS, FLOWS, SOURCES
 from pce.usecases.caller import Caller
 from pce.usecases.ingest_flows import ingest_flows
+from pce.usecases.roll_up_flows import ROLLUP
 from pce.usecases.stream_destinations import delivery_of
 from pce.usecases.stream_records import stream_records
 from pce.usecases.wake_streams import wake_streams
@@ -182,14 +183,15 @@ def test_only_lanes_with_a_backlog_are_woken(api: Api, stores: Wiring) -> None:
 
 
 def waiting(api: Api, stores: Wiring) -> Iterator[Lane]:
-    """The org's lanes that one look over all orgs wakes; nobody takes messages but this."""
+    """The org's lanes that one look over all orgs wakes, without rollups; nobody takes messages but
+    this."""
     sqs = fake_aws().client("sqs")
     url = stores.environment.queues.streams
     wake_streams(stores, LATER)
     while found := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         for message in found:
             one = Lane.named(json.loads(message["Body"])["lane"])
-            if one.org_id == api.created["org_id"]:
+            if one.org_id == api.created["org_id"] and one.destination != ROLLUP:
                 yield one
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 

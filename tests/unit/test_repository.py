@@ -121,6 +121,7 @@ def test_files_that_the_readme_names_exist() -> None:
         "ven/agent.py": "ven/src/ven/agent.py",
         "ven/container_workloads.py": "ven/src/ven/container_workloads.py",
         "ven/name_resolution.py": "ven/src/ven/name_resolution.py",
+        "ven/sampling_mode.py": "ven/src/ven/sampling_mode.py",
         "ven/policy_updates.py": "ven/src/ven/policy_updates.py",
         "ven/signs_of_life.py": "ven/src/ven/signs_of_life.py",
         "ven/upgrade.py": "ven/src/ven/upgrade.py",

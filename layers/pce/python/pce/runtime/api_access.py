@@ -224,6 +224,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/kubernetes_workloads": {"GET": READERS},
     # Traffic: everybody may ask
     f"{_O}/traffic_flows/traffic_analysis_queries": {"POST": READERS},
+    f"{_O}/traffic_flows/map": {"GET": READERS},
     f"{_O}/traffic_flows/database_metrics": {"GET": READERS},
     f"{_O}/agents/bulk_traffic_flows": {"POST": ADMINS},
     _QUERIES: {"GET": READERS, "POST": READERS},

@@ -327,6 +327,7 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", f"{_O}/agents/bulk_traffic_flows", traffic.upload_flows),
     ("POST", f"{_O}/traffic_flows/traffic_analysis_queries", traffic.analyze_traffic),
     ("GET", f"{_O}/traffic_flows/database_metrics", traffic.get_database_metrics),
+    ("GET", f"{_O}/traffic_flows/map", traffic.get_traffic_map),
     ("POST", _QUERIES, traffic.start_traffic_query),
     ("GET", _QUERIES, traffic.list_traffic_queries),
     ("GET", f"{_QUERIES}/{{id}}", traffic.get_traffic_query),

@@ -17,6 +17,7 @@ from pce.runtime.http import Reply, inflated_body, json_reply
 from pce.store.flows import RETENTION_S
 from pce.usecases import query_traffic
 from pce.usecases.import_flows import import_flows
+from pce.usecases.read_rollups import traffic_map
 from pce.usecases.run_traffic_query import find_flows
 
 
@@ -48,6 +49,11 @@ def get_database_metrics(call: Call) -> Reply:
             "retention_days": RETENTION_S // 86_400,
         }
     )
+
+
+def get_traffic_map(call: Call) -> Reply:
+    """GET traffic_flows/map: who talks to whom by labels, from the hourly rollups."""
+    return ok(traffic_map(call.caller, call.query, call.stores))
 
 
 def start_traffic_query(call: Call) -> Reply:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pce.store.policy_versions import PolicyVersions
     from pce.store.presence import PresenceStore
     from pce.store.queues import Queues
+    from pce.store.rollups import RollupStore
     from pce.store.tallies import Tallies
     from pce.usecases.warm_engines import WarmEngines
 
@@ -140,6 +141,13 @@ class Wiring:
         from pce.store.arrivals import ArrivalStore
 
         return ArrivalStore(self.environment.tables.flows, self.dynamodb)
+
+    @cached_property
+    def rollups(self) -> "RollupStore":
+        """Hourly sums of flows."""
+        from pce.store.rollups import RollupStore
+
+        return RollupStore(self.environment.tables.flows, self.dynamodb)
 
     @cached_property
     def event_log(self) -> "EventLog":

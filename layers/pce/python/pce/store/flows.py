@@ -10,6 +10,7 @@ only for those.
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pce.identifiers import OrgId
 from pce.store.dynamodb import ConditionFailed, DynamoDB
@@ -20,6 +21,16 @@ RETENTION_S = 90 * 86_400
 """How long flows can be queried; the archive keeps them longer."""
 MAX_NAMED = 10_000
 """Partitions whose names a function environment remembers to have written: a megabyte."""
+
+
+class Portion(NamedTuple):
+    """A quarter of a partition: batches whose windows end in one hour, of a 32nd of the VENs."""
+
+    hour: str
+    """``2026-01-31T12``"""
+    shard: int
+    quarter: int
+    """Of the sort keys, which begin with a random number: 0 to 3."""
 
 
 class FlowStore:
@@ -80,12 +91,17 @@ class FlowStore:
             KeyConditionExpression="pk = :p AND sk BETWEEN :first AND :last",
             ExpressionAttributeValues={
                 ":p": {"S": f"{org_id}#hours"},
-                ":first": {"S": _hour(start)},
-                ":last": {"S": f"{_hour(end)}#~"},  # after every shard of the last hour
+                ":first": {"S": hour_of(start)},
+                ":last": {"S": f"{hour_of(end)}#~"},  # after every shard of the last hour
             },
         ):
             for item in page:
-                yield from self._partition_bodies(f"{org_id}#{item['sk'].S}")
+                yield from self._bodies(f"{org_id}#{item['sk'].S}")
+
+    def of_portion(self, org_id: OrgId, portion: Portion) -> Iterator[bytes]:
+        """Bodies of the batches of one portion. Eventually consistent. One query per MB."""
+        first, last = f"{portion.quarter * 4:x}", f"{portion.quarter * 4 + 3:x}~"
+        return self._bodies(f"{org_id}#{portion.hour}#{portion.shard}", first, last)
 
     def hours(self, org_id: OrgId) -> list[str]:
         """The hours that hold flows (``2026-01-31T12``), oldest first. One query."""
@@ -97,12 +113,16 @@ class FlowStore:
         )
         return sorted({item["sk"].S.partition("#")[0] for page in pages for item in page})
 
-    def _partition_bodies(self, partition: str) -> Iterator[bytes]:
+    def _bodies(self, partition: str, first: str = "0", last: str = "~") -> Iterator[bytes]:
         for page in self._dynamodb.pages(
             "Query",
             TableName=self._table,
-            KeyConditionExpression="pk = :p",
-            ExpressionAttributeValues={":p": {"S": partition}},
+            KeyConditionExpression="pk = :p AND sk BETWEEN :first AND :last",
+            ExpressionAttributeValues={
+                ":p": {"S": partition},
+                ":first": {"S": first},
+                ":last": {"S": last},
+            },
         ):
             for item in page:
                 yield item["body"].B
@@ -114,11 +134,21 @@ def batch_key(org_id: OrgId, ven_id: uuid.UUID, seq: int, end: int, part: int) -
     return partition, f"{ven_id}#{seq:012d}" + (f"#{part}" if part else "")
 
 
+def portion_of(end: int, ven_id: uuid.UUID) -> Portion:
+    """Of a VEN's batch whose window ends at ``end`` (epoch seconds)."""
+    return Portion(hour_of(end), ven_id.bytes[15] % SHARDS, ven_id.bytes[0] // 64)
+
+
 def _partition(org_id: OrgId, epoch_s: int, shard: int) -> str:
-    return f"{org_id}#{_hour(epoch_s)}#{shard}"
+    return f"{org_id}#{hour_of(epoch_s)}#{shard}"
 
 
-def _hour(epoch_s: int) -> str:
+def hour_epoch_s(hour: str) -> int:
+    """When an hour begins."""
+    return int(datetime.fromisoformat(f"{hour}:00:00+00:00").timestamp())
+
+
+def hour_of(epoch_s: int) -> str:
     """``2026-01-31T12``. Queries may ask for times far outside of what a clock can show."""
     bounded = min(max(epoch_s, 0), 4_102_444_800)  # the year 2100
     return datetime.fromtimestamp(bounded, UTC).strftime("%Y-%m-%dT%H")

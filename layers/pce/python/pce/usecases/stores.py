@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pce.store.policy_versions import PolicyVersions
     from pce.store.presence import PresenceStore
     from pce.store.queues import Queues
+    from pce.store.rollups import RollupStore
     from pce.store.tallies import Tallies
     from pce.usecases.warm_engines import WarmEngines
 
@@ -73,6 +74,10 @@ class Stores(Protocol):
     @property
     def arrivals(self) -> "ArrivalStore":
         """Flow batches in the order in which they arrived."""
+
+    @property
+    def rollups(self) -> "RollupStore":
+        """Hourly sums of flows."""
 
     @property
     def event_log(self) -> "EventLog":

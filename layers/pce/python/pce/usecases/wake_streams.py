@@ -1,4 +1,5 @@
-"""Find the destinations that have something to get, and wake a worker for each of their lanes."""
+"""Find the destinations that have something to get, and wake a worker for each of their lanes; once
+an hour those that roll flows up too."""
 
 from dataclasses import dataclass
 
@@ -6,6 +7,7 @@ from pce.identifiers import INSTALLATION, OrgId
 from pce.store import event_log
 from pce.streaming.lanes import Lane, Progress
 from pce.streaming.records import EVENTS
+from pce.usecases.roll_up_flows import due_until, rollup_lanes
 from pce.usecases.stores import Stores
 from pce.usecases.stream_destinations import destinations_of, oldest_waiting
 
@@ -31,6 +33,7 @@ def wake_streams(stores: Stores, now: int) -> Woken:
     lanes; a message for each lane with a backlog."""
     woken: list[Lane] = []
     failing = backlog_s = 0
+    due = due_until(now)
     for stored in stores.objects.all_of(INSTALLATION, "orgs"):
         org_id = OrgId(int(stored.id))
         progress = stores.lanes.of_org(org_id)
@@ -43,6 +46,11 @@ def wake_streams(stores: Stores, now: int) -> Woken:
                     backlog_s = max(backlog_s, now - oldest)
                 if now >= at.retry_at and (oldest is not None or _stood_still(lane, at, now)):
                     woken.append(lane)
+        woken += (
+            lane
+            for lane in rollup_lanes(org_id)
+            if lane not in progress or progress[lane].position < due
+        )
     stores.queues.wake_streamers([lane.name for lane in woken], now)
     return Woken(len(woken), failing, backlog_s)
 
