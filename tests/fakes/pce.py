@@ -26,6 +26,8 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websockets
 
+from pce.errors import Invalid
+from pce.flows.admission import admit
 from pce.store.kerberos import principal_of
 from pce_local.certificates import ensure_certificates, server_context
 from tests.fleet.simulator import name_of, policy_reply
@@ -86,6 +88,8 @@ class FakePce:
     heard: list[Heard] = field(default_factory=list)
     batches: dict[int, FlowBatch] = field(default_factory=dict)
     repeated_batches: int = 0
+    behind_s: int = 0
+    """How far its clock is behind the VEN's, where it judges the times of flows."""
     connections: int = 0
     keepalives: int = 0
     sockets: list[ServerConnection] = field(default_factory=list)
@@ -174,7 +178,7 @@ class FakePce:
             case "POST", "heartbeat":
                 return 200, self._reply(msgspec.json.decode(heard.body, type=Heartbeat))
             case "POST", "flows":
-                return 200, self._flows(decode_batch(heard.body))
+                return self._flows(decode_batch(heard.body))
             case "GET", "policy":
                 if self.policy_body is not None:
                     return 200, msgspec.Raw(self.policy_body)
@@ -224,15 +228,20 @@ class FakePce:
             settings=self.settings(),
         )
 
-    def _flows(self, batch: FlowBatch) -> FlowsAccepted:
+    def _flows(self, batch: FlowBatch) -> tuple[int, Any]:
+        try:
+            admit(batch, int(time.time()) - self.behind_s)
+        except Invalid as refusal:
+            return 406, [Problem(token=p.token, message=p.message) for p in refusal.problems]
         duplicate = batch.seq in self.batches
         self.repeated_batches += duplicate
         self.batches[batch.seq] = batch
-        return FlowsAccepted(
+        taken = FlowsAccepted(
             accepted=0 if duplicate else len(batch),
             duplicate=duplicate,
             heartbeat=self._reply(batch.heartbeat),
         )
+        return 200, taken
 
     def _policy(self, etag: str) -> tuple[int, Any]:
         reply = policy_reply(self.policies, etag)

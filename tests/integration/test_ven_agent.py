@@ -170,6 +170,25 @@ def test_lost_answer_is_posted_again_as_the_same_batch(
 
 
 @pytest.mark.usefixtures("paired")
+def test_a_clock_that_is_ahead_costs_no_flows(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """What the PCE refuses as from the future waits on disk, and arrives once when it is not; the
+    VEN is not taken for lost."""
+    with running(data, kernel) as agent:
+        wait_until("policy applied", pce.applied)
+        pce.behind_s = 3_600
+        kernel.connect(STRANGER, HOST, 6, 443)
+        wait_until("refused posts", lambda: len(pce.told("flows")) >= 3)
+        assert data.batches() and not pce.batches
+        assert agent.state.heartbeat.mode == "normal"
+        pce.behind_s = 0
+        wait_until("the batch", lambda: [s.dst_port for s in summaries(pce)] == [443])
+        wait_until("the outbox empty", lambda: not data.batches())
+    assert pce.repeated_batches == 0
+
+
+@pytest.mark.usefixtures("paired")
 def test_trouble_with_flows_alone_does_not_degrade(
     pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
 ) -> None:

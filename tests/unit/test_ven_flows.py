@@ -194,6 +194,15 @@ def test_inbound_connections_name_the_listener() -> None:
     assert outbound.process is None
 
 
+def test_outbound_connections_name_the_destination() -> None:
+    """As the policy's domain names are known to resolve; of inbound ones nobody asked a name."""
+    made = ledger()
+    made.names = {PEER: "db.example.com", HOST: "own.example.com"}
+    made.see(ended(), 1001)
+    made.see(ended(2, src=HOST, dst=PEER), 1001)
+    assert {s.dir: s.fqdn for s in window(made, 1600)} == {"I": None, "O": "db.example.com"}
+
+
 @pytest.mark.parametrize(
     ("visibility", "decisions"),
     [

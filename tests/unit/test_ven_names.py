@@ -44,6 +44,15 @@ def test_an_answer_fills_the_sets_that_its_name_matches_and_no_other() -> None:
     assert shown(found, "other") == []
 
 
+def test_an_address_has_the_name_by_which_it_was_found() -> None:
+    """For the traffic log; of several names one, always the same."""
+    found = book(below=["*.example.com"])
+    found.answered(says("b.example.com", "192.0.2.1", "192.0.2.2"), now=0)
+    found.answered(says("a.example.com", "192.0.2.1"), now=0)
+    first, second = packed("192.0.2.1", "192.0.2.2")
+    assert found.names() == {first: "a.example.com", second: "b.example.com"}
+
+
 NAMES = st.sampled_from(
     ["a.example.com", "b.a.example.com", "example.com", "evil.net", "a.evil.net", "com"]
 )

@@ -117,14 +117,15 @@ class Agent:
             on_lost=lambda: self._feed(bolts.Lost()),
             before_connect=enforcement.let_through,
         )
+        self._names = NameResolution(data, kernel, enforcement, workers, clock, self._fail)
         self._flows = FlowCollection(
             data,
             kernel,
             clock,
             on_batch=lambda batch: self._feed(coordination.BatchStored(batch)),
             on_error=self._fail,
+            names=self._names.names,
         )
-        self._names = NameResolution(data, kernel, enforcement, workers, clock, self._fail)
         self._policy = PolicyUpdates(
             pce, enforcement, self._names, self._flows, work, clock, self._feed
         )

@@ -7,7 +7,7 @@ documentation of compatible products calls the VTAP service; its log is ``vtap.l
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ven.core.flows import FlowLedger
@@ -40,15 +40,18 @@ class FlowCollection:
         clock: Clock,
         on_batch: Callable[[Batch], None],
         on_error: Callable[[BaseException], None],
+        names: Callable[[], Mapping[bytes, str]] = dict,
         container: str = "",
     ) -> None:
         """``on_batch`` is told of batches that are stored before their window ends, because
-        memory for it was used up. ``container``: whose network it is, if not the host's."""
+        memory for it was used up. ``names`` tells domain names of addresses. ``container``: whose
+        network it is, if not the host's."""
         self._data = data
         self._kernel = kernel
         self._clock = clock
         self._on_batch = on_batch
         self._on_error = on_error
+        self._names = names
         self._container = container
         self._readers: list[StreamReader[Any]] = []
         self.ledger = FlowLedger(clock.wall())
@@ -103,6 +106,7 @@ class FlowCollection:
         else:
             ledger.end_dump(self._clock.wall(), complete=True)
         ledger.users = self._kernel.connecting_users()
+        ledger.names = self._names()
         batches.append(self._store(start, ledger.close(self._clock.wall())))
         return tuple(batch for batch in batches if batch is not None)
 

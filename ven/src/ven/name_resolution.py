@@ -66,6 +66,10 @@ class NameResolution:
         """What the kernel must know when it is given this policy in place of the one in force."""
         return self._book.learned() | self._book.learned(document.names)
 
+    def names(self) -> dict[bytes, str]:
+        """Names of addresses, as far as the policy asks for them."""
+        return self._book.names()
+
     def adopt(self, document: PolicyDocument) -> None:
         """The kernel holds this policy now."""
         self._book.want(document.names, self._clock.monotonic())

@@ -29,6 +29,10 @@ GOODBYE_TIMEOUT_S = 4
 UNREADABLE = (400, 406, 413, 422)
 """Answers to a flow post that repeating cannot mend. Others (a proxy's 403, say) may pass."""
 
+TOO_EARLY = "flow_window_in_future"
+"""The PCE's name for a window that is not over by its clock. That passes, when this host's clock is
+set or when the time has come: until then the batch waits like one that nobody heard."""
+
 _log = logging.getLogger("ven.agent")
 
 _BATCH = msgspec.msgpack.Decoder(FlowBatch)
@@ -91,7 +95,7 @@ class SignsOfLife:
             reply = await self._work.request(self._pce.flows, body)
         except RequestFailed as error:
             _log.warning("flow batch %d not taken: %s", seq, error)
-            if isinstance(error, Refused) and error.status in UNREADABLE:
+            if isinstance(error, Refused) and _is_final(error):
                 self._feed(coordination.FlowsUnreadable(seq))
             else:
                 self._feed(coordination.FlowsMissed(seq))
@@ -149,3 +153,7 @@ class SignsOfLife:
             _log.warning("the PCE answers again after %d missed heartbeats", self._missed)
         self._missed = 0
         self.answered_at = rfc3339(self._clock.wall())
+
+
+def _is_final(refusal: Refused) -> bool:
+    return refusal.status in UNREADABLE and TOO_EARLY not in refusal.tokens

@@ -110,6 +110,8 @@ class FlowLedger:
         """By protocol and port that they listen on."""
         self.users: Mapping[tuple[bytes, int, int], str] = {}
         """Users of this host by what they connect to (``Kernel.connecting_users``)."""
+        self.names: Mapping[bytes, str] = {}
+        """Domain names of others' addresses."""
         self._live: dict[int, bytes] = {}
         self._rows: dict[bytes, _Sum] = {}
         self._dump = 0
@@ -391,6 +393,7 @@ class FlowLedger:
             last=last,
             process=process,
             user=user,
+            fqdn=self.names.get(dst) if dir == "O" else None,
             tbi=int(row.tbi) if enhanced else None,
             tbo=int(row.tbo) if enhanced else None,
             dbi=int(min(row.dbi, row.tbi)) if enhanced else None,

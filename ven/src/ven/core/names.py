@@ -69,6 +69,14 @@ class NameBook:
             for set_id, found in known.items()
         }
 
+    def names(self) -> dict[bytes, str]:
+        """The name by which each known address was found; of several the first in the alphabet."""
+        found: dict[bytes, str] = {}
+        for known in self._known.values():
+            for name, address in known:
+                found[address] = min(name, found.get(address, name))
+        return found
+
     def answered(self, answer: Answer, now: float) -> bool:
         """A name server's answer was observed; true when a set changes."""
         until = [now + min(max(float(ttl), SHORTEST_S), LONGEST_S) for _, ttl in answer.addresses]

@@ -2,7 +2,8 @@
 
 A batch with impossible times is refused, never corrected. Its key is made of its own end, so a
 shifted batch that is posted again would be stored twice; and a record of who talked to whom should
-say what the reporter said. The reporter can mend it: every reply carries the PCE's time.
+say what the reporter said. The reporter can mend it: every reply carries the PCE's time. A VEN
+keeps a batch from the future and posts it again until its time has come.
 """
 
 from pce.errors import Invalid, Problem
@@ -41,7 +42,7 @@ def admit(batch: FlowBatch, now: int) -> None:
             Problem(
                 "flow_window_in_future",
                 f"the window ends {batch.end - now} s after the PCE's time, {rfc3339(now)}: "
-                "drop the batch and set the host's clock",
+                "set the host's clock, or post the batch again when its time has come",
                 "end",
             )
         )
