@@ -336,6 +336,15 @@ class SimulatedKernel:
             self.end(connection.id)
         return judgement
 
+    def carry(self, id: int, to_dst: int, to_src: int) -> None:
+        """More bytes pass on a connection that stayed open."""
+        held = self._live[id]
+        self._live[id] = msgspec.structs.replace(
+            held,
+            bytes_to_dst=held.bytes_to_dst + to_dst,
+            bytes_to_src=held.bytes_to_src + to_src,
+        )
+
     def end(self, id: int) -> None:
         """The peers close a connection that stayed open."""
         connection = self._live.pop(id)
