@@ -38,7 +38,17 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ven.core.kernel import Attempts, Connection, Decision, Drop, Untold
+from ven.core.flow_keys import (
+    PORT_OF_ROW,
+    QUALIFIED,
+    ROW,
+    TCP,
+    from_identity,
+    identity,
+    row_key,
+    untold_key,
+)
+from ven.core.kernel import Connection, Decision, Drop, Untold
 from ven.core.neighbourhood import Neighbourhood
 from ven.core.untold import Measures, UntoldBooks
 from ven_protocol.flows import ICMP_PROTOCOLS, Direction, FlowSummary, State
@@ -49,20 +59,10 @@ MAX_LIVE = 5_000
 MAX_ROWS = 5_000
 """Summaries of one window: about 3 MiB, sixteen times the sizing rule of 300."""
 
-TCP = 6
-
 _LIVE = struct.Struct("<dQQI?BB?")
 """Started (Unix time), bytes to and from the responder reported so far, number of the last dump
 that showed it, whether its end was reported already, decision, qualifier, whether it is untold.
 Then the identity."""
-_IDENTITY = struct.Struct("<BHHBB")
-"""Protocol, source port, destination port, ICMP type and code; after both addresses."""
-_ROW = struct.Struct("<BHBBccBB")
-"""Protocol, destination port, ICMP type and code, direction, state, decision, qualifier; after both
-addresses."""
-_PORT_OF_ROW = slice(-_ROW.size, 3 - _ROW.size)
-
-_QUALIFIED = (Decision.POTENTIALLY_BLOCKED, Decision.BLOCKED)
 
 
 class Owner(Struct, frozen=True):
@@ -116,7 +116,7 @@ class FlowLedger:
         self._rows: dict[bytes, _Sum] = {}
         self._dump = 0
         self._dump_at = math.inf
-        self._untold = UntoldBooks(port_of=_PORT_OF_ROW)
+        self._untold = UntoldBooks(port_of=PORT_OF_ROW)
         self._sampled = (math.inf, math.inf)
 
     @property
@@ -143,7 +143,7 @@ class FlowLedger:
         """
         started = connection.started or now
         if connection.untold and not connection.closed:
-            self._untold.began(_untold_key(connection), 1)
+            self._untold.began(untold_key(connection), 1)
         return self._remember(connection, started, connection.bytes_to_dst, connection.bytes_to_src)
 
     def sampling(self, on: bool, now: float) -> None:
@@ -153,7 +153,7 @@ class FlowLedger:
     def begun_untold(self, untold: Untold, now: float) -> None:
         """Take what the kernel counted since it was last asked."""
         if self._wanted(untold.decision):
-            key = _untold_key(untold)
+            key = untold_key(untold)
             self._count_untold(key, self._untold.began(key, untold.count), now)
 
     def drop(self, drop: Drop, now: float) -> None:
@@ -161,7 +161,7 @@ class FlowLedger:
         if drop.decision != Decision.BLOCKED or not self._wanted(drop.decision):
             return
         state = b"N" if drop.proto == TCP else b"-"
-        key = _row_key(drop, state, drop.decision, drop.direction.encode())
+        key = row_key(drop, state, drop.decision, drop.direction.encode())
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = _Sum(now, now)
@@ -245,7 +245,7 @@ class FlowLedger:
             self._live.pop(connection.id, None)
             return False
         if connection.started is None or connection.started <= self._dump_at:
-            self._untold.is_open(_untold_key(connection))
+            self._untold.is_open(untold_key(connection))
         return True
 
     def _remember(
@@ -268,7 +268,7 @@ class FlowLedger:
             connection.qualifier,
             connection.untold,
         )
-        self._live[connection.id] = packed + _identity(connection)
+        self._live[connection.id] = packed + identity(connection)
         return True
 
     def _recall(
@@ -276,7 +276,7 @@ class FlowLedger:
     ) -> tuple[float | None, int, int, bool]:
         """When it started, bytes reported, whether its end was reported."""
         packed = self._live.get(connection.id)
-        if packed is None or packed[_LIVE.size :] != _identity(connection):
+        if packed is None or packed[_LIVE.size :] != identity(connection):
             return connection.started, 0, 0, False  # not known, or the id is used again
         if forget:
             del self._live[connection.id]
@@ -293,7 +293,7 @@ class FlowLedger:
             del self._live[id]
             if not done and not untold and self.mode != "idle":
                 connection = replace(
-                    _from_identity(id, packed[_LIVE.size :]),
+                    from_identity(id, packed[_LIVE.size :]),
                     decision=Decision(decision),
                     qualifier=qualifier,
                     bytes_to_dst=bytes_in,
@@ -305,7 +305,7 @@ class FlowLedger:
         if self.visibility == "flow_off":
             return False
         if self.visibility == "flow_drops":
-            return decision in _QUALIFIED
+            return decision in QUALIFIED
         return True
 
     def _count(
@@ -321,7 +321,7 @@ class FlowLedger:
         decision = Decision.UNKNOWN if state == b"S" else connection.decision
         if not self._wanted(decision):
             return
-        key = _row_key(connection, state, decision)
+        key = row_key(connection, state, decision)
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = _Sum(started, last)
@@ -340,7 +340,7 @@ class FlowLedger:
         )
         row.add(measures)
         if state in b"CT" and self._sampled[0] <= started < self._sampled[1]:
-            self._untold.sampled(_untold_key(connection), measures)
+            self._untold.sampled(untold_key(connection), measures)
 
     def _count_untold(self, key: bytes, count: int, now: float) -> None:
         """So many ended, somewhen in this window."""
@@ -357,9 +357,9 @@ class FlowLedger:
             row.add(measures, count)
 
     def _summary(self, key: bytes, row: _Sum, now: float) -> FlowSummary | None:
-        width = (len(key) - _ROW.size) // 2
+        width = (len(key) - ROW.size) // 2
         src, dst = key[:width], key[width : 2 * width]
-        proto, port, icmp_type, icmp_code, direction, state, pd, qualifier = _ROW.unpack_from(
+        proto, port, icmp_type, icmp_code, direction, state, pd, qualifier = ROW.unpack_from(
             key, 2 * width
         )
         said: Mapping[bytes, Direction] = {b"I": "I", b"O": "O"}
@@ -414,50 +414,3 @@ def port_owners(ports: Iterable[OpenPort]) -> dict[tuple[int, int], Owner]:
 _STATES: dict[bytes, State] = {
     b"A": "A", b"C": "C", b"T": "T", b"S": "S", b"N": "N", b"-": "",
 }  # fmt: skip
-
-
-def _row_key(
-    of: Connection | Attempts, state: bytes, decision: Decision, direction: bytes = b"?"
-) -> bytes:
-    """``direction``: as far as it is known without a look at the addresses."""
-    return of.src + of.dst + _ROW.pack(
-        of.proto,
-        of.dst_port,
-        of.icmp_type or 0,
-        of.icmp_code or 0,
-        direction,
-        state,
-        decision,
-        of.qualifier + 1 if decision in _QUALIFIED else 0,
-    )  # fmt: skip
-
-
-def _untold_key(of: Connection | Untold) -> bytes:
-    """The row in which it will be when it has ended."""
-    return _row_key(of, b"C" if of.proto == TCP else b"T", of.decision)
-
-
-def _identity(connection: Connection) -> bytes:
-    return connection.src + connection.dst + _IDENTITY.pack(
-        connection.proto,
-        connection.src_port,
-        connection.dst_port,
-        connection.icmp_type or 0,
-        connection.icmp_code or 0,
-    )  # fmt: skip
-
-
-def _from_identity(id: int, identity: bytes) -> Connection:
-    width = (len(identity) - _IDENTITY.size) // 2
-    proto, src_port, dst_port, icmp_type, icmp_code = _IDENTITY.unpack_from(identity, 2 * width)
-    return Connection(
-        phase="end",
-        id=id,
-        proto=proto,
-        src=identity[:width],
-        dst=identity[width : 2 * width],
-        src_port=src_port,
-        dst_port=dst_port,
-        icmp_type=icmp_type,
-        icmp_code=icmp_code,
-    )
