@@ -22,6 +22,7 @@ from tests.fakes.pce import FakePce, fake_pce, wait_until
 from tests.fleet.simulator import document
 from ven.activation import become_ven
 from ven.configuration import Server
+from ven.core import outbox
 from ven.core.kernel import Decision
 from ven.edge.files import DataDirectory
 from ven.edge.host import host_facts
@@ -167,6 +168,39 @@ def test_lost_answer_is_posted_again_as_the_same_batch(
     assert [s.dst_port for s in to_summaries(pce.batches[kept.seq])] == [444]
     assert seq < kept.seq
     assert pce.batches[seq] == first
+
+
+@pytest.mark.usefixtures("paired")
+def test_the_disk_holds_no_more_than_its_cap_and_the_newest_of_it(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the PCE is away the oldest batches go, and each that is left arrives once, also when
+    the process was another one."""
+    cap = 1_000
+    monkeypatch.setattr(outbox, "CAP_BYTES", cap)
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+        pce.say = {"heartbeat": 503, "flows": 503}
+        for port in range(1000, 1007):
+            newest = last(data)
+            kernel.connect(STRANGER, HOST, 6, port)
+            wait_until("it on disk", lambda n=newest: last(data) > n)
+        kept = data.batches()
+        # The one on its way may be on top: what was posted once is not taken back.
+        assert sum(batch.size_bytes for batch in kept[1:]) <= cap
+        assert 2 <= len(kept) < 7
+    pce.say = {}
+    with running(data, kernel):
+        wait_until("the outbox empty", lambda: not data.batches())
+    ports = [s.dst_port for s in summaries(pce) if s.dst_port >= 1000]
+    assert ports[-1] == 1006
+    assert len(set(ports)) == len(ports) >= len(kept) - 1
+    assert pce.repeated_batches == 0
+
+
+def last(data: DataDirectory) -> int:
+    """Number of the newest batch on disk."""
+    return max((batch.seq for batch in data.batches()), default=0)
 
 
 @pytest.mark.usefixtures("paired")
