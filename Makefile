@@ -60,7 +60,7 @@ run: setup ## run the PCE on https://localhost:$(PORT) until Ctrl-C
 
 .PHONY: test
 test: setup $(EMULATOR) $(SAM) ## every test; as root also those that need a kernel
-	.venv/bin/python -m pytest -n 3 --dist loadfile tests --hypothesis-profile=thorough
+	.venv/bin/python -m pytest -n 4 --dist loadfile tests --hypothesis-profile=thorough
 
 # What is typed: all but the tests. functions/*: each handler is a module of its own name.
 TYPED := layers/pce/python/pce layers/ven_protocol/python/ven_protocol ven/src/ven \

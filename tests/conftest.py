@@ -30,7 +30,7 @@ os.environ["PATH"] = os.pathsep.join(
 # `make check` is quick; `make test` says --hypothesis-profile=thorough. No deadline: a machine
 # that is busy is not a bug. Where CI is set, hypothesis repeats the same examples every time.
 settings.register_profile("quick", deadline=None, max_examples=50)
-settings.register_profile("thorough", deadline=None, max_examples=500)
+settings.register_profile("thorough", deadline=None, max_examples=200)
 settings.load_profile("quick")
 
 
