@@ -13,6 +13,7 @@ MEASURED = (
     "policy",
     "policy_engine",
     "questions",
+    "api",
     "flows",
     "streaming",
     "ven",

@@ -14,7 +14,9 @@ from typing import Literal
 
 Table = Literal["presence", "objects", "events", "flows", "policy"]
 Queue = Literal["compile", "bolts", "traffic_queries", "streams"]
-Folder = Literal["support_reports", "traffic_results", "datafiles", "directories", "keytabs"]
+Folder = Literal[
+    "support_reports", "traffic_results", "datafiles", "reports", "directories", "keytabs"
+]
 Setting = Literal[
     "PCE_URL",
     "PCE_BOLTS_URL",
@@ -254,6 +256,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "traffic_results": ("GetObject",),
             "keytabs": ("PutObject", "DeleteObject"),
             "datafiles": ("GetObject", "PutObject"),
+            "reports": ("GetObject",),
             "directories": ("GetObject",),
         },
         settings=(
@@ -324,8 +327,8 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     ),
     FunctionSpec(
         name="traffic_query",
-        does="Runs one explorer query over the stored flows, or writes one export of a large org's"
-        " hosts; leaves the result in the bucket.",
+        does="Runs one explorer query over the stored flows, makes one report of them, or writes"
+        " one export of a large org's hosts; leaves the result in the bucket.",
         size=Size(
             1769,
             120,
@@ -342,6 +345,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         bucket={
             "traffic_results": ("GetObject", "PutObject"),
             "datafiles": ("PutObject", "AbortMultipartUpload"),
+            "reports": ("PutObject",),
         },
         settings=("PCE_URL",),
     ),

@@ -1,4 +1,4 @@
-"""SQS queue of traffic queries and exports: run each, leave its result in the archive."""
+"""SQS queue of traffic queries, exports and reports: run each, leave its result in the archive."""
 
 import time
 from typing import Any
@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from pce.identifiers import OrgId
 from pce.runtime.wiring import wiring
 from pce.usecases.run_export import run_export
+from pce.usecases.run_report import run_report
 from pce.usecases.run_traffic_query import run_traffic_query
 
 
@@ -27,5 +28,7 @@ def _run(record: SQSRecord) -> None:
     org_id = OrgId(work["org_id"])
     if "job_id" in work:
         run_export(org_id, work["job_id"], wiring(), time.time)
+    elif "report_id" in work:
+        run_report(org_id, work["report_id"], wiring(), time.time)
     else:
         run_traffic_query(org_id, work["query_id"], wiring(), time.time)

@@ -89,6 +89,12 @@ def _objects(org: str) -> Calls:
     yield "POST", f"{profile['href']}/pairing_key", {}
     yield "DELETE", f"{profile['href']}/pairing_keys", None
     yield "DELETE", profile["href"], None
+    order = {
+        "report_template": {"href": f"{org}/report_templates/rule_hit_count_report"},
+        "report_parameters": {"report_time_range": {"last_num_days": 1}},
+    }
+    hits = yield from _made("POST", f"{org}/reports", order)
+    yield "DELETE", hits["href"], None
     yield "POST", f"{org}/agents/bulk_traffic_flows", b"10.0.0.1,10.0.0.2,443,6\n"
 
 
@@ -103,6 +109,7 @@ def _hosts(org: str, vens: Sequence[PairedVen]) -> Calls:
     yield "DELETE", workload["href"], None
     [result] = yield from _made("PUT", f"{workloads}/bulk_create", [{"name": "b"}])
     one = {"href": result["href"]}
+    yield "PUT", f"{workloads}/bulk_import", [{"name": "imported"}]
     yield "PUT", f"{workloads}/bulk_update", [{**one, "description": "walked"}]
     yield "PUT", f"{workloads}/bulk_delete", [one]
     first, second, third = vens

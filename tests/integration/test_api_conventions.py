@@ -180,6 +180,22 @@ def test_everything_that_is_wrong_is_listed(api: Api) -> None:
     assert len(api.get(f"{api.draft}/ip_lists")) == 1
 
 
+def test_head_is_a_get_without_its_body(api: Api, labels: list[str]) -> None:
+    """The same status and headers, so the total too."""
+    got, head = (api.call(method, f"{api.org}/labels") for method in ("GET", "HEAD"))
+    assert (head.status, head.raw) == (200, b"")
+    assert head.headers == got.headers and head.headers["x-total-count"] == "3"
+    assert api.call("HEAD", f"{api.org}/labels/999").status == 404
+
+
+def test_an_event_type_may_hold_a_star(api: Api, labels: list[str]) -> None:
+    """``label.*`` is every event of labels; without a star the type is compared whole."""
+    api.delete(labels[0])
+    for wanted, count in (("label.*", 4), ("*.delete", 1), ("label.create", 3), ("label", 0)):
+        found = api.get(f"{api.org}/events", event_type=wanted)
+        assert len([e for e in found if e["event_type"].startswith("label.")]) == count
+
+
 def test_a_body_over_the_limit_is_413(shared_api: Api) -> None:
     """Size is refused before it is looked into, also when compression hides it."""
     assert shared_api.call("POST", f"{shared_api.org}/labels", b" " * 4_500_001).status == 413

@@ -150,6 +150,15 @@ def test_the_factory_dimensions(api: Api) -> None:
     assert all(d["display_name"] and d["display_info"]["initial"] for d in dimensions)
 
 
+def test_how_a_label_type_is_displayed(api: Api) -> None:
+    """Where nothing was said there is nothing; else the initial has a default."""
+    path = f"{api.org}/label_dimensions"
+    made = api.post(path, {"key": "os", "display_name": "OS"})
+    assert "display_info" not in made
+    api.put(made["href"], {"display_info": {"icon": "penguin"}})
+    assert api.get(made["href"])["display_info"] == {"initial": "O", "icon": "penguin"}
+
+
 def test_a_dimension_with_labels_stays(api: Api) -> None:
     """It goes once its labels are deleted, and stays readable then."""
     made = api.post(f"{api.org}/label_dimensions", {"key": "os", "display_name": "OS"})
@@ -183,3 +192,14 @@ def test_groups_hold_labels_of_their_key(api: Api) -> None:
     assert [g["href"] for g in api.get(f"{inner['href']}/member_of")] == [outer["href"]]
     assert api.get(f"{outer['href']}/member_of") == []
     assert [m["href"] for m in api.get(f"{outer['href']}/all_labels")] == [web]
+
+
+def test_a_label_type_may_be_called_as_its_key_is(api: Api) -> None:
+    """Key and display name are two kinds of names: each is unique among its own."""
+    path = f"{api.org}/label_dimensions"
+    made = api.post(path, {"key": "os", "display_name": "os"})
+    api.post(path, {"key": "bu", "display_name": "role"})  # which is another type's key
+    for taken in ({"key": "os", "display_name": "x"}, {"key": "x", "display_name": "os"}):
+        assert api.call("POST", path, taken).tokens == ["label_dimension_not_unique"]
+    api.put(made["href"], {"display_name": "Systems"})
+    api.post(path, {"key": "x", "display_name": "os"})

@@ -203,6 +203,7 @@ def test_a_binding_shows_both_ends(api: Api, bindable: str, workload: str) -> No
     assert made["status"] == "created"
     shown = api.get(made["href"])
     assert shown["virtual_service"] == {"href": bindable}
+    assert "container_workload" not in shown  # clients follow the href of a null
     assert shown["workload"] == {
         "href": workload,
         "name": "web-1",

@@ -364,3 +364,22 @@ def test_modes_and_visibility_per_workload(
     )
     assert refused["status"] == "validation_failure" and "maybe" in refused["message"]
     assert api.get(href)[attribute] == words[0]
+
+
+def test_an_import_creates_and_changes(api: Api) -> None:
+    """An entry with an href changes that workload, one without makes a new one; in order."""
+    old = api.post(f"{api.org}/workloads", {"name": "old"})["href"]
+    entries = [{"name": "new"}, {"href": old, "description": "x"}, {"name": 5}]
+    said = api.put(f"{api.org}/workloads/bulk_import", entries, 200)
+    assert [entry["status"] for entry in said] == ["created", "updated", "validation_failure"]
+    assert api.get(old)["description"] == "x"
+
+
+def test_services_are_selected_by_deny_rules(api: Api) -> None:
+    """The older attribute is refused unless it is empty: nothing would follow from it."""
+    port = [{"port": 22, "proto": 6}]
+    body = {"name": "w", "selectively_enforced_services": port}
+    answer = api.call("POST", f"{api.org}/workloads", body)
+    assert answer.tokens == ["selectively_enforced_services_not_supported"]
+    made = api.post(f"{api.org}/workloads", {**body, "selectively_enforced_services": []})
+    assert made["selectively_enforced_services"] == []

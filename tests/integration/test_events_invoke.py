@@ -16,9 +16,11 @@ import pytest
 
 from infra.functions import FUNCTIONS
 from pce.identifiers import OrgId
+from pce.objects.report import RULE_HIT_COUNT
 from pce.runtime.wiring import wiring
 from pce.usecases import export_collection
 from pce.usecases.caller import Caller
+from pce.usecases.make_report import order_report
 from pce_local.http_events import http_response
 from tests.fakes.installation import installed
 from ven_protocol.flows import FlowSummary, encode_batch
@@ -108,6 +110,7 @@ def test_event(case: str, known: dict[str, str]) -> None:
     function, _, name = case.partition("/")
     if function == "traffic_query":
         known["query_id"] = _new_traffic_query(known)
+        known["report_id"] = _new_report(known)
         known["job_id"] = _new_export(known)
     event = load(case, known)
     result = invoke(function, event)
@@ -170,3 +173,13 @@ def _new_export(known: dict[str, str]) -> str:
         href = export_collection.export_hosts(caller, "/workloads", "workloads", {}, wiring())
     assert href is not None
     return href.rpartition("/")[2]
+
+
+def _new_report(known: dict[str, str]) -> str:
+    """A report that waits for its worker."""
+    caller = Caller(OrgId(int(known["org_id"])), "/users/1", "admin", time.time(), ())
+    body = {
+        "report_template": {"href": caller.path("report_templates", RULE_HIT_COUNT)},
+        "report_parameters": {"report_time_range": {"last_num_days": 1}},
+    }
+    return str(order_report(caller, body, wiring())["href"]).rpartition("/")[2]

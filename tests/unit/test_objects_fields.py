@@ -158,3 +158,11 @@ def test_no_body_is_more_than_refused(collection: Collection, data: st.DataObjec
             "href": "x",
             **document,
         }
+
+
+def test_an_ipv4_address_in_ipv6_clothes_keeps_its_dots() -> None:
+    """As RFC 5952 writes it, and as clients compare it with what they sent."""
+    problems: list[Problem] = []
+    assert Address().check("::FFFF:127.0.0.1", "address", problems) == "::ffff:127.0.0.1"
+    assert Address().check("2001:DB8:0::1", "address", problems) == "2001:db8::1"
+    assert problems == []

@@ -117,7 +117,7 @@ def csv_text(records: Iterable[Mapping[str, Any]], *, draft: bool = False) -> st
     writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
     writer.writerow([title for title, _ in columns])
     for document in records:
-        writer.writerow([_cell(value(document)) for _, value in columns])
+        writer.writerow([cell(value(document)) for _, value in columns])
     return out.getvalue()
 
 
@@ -184,7 +184,8 @@ _COLUMNS: list[tuple[str, _Value]] = [
 ]
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as a cell of a table; a text that a spreadsheet would compute is quoted."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -129,10 +129,12 @@ class Collection:
         if document.get("names_freed"):
             return []
         claims = []
-        for attributes in self.unique:
+        for at, attributes in enumerate(self.unique):
             values = [_claim_text(document.get(name)) for name in attributes]
             if all(values):
-                claims.append("#".join((self.name, *_claim_values(values))))
+                # A name of the second kind takes none of the first: one object may have both alike.
+                kind = ("+".join(attributes),) if at else ()
+                claims.append("#".join((self.name, *kind, *_claim_values(values))))
         pair = [document.get("external_data_set"), document.get("external_data_reference")]
         if all(pair):
             digest = hashlib.sha256(json.dumps(pair).encode()).hexdigest()

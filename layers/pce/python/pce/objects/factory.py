@@ -26,7 +26,9 @@ def factory_drafts() -> dict[str, dict[str, Any]]:
 def factory_dimensions() -> list[dict[str, Any]]:
     """The label dimensions role, app, env and loc."""
     return [
-        LABEL_DIMENSIONS.new_document({"key": key, "display_name": display_name})
+        LABEL_DIMENSIONS.new_document(
+            {"key": key, "display_name": display_name, "display_info": {"initial": display_name[0]}}
+        )
         for key, display_name in FACTORY_DIMENSIONS
     ]
 

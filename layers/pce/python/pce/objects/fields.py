@@ -13,6 +13,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from pce.errors import Invalid, Problem
@@ -185,12 +186,27 @@ class Address:
                 return str(ipaddress.ip_network(value, strict=False))
             if not isinstance(value, str):
                 raise ValueError
-            return str(ipaddress.ip_address(value))
+            return address_text(ipaddress.ip_address(value))
         except ValueError:
             kind = (
                 "an IP address or a network such as 10.0.0.0/8" if self.prefix else "an IP address"
             )
             problems.append(_invalid(at, f"{value!r} is not {kind}"))
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """A time with its offset from UTC (RFC 3339); a date alone does not say when."""
+
+    def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
+        """The time as it was sent."""
+        try:
+            moment = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            problems.append(_invalid(at, f"{value!r} is not a time such as 2026-01-31T12:00:00Z"))
         return value
 
 
@@ -258,6 +274,12 @@ class Reference:
             problems.append(_invalid(at, message))
             return None
         return {"href": parsed.in_version(self.version)}
+
+
+def address_text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """The canonical form of RFC 5952, which writes IPv4 addresses in IPv6 clothes with dots."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(address) if mapped is None else f"::ffff:{mapped}"
 
 
 def _invalid(at: str, what: str) -> Problem:

@@ -21,10 +21,14 @@ _DISPLAY = Shape(
 
 
 def _displayed(dimension: Mapping[str, Any]) -> dict[str, Any]:
-    """The dimension with its ``initial``, by default the first letter of its display name."""
-    info = dict(dimension.get("display_info") or {})
-    info.setdefault("initial", str(dimension["display_name"])[:1].upper())
-    return {**dimension, "display_info": info}
+    """The dimension with the ``initial`` of its ``display_info``, by default the first letter of
+    its display name. Where none of it was ever said there is none: a client that said nothing
+    would plan to take it away."""
+    shown = dict(dimension)
+    info = shown.pop("display_info", None)
+    if info is None:
+        return shown
+    return {**shown, "display_info": {"initial": str(shown["display_name"])[:1].upper(), **info}}
 
 
 LABEL_DIMENSIONS = Collection(

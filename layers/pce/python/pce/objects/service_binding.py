@@ -46,6 +46,13 @@ def _whole_problems(document: Mapping[str, Any]) -> Iterable[Problem]:
         seen.add(port)
 
 
+def _displayed(binding: Mapping[str, Any]) -> dict[str, Any]:
+    """The binding with what is bound, workload or container workload: clients follow the href of
+    whichever is there, also of a null."""
+    unbound = {name for name in ("workload", "container_workload") if not binding.get(name)}
+    return {name: value for name, value in binding.items() if name not in unbound}
+
+
 SERVICE_BINDINGS = Collection(
     name="service_bindings",
     kind="service_binding",
@@ -74,6 +81,7 @@ SERVICE_BINDINGS = Collection(
     },
     searched=(),
     numbered=False,
+    display=_displayed,
     shown_in_events=("href", "virtual_service", "workload"),
 )
 

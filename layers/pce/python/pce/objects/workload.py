@@ -6,6 +6,7 @@ follows from labels, the VEN's record or its presence is joined when it is shown
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import msgspec
@@ -126,6 +127,19 @@ def in_clusters(text: str) -> Filter:
     return lambda document: (document.get("container_cluster") or {}).get("href") in wanted
 
 
+@dataclass(frozen=True, slots=True)
+class ByDenyRules:
+    """Services that the mode ``selective`` should enforce, as older releases took them. Deny rules
+    say that now: a list that policy does not follow would look like protection."""
+
+    def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
+        """The empty list; anything else is refused."""
+        if value != []:
+            message = f"{at}: name the services in a deny rule; this attribute must be empty"
+            problems.append(Problem("selectively_enforced_services_not_supported", message, at))
+        return []
+
+
 WORKLOADS = Collection(
     name="workloads",
     kind="workload",
@@ -150,6 +164,7 @@ WORKLOADS = Collection(
             "labels": ListOf(Reference("labels"), max_entries=64),
             "enforcement_mode": Choice(ENFORCEMENT_MODES),
             "visibility_level": Choice(VISIBILITY_LEVELS),
+            "selectively_enforced_services": ByDenyRules(),
             **EXTERNAL_DATA,
         }
     ),
@@ -159,6 +174,7 @@ WORKLOADS = Collection(
         "online": True,
         "enforcement_mode": "visibility_only",
         "visibility_level": "flow_summary",
+        "selectively_enforced_services": [],
     },
     unique=(),
     translate=_from_legacy,

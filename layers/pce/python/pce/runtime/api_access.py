@@ -53,6 +53,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     "/health": {"GET": ANYBODY},
     f"{_O}/health": {"GET": READERS},
     "/product_version": {"GET": ANYBODY},
+    "/system_events": {"GET": ANYBODY},
     # People and their keys
     "/login_users/authenticate": {"POST": ANYBODY},
     "/users/login": {"GET": ANYBODY},
@@ -88,6 +89,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/workloads/bulk_create": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/workloads/bulk_update": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/workloads/bulk_delete": {"PUT": WORKLOAD_EDITORS},
+    f"{_O}/workloads/bulk_import": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/workloads/unpair": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/workloads/apply_policy": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/workloads/{{id}}": {
@@ -221,6 +223,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/network_devices": {"GET": READERS},
     f"{_O}/core_service_types": {"GET": READERS},
     f"{_O}/detected_core_services": {"GET": READERS},
+    f"{_O}/detected_core_services_summary": {"GET": READERS},
     f"{_O}/kubernetes_workloads": {"GET": READERS},
     # Traffic: everybody may ask
     f"{_O}/traffic_flows/traffic_analysis_queries": {"POST": READERS},
@@ -231,6 +234,17 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_QUERIES}/{{id}}": {"GET": READERS, "PUT": READERS, "DELETE": READERS},
     f"{_QUERIES}/{{id}}/update_rules": {"PUT": READERS},
     f"{_QUERIES}/{{id}}/download": {"GET": READERS},
+    # Reports, and what is counted by application
+    f"{_O}/report_templates": {"GET": READERS},
+    f"{_O}/report_templates/{{id}}": {"GET": READERS},
+    f"{_O}/report_schedules": {"GET": READERS},
+    f"{_O}/reports": {"GET": AUDITORS, "POST": ADMINS},
+    f"{_O}/reports/risk_summary": {"GET": READERS},
+    f"{_O}/reports/{{id}}": {"GET": AUDITORS, "DELETE": ADMINS},
+    f"{_O}/reports/{{id}}/download": {"GET": AUDITORS},
+    f"{_O}/app_group_summary": {"GET": READERS},
+    f"{_O}/app_groups/risk_summary": {"GET": READERS},
+    f"{_O}/app_groups/{{id}}/risk_details": {"GET": READERS},
     # Settings
     f"{_O}/settings": {"GET": READERS, "PUT": OWNERS},
     f"{_O}/settings/workloads": {"GET": READERS, "PUT": OWNERS},

@@ -202,6 +202,7 @@ def _groups(call: Call) -> list[dict[str, Any]]:
 
 def list_groups_with(call: Call) -> Reply:
     """GET label_groups/{id}/member_of: the groups that contain this one."""
+    read_objects.get_policy_object(call.caller, LABEL_GROUPS, call.version, call.id, call.stores)
     return whole(
         call,
         [

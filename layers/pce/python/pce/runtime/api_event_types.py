@@ -20,6 +20,7 @@ _OTHERS = {
     "PUT /users/{id}/local_profile/reinvite": "user_local_profile.reinvite",
     "PUT /authentication_settings": "authentication_settings.update",
     "PUT /authentication_settings/password_policy": "password_policy.update",
+    "PUT workloads/bulk_import": "workloads.bulk_create",
     "PUT workloads/unpair": "agents.unpair",
     "PUT vens/unpair": "agents.unpair",
     "PUT vens/clear_conditions": "agents.clear_conditions",

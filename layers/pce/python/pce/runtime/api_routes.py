@@ -7,7 +7,7 @@ not.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pce.access.roles import VIEWER, Right
@@ -46,6 +46,7 @@ from pce.runtime import access_endpoints as people
 from pce.runtime import api_endpoints as to
 from pce.runtime import cluster_endpoints as clusters
 from pce.runtime import policy_endpoints as ask
+from pce.runtime import report_endpoints as reports
 from pce.runtime import streaming_endpoints as streaming
 from pce.runtime import traffic_endpoints as traffic
 from pce.runtime import ven_endpoints as vens
@@ -59,7 +60,7 @@ from pce.runtime.api_gate import admit, record_failure, record_not_allowed
 from pce.runtime.api_page import POLICY, page
 from pce.runtime.http import Reply, Request, json_reply
 from pce.runtime.published_api import openapi
-from pce.usecases.change_in_bulk import bulk_create, bulk_delete, bulk_update
+from pce.usecases.change_in_bulk import bulk_create, bulk_delete, bulk_import, bulk_update
 from pce.usecases.stores import Stores
 
 _O = "/orgs/{org}"
@@ -71,7 +72,8 @@ _QUERIES = f"{_O}/traffic_flows/async_queries"
 
 _EMPTY = (
     *("slbs", "discovered_virtual_servers", "network_enforcement_nodes", "network_devices"),
-    *("core_service_types", "detected_core_services", "kubernetes_workloads"),
+    *("core_service_types", "detected_core_services", "detected_core_services_summary"),
+    "kubernetes_workloads",
 )
 """Collections of an org that this product has nothing for: load balancers, switches and clusters
 report to nodes of their own, which are not there."""
@@ -94,6 +96,7 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/health", to.get_health),
     ("GET", f"{_O}/health", to.get_health),
     ("GET", "/product_version", to.get_product_version),
+    ("GET", "/system_events", to.nothing),
     # Users and API keys
     ("POST", "/login_users/authenticate", people.get_login_token),
     ("POST", "/login_users/accept_invitation", people.accept_invitation),
@@ -154,6 +157,7 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{_O}/workloads/bulk_create", to.in_bulk(bulk_create, WORKLOADS)),
     ("PUT", f"{_O}/workloads/bulk_update", to.in_bulk(bulk_update, WORKLOADS)),
     ("PUT", f"{_O}/workloads/bulk_delete", to.in_bulk(bulk_delete, WORKLOADS)),
+    ("PUT", f"{_O}/workloads/bulk_import", to.in_bulk(bulk_import, WORKLOADS)),
     ("PUT", f"{_O}/workloads/unpair", to.unpair),
     ("PUT", f"{_O}/workloads/apply_policy", to.apply_policy),
     ("GET", f"{_O}/workloads/{{id}}", to.get_workload),
@@ -335,6 +339,19 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("DELETE", f"{_QUERIES}/{{id}}", traffic.delete_traffic_query),
     ("PUT", f"{_QUERIES}/{{id}}/update_rules", traffic.update_traffic_rules),
     ("GET", f"{_QUERIES}/{{id}}/download", traffic.download_traffic),
+    # Reports, and what is counted by application
+    ("GET", f"{_O}/report_templates", reports.list_templates),
+    ("GET", f"{_O}/report_templates/{{id}}", reports.get_template),
+    ("GET", f"{_O}/report_schedules", to.nothing),
+    ("GET", f"{_O}/reports", reports.list_reports),
+    ("POST", f"{_O}/reports", reports.order_report),
+    ("GET", f"{_O}/reports/risk_summary", reports.get_risk_summary),
+    ("GET", f"{_O}/reports/{{id}}", reports.get_report),
+    ("DELETE", f"{_O}/reports/{{id}}", reports.delete_report),
+    ("GET", f"{_O}/reports/{{id}}/download", reports.download_report),
+    ("GET", f"{_O}/app_group_summary", reports.get_app_group_summary),
+    ("GET", f"{_O}/app_groups/risk_summary", reports.list_app_group_risks),
+    ("GET", f"{_O}/app_groups/{{id}}/risk_details", reports.get_app_group_risk),
     # Settings
     ("GET", f"{_O}/settings", to.get_settings(ORG_SETTINGS)),
     ("PUT", f"{_O}/settings", to.put_settings(ORG_SETTINGS)),
@@ -432,6 +449,9 @@ _OPEN: Mapping[str, Callable[[], Reply]] = {
 
 def answer(request: Request, stores: Stores, now: float) -> Reply:
     """The answer to one request. Raises a ``PceError`` for whatever is wrong with it."""
+    if request.method == "HEAD":
+        whole = answer(replace(request, method="GET"), stores, now)
+        return {**whole, "body": "", "isBase64Encoded": False}
     path = api_path(request.path)
     if path in _OPEN and request.method == "GET":
         return fitting(_OPEN[path](), request)

@@ -163,3 +163,8 @@ class Queues:
         queue of its own would be polled all month for a few exports a day."""
         body = msgspec.json.encode({"org_id": org_id, "job_id": job_id}).decode()
         self._client.send_message(QueueUrl=self._urls.traffic, MessageBody=body)
+
+    def run_report(self, org_id: OrgId, report_id: str) -> None:
+        """Queue a report that is to be made, for the same worker."""
+        body = msgspec.json.encode({"org_id": org_id, "report_id": report_id}).decode()
+        self._client.send_message(QueueUrl=self._urls.traffic, MessageBody=body)

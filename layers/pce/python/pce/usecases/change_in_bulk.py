@@ -94,6 +94,19 @@ def bulk_update(caller: Caller, collection: Collection, body: Any, stores: Store
     ]
 
 
+def bulk_import(caller: Caller, collection: Collection, body: Any, stores: Stores) -> list[Result]:
+    """One result per entry, in order: an entry with an ``href`` changes that object, one without
+    makes a new one."""
+    entries = _entries(body)
+    results: dict[int, Result] = {}
+    for do, wanted in ((bulk_update, True), (bulk_create, False)):
+        places = [at for at, entry in enumerate(entries) if bool(_href(entry)) is wanted]
+        if places:
+            done = do(caller, collection, [entries[at] for at in places], stores)
+            results |= dict(zip(places, done, strict=True))
+    return [results[at] for at in range(len(entries))]
+
+
 def bulk_delete(caller: Caller, collection: Collection, body: Any, stores: Stores) -> list[Result]:
     """One result per entry, in order: its href with ``errors``, empty when it was deleted.
 

@@ -48,15 +48,8 @@ def decide_drafts(
     if body is None:
         raise NotFound(Problem("traffic_result_not_found", "the query's result has expired"))
     records: list[Record] = msgspec.json.decode(gzip.decompress(body))
-    hrefs = {
-        end["workload"]["href"]
-        for r in records
-        for end in (r["src"], r["dst"])
-        if "workload" in end
-    }
-    workloads = workloads_by_id(org_id, map(tail, hrefs), stores)
     content = read_policy(org_id, DRAFT, stores)
-    decided = list(_decided(records, content, workloads.values()))
+    decided = list(decided_records(records, content, workloads_of(org_id, records, stores)))
     forms: tuple[tuple[ResultForm, bytes], ...] = (
         ("json", msgspec.json.encode(decided)),
         ("draft.csv", csv_text(decided, draft=True).encode()),
@@ -67,9 +60,24 @@ def decide_drafts(
     return drafts_decided(document, int(clock()))
 
 
-def _decided(
+def workloads_of(
+    org_id: OrgId, records: Iterable[Record], stores: Stores
+) -> list[Mapping[str, Any]]:
+    """The workloads that flow records name, as they are now. A batch read per 100."""
+    hrefs = {
+        end["workload"]["href"]
+        for r in records
+        for end in (r["src"], r["dst"])
+        if "workload" in end
+    }
+    return list(workloads_by_id(org_id, map(tail, hrefs), stores).values())
+
+
+def decided_records(
     records: Iterable[Record], content: PolicyContent, workloads: Iterable[Mapping[str, Any]]
 ) -> Iterable[Record]:
+    """The records with what a policy version decides about them, and by which rules. Raises
+    :class:`Invalid` for more than ``MAX_CONNECTIONS``."""
     estate = content.estate(workloads)
     index = RuleIndex(estate)
     ends = _Ends(index, estate)

@@ -2,7 +2,6 @@
 
 import secrets
 
-from pce.errors import Invalid, Problem
 from pce.events.journal import ResourceChange
 from pce.identifiers import INSTALLATION
 from pce.objects.pairing_profile import PAIRING_PROFILES, new_pairing_key
@@ -20,13 +19,11 @@ CODE_BYTES = 40
 def generate_pairing_key(caller: Caller, profile_id: str, stores: Stores) -> str:
     """A new activation code, under the profile's present limits. Only its hash is stored.
 
-    Raises :class:`NotFound`, and :class:`Invalid` for a profile that is disabled.
+    One of a disabled profile is refused while it is disabled, and good as soon as it is enabled:
+    clients prepare profiles like that. Raises :class:`NotFound`.
     """
     profile = find(caller, PAIRING_PROFILES, profile_id, stores)
     ScopeCheck(caller, stores).require(PAIRING_PROFILES, profile.document)
-    if not profile.document["enabled"]:
-        message = f"{profile.document['href']} is disabled; enable it before pairing with it"
-        raise Invalid(Problem("pairing_profile_disabled", message))
     code = secrets.token_hex(CODE_BYTES)
     key = new_pairing_key(caller.org_id, profile.id, profile.document, caller.now_s)
     shown = PAIRING_PROFILES.in_event(profile.document)

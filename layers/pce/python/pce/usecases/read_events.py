@@ -4,11 +4,12 @@ import itertools
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
 from pce.errors import Invalid, NotFound, Problem
 from pce.identifiers import INSTALLATION
-from pce.objects.filters import equals, time_of
+from pce.objects.filters import Filter, equals, time_of
 from pce.objects.hrefs import item_id
 from pce.objects.settings import EVENT_SETTINGS
 from pce.usecases.caller import Caller
@@ -19,7 +20,7 @@ DEFAULT_EVENTS = 100
 MOST_EVENTS = 10_000
 """Events in one answer; further back is asked for by time."""
 
-_EXACT = ("event_type", "severity", "status")
+_EXACT = ("severity", "status")
 
 
 def list_events(
@@ -29,7 +30,8 @@ def list_events(
     back until there are enough, but no further than the org has existed or its events are kept:
     one query a day.
 
-    ``created_by`` is an actor's kind (``system``, ``user``, ``ven``, ``agent``) or href.
+    ``event_type`` may hold ``*`` for any text. ``created_by`` is an actor's kind (``system``,
+    ``user``, ``ven``, ``agent``) or href.
     """
     limit = MOST_EVENTS if wanted is None else min(wanted, MOST_EVENTS)
     times = {
@@ -38,6 +40,8 @@ def list_events(
         if query.get(f"timestamp[{end}]")
     }
     filters = [equals(name)(query[name]) for name in _EXACT if query.get(name)]
+    if query.get("event_type"):
+        filters.append(_of_type(query["event_type"]))
     by = query.get("created_by")
     oldest = _oldest(caller, stores)
     since = max(times.get("gte", oldest), oldest)
@@ -68,6 +72,11 @@ def get_event(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
     if event is None or time_of(event["timestamp"], "timestamp") < _oldest(caller, stores):
         raise NotFound(Problem("event_not_found", f"there is no event {id}, or it has expired"))
     return event
+
+
+def _of_type(wanted: str) -> Filter:
+    """Events of a type; ``*`` stands for any text in it (``workload.*``, ``*.delete``)."""
+    return lambda event: fnmatchcase(str(event["event_type"]), wanted.replace("[", "[[]"))
 
 
 def _is_by(event: Mapping[str, Any], who: str) -> bool:
