@@ -166,10 +166,14 @@ class Vens:
             await asyncio.sleep(5)
 
     def settled(self) -> bool:
-        """Whether all hold the policy that they should and have their bolt channel."""
+        """Whether all hold the policy that they should and have their bolt channel, and none is
+        about to replace it: that ends with a heartbeat, which tells what a bolt would."""
         states = [agent.state for agent in self.agents]
         return all(
-            s.policy.held and s.policy.held == s.policy.wanted and s.bolts.phase == "open"
+            s.policy.held
+            and s.policy.held == s.policy.wanted
+            and s.bolts.phase == "open"
+            and not s.bolts.replacing
             for s in states
         )
 
