@@ -83,18 +83,20 @@ class RealVen:
         self._process = None
 
     def holds(self, etag: str) -> bool:
-        """Whether it has said that the kernel has this policy."""
-        applied = self.pce.applied()
-        return bool(applied) and applied[-1].etag == etag and applied[-1].success
+        """Whether it has said that the kernel has this policy; a process that finds it there says
+        so in its heartbeats alone."""
+        said = [applied.etag for applied in self.pce.applied()[-1:] if applied.success]
+        return etag in said + [beat.applied_etag for beat in self.pce.heartbeats()[-1:]]
 
     def await_policy(self) -> None:
         """Until it holds the PCE's newest."""
         wait_until("the policy", lambda: self.holds(self.pce.etag()), START_TIMEOUT_S)
 
     def table(self) -> str:
-        """Its table, without what differs from one process to the next: counts, and the numbers of
-        sets and of the policy; "" when there is none."""
+        """Its table, without what differs from one process to the next: counts, what was counted,
+        and the numbers of sets and of the policy; "" when there is none."""
         told = self.host.run("nft", "--stateless", "list", "table", "inet", "ven", check=False)
+        told = re.sub(r"(timeout \S+\n)\s+elements = \{[^}]*\}\n", r"\1", told)
         return re.sub(r"(set |@)([a-z]\w*)\.\d+|0x[0-9a-f]{8}", r"\1\2", told)
 
     def close(self) -> None:
