@@ -94,10 +94,11 @@ class RealVen:
 
     def table(self) -> str:
         """Its table, without what differs from one process to the next: counts, what was counted,
-        and the numbers of sets and of the policy; "" when there is none."""
+        the numbers of sets and of the policy, the order of sets; "" when there is none."""
         told = self.host.run("nft", "--stateless", "list", "table", "inet", "ven", check=False)
         told = re.sub(r"(timeout \S+\n)\s+elements = \{[^}]*\}\n", r"\1", told)
-        return re.sub(r"(set |@)([a-z]\w*)\.\d+|0x[0-9a-f]{8}", r"\1\2", told)
+        told = re.sub(r"(set |@)([a-z]\w*)\.\d+|0x[0-9a-f]{8}", r"\1\2", told)
+        return "\n\t}\n".join(sorted(told.removeprefix("table inet ven {\n").split("\n\t}\n")))
 
     def close(self) -> None:
         """Nothing of it stays."""
