@@ -1,34 +1,57 @@
 """The watch over the firewall table: looked at, put back, reported, without a fight."""
 
 from ven.core import tampering
-from ven.core.timing import Tick
+from ven.core.timing import NEVER, Tick
 
 
-def tamper_until_reported(state: tampering.TamperState, now: float) -> tuple[object, float]:
-    """One change by others, found and reverted; the time at which it was looked at."""
+def tamper(
+    state: tampering.TamperState, now: float, takes_s: float = 0.05
+) -> tuple[tampering.TamperState, float, tuple[object, ...]]:
+    """One change by others, found and reverted; when it was looked at, and what was said then."""
     state, _ = tampering.step(state, tampering.Suspected("nft"), now)
-    due = tampering.wake_at(state)
+    due = state.look_at
     state, said = tampering.step(state, Tick(), due)
-    assert said == (tampering.CheckKernel(),)
+    assert tampering.CheckKernel() in said
+    earlier = tuple(each for each in said if isinstance(each, tampering.ReportTampering))
     state, said = tampering.step(state, tampering.Looked(intact=False), due)
     assert said == (tampering.RevertKernel(),)
-    state, said = tampering.step(state, tampering.Reverted(succeeded=True), due)
-    assert said == (tampering.ReportTampering(True, "nft", ""),)
-    return state, due
+    state, said = tampering.step(state, tampering.Reverted(True, takes_s), due + takes_s)
+    return state, due, earlier + said
 
 
-def test_tampering_is_reverted_within_a_second_and_fights_slow_down() -> None:
-    """Two programs that revert each other end at one revert a minute."""
-    state, now, waits = tampering.TamperState(), 0.0, []
-    for _ in range(10):
-        state, due = tamper_until_reported(state, now)
-        waits.append(round(due - now, 6))
-        now = due
-    assert waits[0] < 1
-    assert waits == sorted(waits)
-    assert waits[-1] == tampering.SLOWEST_PACE_S
-    _, due = tamper_until_reported(state, now + 1000)
-    assert due - now - 1000 < 1, "after a calm time it is quick again"
+def test_each_change_of_a_few_is_reverted_and_reported_within_a_second() -> None:
+    """Also the tenth, right after the ninth."""
+    state, now = tampering.TamperState(), 0.0
+    for _ in range(tampering.REPORTS_AT_ONCE):
+        state, due, said = tamper(state, now)
+        assert said == (tampering.ReportTampering(True, "nft", ""),)
+        assert due - now < 1
+        now = due + 0.05
+
+
+def test_a_storm_takes_a_tenth_of_a_core() -> None:
+    """However fast others change the table, and however large it is."""
+    for takes_s in (0.05, 2.0):
+        state, now, busy_s = tampering.TamperState(), 0.0, 0.0
+        for _ in range(200):
+            state, due, _ = tamper(state, now, takes_s)
+            busy_s += takes_s
+            now = due + takes_s
+        assert busy_s / now < 1.1 / tampering.SHARE
+
+
+def test_reports_of_a_storm_are_counted_out_and_lose_no_revert() -> None:
+    """Ten at once, then one a minute, which tells of all since."""
+    state, now, told = tampering.TamperState(), 0.0, []
+    for _ in range(500):
+        state, due, said = tamper(state, now)
+        told += said
+        now = due + 0.05
+    assert len(told) <= tampering.REPORTS_AT_ONCE + now / tampering.REPORT_EVERY_S + 1
+    state, said = tampering.step(state, Tick(), tampering.wake_at(state))
+    told += said
+    assert sum(report.reverts for report in told) == 500
+    assert tampering.wake_at(state) == NEVER
 
 
 def test_a_false_alarm_reports_nothing() -> None:
@@ -41,10 +64,18 @@ def test_a_false_alarm_reports_nothing() -> None:
 
 
 def test_a_refused_revert_is_reported_and_tried_again() -> None:
-    """The table stays wrong, so the VEN looks again by itself."""
-    state, _ = tampering.step(tampering.TamperState(), tampering.Suspected("nft"), 0)
-    for event in (Tick(), tampering.Looked(False)):
-        state, _ = tampering.step(state, event, 1)
-    state, said = tampering.step(state, tampering.Reverted(succeeded=False), 1)
-    assert said == (tampering.ReportTampering(False, "nft", ""),)
-    assert state.phase == "suspicious"
+    """The table stays wrong, so the VEN looks again by itself, each time after twice as long."""
+    state, now, waits = tampering.TamperState(), 0.0, []
+    state, _ = tampering.step(state, tampering.Suspected("nft"), now)
+    for number in range(9):
+        now = state.look_at
+        for event in (Tick(), tampering.Looked(False)):
+            state, _ = tampering.step(state, event, now)
+        state, said = tampering.step(state, tampering.Reverted(succeeded=False), now)
+        assert said == (tampering.ReportTampering(False, "" if number else "nft", ""),)
+        assert state.phase == "suspicious"
+        waits.append(state.look_at - now)
+    assert waits[:3] == [1, 2, 4] and waits[-1] == tampering.SLOWEST_PACE_S
+    for event in (Tick(), tampering.Looked(True)):
+        state, said = tampering.step(state, event, state.look_at + 1000)
+    assert said == (tampering.ReportTampering(True, "", tampering.HEALED, 0),)

@@ -4,6 +4,8 @@ When to look and when to put back is decided in ``ven.core.tampering``.
 """
 
 import logging
+import resource
+import time
 from collections.abc import Callable
 
 from ven.core import coordination, tampering
@@ -49,20 +51,24 @@ class FirewallWatch:
 
     async def check(self) -> None:
         """Ends in ``Looked``."""
-        self._feed(tampering.Looked(await self._work.in_thread(self._enforcement.intact)))
+        intact, cpu_s = await self._work.in_thread(_measured, self._enforcement.intact)
+        self._feed(tampering.Looked(intact, cpu_s))
 
     async def revert(self, process_name: str, detail: str) -> None:
         """Put the policy in force back; ends in ``Reverted``."""
         _log.error("firewall changed by %r: %s", process_name or "?", detail)
+        succeeded, cpu_s = await self._work.in_thread(_measured, self._restore)
+        self._feed(tampering.Reverted(succeeded, cpu_s))
+
+    def _restore(self) -> bool:
         try:
-            await self._work.in_thread(self._enforcement.restore)
+            self._enforcement.restore()
         except KernelRefused as error:
             _log.error(
                 "the firewall was changed and the kernel refused to change it back: %s", error
             )
-            self._feed(tampering.Reverted(succeeded=False))
-        else:
-            self._feed(tampering.Reverted(succeeded=True))
+            return False
+        return True
 
     async def report(self, said: tampering.ReportTampering) -> None:
         """Tell the PCE, best effort."""
@@ -79,3 +85,15 @@ class FirewallWatch:
             self._feed(tampering.Suspected(change.process_name, change.detail))
         if drained.lost:
             self._feed(tampering.Suspected(detail="notifications were lost"))
+
+
+def _measured(call: Callable[[], bool]) -> tuple[bool, float]:
+    """The result, and the seconds of CPU that it took, with the programs that it ran."""
+    before_s = _cpu_s()
+    result = call()
+    return result, _cpu_s() - before_s
+
+
+def _cpu_s() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.thread_time() + children.ru_utime + children.ru_stime

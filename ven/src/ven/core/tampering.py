@@ -2,14 +2,18 @@
 
 Theory: a notification is only a suspicion (the change may already be undone, or be outside what we
 wrote), so the table is compared first. It is put back from the policy in force. Two programs that
-revert each other would burn the host, so the wait before the next look doubles with each revert
-and falls back to the first after three quiet minutes::
+revert each other would burn the host, so looking and reverting get a tenth of a core: the next look
+waits ten times as long as the last one, with its revert, took of the CPU. For a table of ordinary
+size that is half a second, for one of 100,000 addresses half a minute::
 
-    quiet    -- foreign change or routine look --> suspicious (0.2 s, then 1, 2, 4 ... 60 s)
+    quiet    -- foreign change or routine look --> suspicious (0.2 s, or the tenth's wait)
     suspicious -- due --------------------------> looking
     looking  -- intact -------------------------> quiet
     looking  -- changed ------------------------> reverting
     reverting -- done or refused ---------------> report; quiet
+
+Each report is an audit event, so they are counted out too: ten at once, then one a minute, which
+tells of all reverts since the one before.
 """
 
 from typing import Literal
@@ -21,10 +25,25 @@ from ven.core.timing import NEVER, Tick
 
 DEBOUNCE_S = 0.2
 """A foreign transaction arrives as several notifications."""
-FIRST_PACE_S = 1.0
+SHARE = 10
+"""A look and its revert may take a tenth of a core."""
 SLOWEST_PACE_S = 60.0
-CALM_AFTER_S = 180.0
-"""Seconds without a revert after which the pace is the first again; longer than the slowest."""
+REFUSED_PACE_S = 1.0
+"""A refused revert leaves the table wrong: look again by itself, at first so soon, each time after
+twice as long."""
+HEALED = "the table is again what it should be"
+"""Said after a revert that was refused, or of which nobody could tell what became."""
+REPORTS_AT_ONCE = 10
+REPORT_EVERY_S = 60.0
+
+
+class ReportTampering(Struct, frozen=True):
+    """POST tampering, best effort."""
+
+    succeeded: bool
+    process_name: str
+    detail: str
+    reverts: int = 1
 
 
 class TamperState(Struct, frozen=True, kw_only=True):
@@ -34,10 +53,20 @@ class TamperState(Struct, frozen=True, kw_only=True):
     look_at: float = NEVER
     again: bool = False
     """A foreign change came while looking or reverting."""
-    pace_s: float = DEBOUNCE_S
-    last_revert: float = -NEVER
+    spent_s: float = 0.0
+    """CPU of the last look."""
+    rest_until: float = -NEVER
+    """The next look is not before."""
+    refused: int = 0
+    """Reverts in a row that the kernel refused."""
     process_name: str = ""
     detail: str = ""
+    untold: ReportTampering | None = None
+    """What the next report says."""
+    report_at: float = NEVER
+    reports_left: float = REPORTS_AT_ONCE
+    """How many may be sent at once, at ``counted_at``."""
+    counted_at: float = 0.0
 
 
 class Suspected(Struct, frozen=True):
@@ -48,15 +77,17 @@ class Suspected(Struct, frozen=True):
 
 
 class Looked(Struct, frozen=True):
-    """The kernel's table was compared with what we wrote."""
+    """The kernel's table was compared with what we wrote, at the cost of ``cpu_s``."""
 
     intact: bool
+    cpu_s: float = 0.0
 
 
 class Reverted(Struct, frozen=True):
-    """The policy in force was applied again, or the kernel refused it."""
+    """The policy in force was applied again, or the kernel refused it, at the cost of ``cpu_s``."""
 
     succeeded: bool
+    cpu_s: float = 0.0
 
 
 TamperEvent = Tick | Suspected | Looked | Reverted
@@ -70,15 +101,6 @@ class RevertKernel(Struct, frozen=True):
     """Apply the policy in force again; ends in :class:`Reverted`."""
 
 
-class ReportTampering(Struct, frozen=True):
-    """POST tampering, best effort."""
-
-    succeeded: bool
-    process_name: str
-    detail: str
-    reverts: int = 1
-
-
 TamperCommand = CheckKernel | RevertKernel | ReportTampering
 
 _Result = tuple[TamperState, tuple[TamperCommand, ...]]
@@ -86,14 +108,14 @@ _Result = tuple[TamperState, tuple[TamperCommand, ...]]
 
 def wake_at(state: TamperState) -> float:
     """When the next :class:`Tick` is wanted."""
-    return state.look_at
+    return min(state.look_at, state.report_at)
 
 
 def step(state: TamperState, event: TamperEvent, now: float) -> _Result:
     """The next state and what to do."""
     match event:
-        case Tick() if state.phase == "suspicious" and now >= state.look_at:
-            return replace(state, phase="looking", look_at=NEVER), (CheckKernel(),)
+        case Tick():
+            return _due(state, now)
         case Suspected(process_name, detail):
             state = replace(
                 state,
@@ -105,17 +127,27 @@ def step(state: TamperState, event: TamperEvent, now: float) -> _Result:
             if state.phase != "quiet":
                 return replace(state, again=bool(process_name or detail) or state.again), ()
             return _suspect(state, now), ()
-        case Looked(intact) if state.phase == "looking":
+        case Looked(intact, cpu_s) if state.phase == "looking":
+            state = replace(state, spent_s=cpu_s)
             if not intact:
                 return replace(state, phase="reverting"), (RevertKernel(),)
-            return _calm(replace(state, process_name="", detail=""), now), ()
-        case Reverted(succeeded) if state.phase == "reverting":
+            if state.refused:
+                healed = ReportTampering(True, state.process_name, HEALED, reverts=0)
+                state = replace(state, untold=together(state.untold, healed))
+            calm = _calm(replace(state, process_name="", detail="", refused=0), now)
+            return _tell(calm, now)
+        case Reverted(succeeded, cpu_s) if state.phase == "reverting":
             report = ReportTampering(succeeded, state.process_name, state.detail)
-            calm = now - state.last_revert > CALM_AFTER_S
-            pace_s = FIRST_PACE_S if calm else min(SLOWEST_PACE_S, 2 * state.pace_s)
-            state = replace(state, last_revert=now, pace_s=pace_s, process_name="", detail="")
-            # A refused revert leaves the table wrong: look again at the slower pace.
-            return _calm(replace(state, again=state.again or not succeeded), now), (report,)
+            state = replace(
+                state,
+                spent_s=state.spent_s + cpu_s,
+                untold=together(state.untold, report),
+                refused=0 if succeeded else state.refused + 1,
+                process_name="",
+                detail="",
+                again=state.again or not succeeded,
+            )
+            return _tell(_calm(state, now), now)
         case _:
             return state, ()
 
@@ -127,12 +159,36 @@ def together(earlier: ReportTampering | None, latest: ReportTampering) -> Report
     return replace(latest, reverts=earlier.reverts + latest.reverts)
 
 
+def _due(state: TamperState, now: float) -> _Result:
+    commands: tuple[TamperCommand, ...] = ()
+    if state.phase == "suspicious" and now >= state.look_at:
+        state = replace(state, phase="looking", look_at=NEVER)
+        commands = (CheckKernel(),)
+    if now >= state.report_at:
+        state, more = _tell(state, now)
+        commands += more
+    return state, commands
+
+
+def _tell(state: TamperState, now: float) -> _Result:
+    """Report what is untold, now or as soon as a report is left for it."""
+    left = state.reports_left + (now - state.counted_at) / REPORT_EVERY_S
+    left = min(left, REPORTS_AT_ONCE)
+    state = replace(state, reports_left=left, counted_at=now, report_at=NEVER)
+    if state.untold is None:
+        return state, ()
+    if left < 1:
+        return replace(state, report_at=now + (1 - left) * REPORT_EVERY_S), ()
+    return replace(state, untold=None, reports_left=left - 1), (state.untold,)
+
+
 def _calm(state: TamperState, now: float) -> TamperState:
-    quiet = replace(state, phase="quiet", again=False)
+    rest_s = min(SLOWEST_PACE_S, SHARE * state.spent_s)
+    if state.refused:
+        rest_s = max(rest_s, min(SLOWEST_PACE_S, REFUSED_PACE_S * 2.0 ** (state.refused - 1)))
+    quiet = replace(state, phase="quiet", again=False, rest_until=now + rest_s)
     return _suspect(quiet, now) if state.again else quiet
 
 
 def _suspect(state: TamperState, now: float) -> TamperState:
-    calm = now - state.last_revert > CALM_AFTER_S
-    wait_s = DEBOUNCE_S if calm else state.pace_s
-    return replace(state, phase="suspicious", look_at=now + wait_s)
+    return replace(state, phase="suspicious", look_at=max(now + DEBOUNCE_S, state.rest_until))

@@ -61,6 +61,9 @@ SETTLE_S = 0.05
 """After the counting sets were exchanged, packets that were under way still count into the old
 ones for some microseconds."""
 
+LOADS, BETWEEN_LOADS_S = 5, 0.02
+"""A ruleset is loaded so often at most while others commit, with 0.02, 0.04 ... s in between."""
+
 _ERESTART = 85
 """The kernel's answer to a batch computed for another generation (not in ``errno`` everywhere)."""
 
@@ -82,6 +85,8 @@ class Firewall:
         self._generation = 0
         self._rules_digest = b""
         self._elements_suspect = False
+        self._unsure = False
+        """Somebody committed while we looked what our own commit had made: perhaps to our table."""
         self._epochs: Iterator[int] = iter(())
         self._filling: dict[Counted, str] = dict.fromkeys(COUNTED, SIDES[0])
         self._sampling = False
@@ -115,7 +120,7 @@ class Firewall:
                 self._settings.apply()
 
     def _replace(self, desired: Ruleset) -> None:
-        if self._held is not None and not self._rules_intact():
+        if self._held is not None and (self._unsure or not self._rules_intact()):
             self._held = None
         held = self._held
         if held is not None:
@@ -137,8 +142,9 @@ class Firewall:
                 self._rules_intact()
             raise
 
-    def _load(self, desired: Ruleset, held: Held | None, attempts: int = 3) -> None:
-        """Make new sets, then switch the rules to them with one ``nft -f -``."""
+    def _load(self, desired: Ruleset, held: Held | None, attempts: int = LOADS) -> None:
+        """Make new sets, then switch the rules to them with one ``nft -f -``; again when somebody
+        else committed just then, since what our table holds is not known before nobody does."""
         before = self._current_generation()
         sets, chains = self._existing()
         new = changed_sets(held, desired)
@@ -165,12 +171,14 @@ class Firewall:
         except KernelRefused:
             self._forget(prepared.values(), whole_table=not chains)
             raise
-        self._remember(Held(desired, names))
         self._elements_suspect = self._elements_suspect and held is not None
-        alone = prepared_at - before <= 1 and self._generation - prepared_at == 1
-        if not alone and attempts > 1:
-            # Somebody else committed just then, perhaps to our table: say it again.
-            self._load(desired, None, attempts - 1)
+        if self._remember(Held(desired, names), prepared_at + 1) and prepared_at - before <= 1:
+            return
+        if attempts == 1:
+            self._held = None
+            raise KernelRefused("others change the firewall too fast to tell what it holds")
+        time.sleep(BETWEEN_LOADS_S * (LOADS - attempts + 1))
+        self._load(desired, None, attempts - 1)
 
     def _existing(self) -> tuple[set[str], set[str]]:
         """Names of sets and of chains of the table."""
@@ -244,7 +252,8 @@ class Firewall:
         self._commit(batch, owners)
         self._held = Held(desired, held.names)
         self._commit(nft.renew_epoch(self._next_epoch()), [])
-        self._remember(self._held)
+        if not self._remember(self._held, self._generation):
+            self._load(desired, None)
 
     def _commit(self, batch: list[nft.Part], owners: list[str]) -> None:
         """Commit to a table that is known to be ours."""
@@ -261,10 +270,13 @@ class Firewall:
                 break
         raise KernelRefused("the firewall is being changed by somebody else")
 
-    def _remember(self, held: Held) -> None:
-        self._generation = self._current_generation()
+    def _remember(self, held: Held, generation: int) -> bool:
+        """Learn what our commit of this generation made of the rules; whether it could be learnt.
+        When somebody has committed since, what is there may be his."""
         self._rules_digest = self._digest_rules()
-        self._held = held
+        self._generation, self._held = generation, held
+        self._unsure = self._current_generation() != generation
+        return not self._unsure
 
     def remove(self) -> None:
         """Delete the table, nothing else of the firewall, and put the sysctls back.
@@ -289,7 +301,7 @@ class Firewall:
         """
         with self._lock:
             held = self._held
-            if held is None or not self._rules_intact():
+            if held is None or self._unsure or not self._rules_intact():
                 return False
             generation = self._generation
             if self._elements_suspect:
@@ -448,10 +460,11 @@ class Firewall:
 
     def _swap(self, batch: list[nft.Part]) -> None:
         """A commit that does not change the policy."""
-        known = self._held is not None and self._rules_intact()
+        before = self._current_generation()
+        known = self._held is not None and not self._unsure and self._rules_intact()
         self._netlink.commit(nft.NFNL_SUBSYS_NFTABLES, batch, 0)
         if known and self._held is not None:
-            self._remember(self._held)
+            self._remember(self._held, before + 1)
 
 
 @contextlib.contextmanager
