@@ -102,6 +102,8 @@ class FakePce:
     """How many of the next activations are told to come again."""
     software: Callable[[str, str], tuple[int, bytes]] | None = None
     """Serves ``/api/...`` and ``/ven/v1/software/...``, given path and query."""
+    token_required: bool = False
+    """Local commands need a maintenance token."""
     hang_up_after_reply: bool = False
     policy_body: bytes | None = None
     """What stands in for the body of every policy: something on the way altered it."""
@@ -152,7 +154,11 @@ class FakePce:
         return [msgspec.json.decode(heard.body, type=ServicesReport) for heard in found]
 
     def settings(self) -> Settings:
-        return Settings(intervals=self.intervals, bolts_url=self.bolts_url)
+        return Settings(
+            intervals=self.intervals,
+            bolts_url=self.bolts_url,
+            maintenance_token_required=self.token_required,
+        )
 
     # Answers: (status, message or None)
 

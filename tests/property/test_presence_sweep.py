@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pce.identifiers import OrgId
-from pce.presence.record import Presence
+from pce.presence.record import Clocks, Presence
 from pce.presence.sweep import BrakeRules, SweepClock, Transition, sweep
 from pce.presence.timers import NEVER, Timers
 
@@ -24,7 +24,7 @@ timers = st.builds(
     error_s=st.sampled_from([NEVER, 901]),
     uninstall_s=st.sampled_from([NEVER, 3600, 1_080_000]),
     heartbeat_s=st.sampled_from([60, 300]),
-    clocks=st.sampled_from([None, (60, 60)]),
+    clocks=st.sampled_from([None, Clocks(60, 60)]),
 )
 flags = st.sets(st.sampled_from(["noted", "warned", "alarmed", "offline", "lost"]))
 

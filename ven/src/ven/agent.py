@@ -61,6 +61,7 @@ from ven.policy_updates import PolicyUpdates
 from ven.signs_of_life import SignsOfLife
 from ven.upgrade import Upgrades
 from ven.work import Work
+from ven_protocol.maintenance import Accepted
 from ven_protocol.messages import Action, Deactivate, HostFacts, Reactivate
 
 if TYPE_CHECKING:
@@ -336,6 +337,11 @@ class Agent:
                 self._end("restart")
             case "upgrade":
                 await self._upgrade(action)
+            case "maintenance_token":
+                accepted = Accepted.parse(action.params.get("accept", ""))
+                if accepted is not None:
+                    self._keep(self._data.accept_token, accepted, self._clock.wall())
+                self._feed(actions.Finished(action.id))
 
     async def _send_report(self, action: Action) -> None:
         """Only the question where to is asked on the connection for heartbeats: the upload may take

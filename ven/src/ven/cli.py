@@ -4,7 +4,7 @@
 
     ven --data-dir D activate --management-server HOST:PORT --activation-code CODE
     ven --data-dir D start [--foreground]
-    ven --data-dir D stop | status | suspend | unsuspend | workloads | connectivity-test
+    ven --data-dir D stop | restart | status | suspend | unsuspend | workloads | connectivity-test
     ven --data-dir D unpair recommended|saved|open
     ven --data-dir D gen-supportreport [--upload] [--output FILE]
 
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 STOP_TIMEOUT_S = 20
 """For goodbye (4 s) and a request that was under way."""
 START_TIMEOUT_S = 20
+TOKEN_VARIABLE = "VEN_MAINTENANCE_TOKEN"  # noqa: S105  its name
+"""So that the token is not seen in a list of processes."""
 UNIT = "ven.service"
 BOOT_UNIT = "ven-boot.service"
 AGENT_THREADS = 4
@@ -69,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace, DataDirectory], int] = options.command
     try:
+        if command in GUARDED:
+            _require_token(options, DataDirectory(options.data_dir))
         return command(options, DataDirectory(options.data_dir))
     except EXPECTED as error:
         print(f"ven: {error}", file=sys.stderr)
@@ -92,6 +96,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=ADDRESS/PREFIX[,ADDRESS/PREFIX...]",
         default="",
         help="name and addresses of the simulated host; implies --simulate",
+    )
+    parser.add_argument(
+        "--maintenance-token",
+        metavar="TOKEN",
+        default=os.environ.get(TOKEN_VARIABLE, ""),
+        help="what stop, restart, suspend and unpair need where the organisation wants one"
+        f" (default: ${TOKEN_VARIABLE})",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -132,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, command, text in (
         ("stop", _stop, "stop enforcing changes and say goodbye; the policy stays in force"),
+        ("restart", _restart, "stop and start again"),
         ("status", _status, "show what the VEN does"),
         ("suspend", _suspend, "remove all rules and stop, until unsuspend"),
         ("unsuspend", _unsuspend, "enforce again and start"),
@@ -142,6 +154,16 @@ def _parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, help=text).set_defaults(command=command)
     return parser
+
+
+def _require_token(options: argparse.Namespace, data: DataDirectory) -> None:
+    from ven.maintenance import TokenRefused, require_token
+
+    name = options.command.__name__.removeprefix("_")
+    try:
+        require_token(data, data.identity(), name, options.maintenance_token)
+    except TokenRefused as error:
+        raise CannotDo(str(error)) from error
 
 
 def _kernel(options: argparse.Namespace, data: DataDirectory) -> Kernel:
@@ -350,6 +372,13 @@ def _stop_agent(data: DataDirectory) -> bool:
     return True
 
 
+def _restart(options: argparse.Namespace, data: DataDirectory) -> int:
+    data.identity()
+    _stop_agent(data)
+    options.foreground = False
+    return _start(options, data)
+
+
 def _status(options: argparse.Namespace, data: DataDirectory) -> int:
     identity, pid, status = data.identity(), data.running_pid(), data.status()
     running = f"running (process {pid})" if pid else "stopped"
@@ -471,6 +500,10 @@ def _workloads(options: argparse.Namespace, data: DataDirectory) -> int:
 def _version(options: argparse.Namespace, data: DataDirectory) -> int:
     print(VERSION)
     return 0
+
+
+GUARDED = (_stop, _restart, _suspend, _unpair)
+"""What stops or weakens the VEN: it needs a maintenance token where the organisation wants one."""
 
 
 if __name__ == "__main__":

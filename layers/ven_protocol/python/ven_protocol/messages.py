@@ -117,6 +117,8 @@ class Settings(Message, frozen=True, kw_only=True):
     intervals: Intervals
     bolts_url: str
     """``wss://`` address of the bolt channel; it may be another host than the API."""
+    maintenance_token_required: bool = False
+    """Local commands that stop or weaken the VEN ask for a maintenance token first."""
 
 
 def settings_digest(settings: Settings) -> str:
@@ -156,7 +158,14 @@ class Heartbeat(Message, frozen=True, kw_only=True):
 
 
 ActionType = Literal[
-    "refresh_policy", "support_report", "upgrade", "unpair", "restart", "settings", "reactivate"
+    "refresh_policy",
+    "support_report",
+    "upgrade",
+    "unpair",
+    "restart",
+    "settings",
+    "reactivate",
+    "maintenance_token",
 ]
 
 
@@ -168,7 +177,8 @@ class Action(Message, frozen=True, kw_only=True):
     """One of ``ActionType``; a VEN ignores, and reports done, a type that it does not know."""
     params: dict[str, str] = {}
     """``upgrade``: ``release`` (then GET :class:`SoftwareRelease`); ``unpair``:
-    ``firewall_restore``."""
+    ``firewall_restore``; ``maintenance_token``: ``accept``, a token's digest and the epoch second
+    until which it is good (:class:`ven_protocol.maintenance.Accepted`)."""
 
 
 class HeartbeatReply(Message, frozen=True, kw_only=True):
@@ -305,8 +315,10 @@ class AppliedReply(Message, frozen=True, kw_only=True):
 
 
 class Tampering(Message, frozen=True, kw_only=True):
-    """POST .../tampering: somebody else changed the VEN's firewall table."""
+    """POST .../tampering: somebody else changed the VEN's firewall table, or tried to stop the VEN
+    without a good maintenance token."""
 
+    kind: Literal["firewall", "agent"] = "firewall"
     num_reverts: Annotated[int, Meta(ge=0)]
     revert_succeeded: bool
     process_name: Annotated[str, Meta(max_length=255)] = ""

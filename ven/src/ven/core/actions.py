@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from ven_protocol.messages import Action
 
-KNOWN = ("support_report", "unpair", "restart", "upgrade", "reactivate")
+KNOWN = ("maintenance_token", "support_report", "unpair", "restart", "upgrade", "reactivate")
 """Types that the agent carries out; ``refresh_policy`` is passed on; ``settings`` come with the
 reply itself; all others are reported done and ignored."""
 

@@ -9,6 +9,7 @@
     flows/<number>.batch  flow batches that the PCE has not taken yet
     actions.json          ids of actions carried out
     upgrade.json          the upgrade under way
+    maintenance.json      digests of the maintenance tokens that open local commands
     names.json            addresses of domain names in the policy, for a start without DNS
     addresses.json        where the PCE was found last, for a start without DNS
     suspended             present while the VEN is suspended
@@ -32,6 +33,7 @@ from msgspec import Struct
 from ven.configuration import Identity
 from ven.core.outbox import Batch
 from ven.core.upgrade import UnderWay
+from ven_protocol.maintenance import Accepted
 from ven_protocol.policy import PolicyDocument, policy_digest
 
 _Document = TypeVar("_Document")
@@ -103,6 +105,7 @@ class DataDirectory:
         names = (
             "identity.json", "policy.json", "policy.previous.json", "actions.json",
             "names.json", "addresses.json", "suspended", "status.json", "ca.pem", "upgrade.json",
+            "maintenance.json",
         )  # fmt: skip
         for name in names:
             (self.path / name).unlink(missing_ok=True)
@@ -183,6 +186,17 @@ class DataDirectory:
     def forget_upgrade(self) -> None:
         """It has ended."""
         (self.path / "upgrade.json").unlink(missing_ok=True)
+
+    def maintenance_tokens(self) -> tuple[Accepted, ...]:
+        """Tokens that open local commands, by their digests; some may have expired."""
+        found = map(Accepted.parse, self._read("maintenance.json", tuple[str, ...]) or ())
+        return tuple(accepted for accepted in found if accepted is not None)
+
+    def accept_token(self, accepted: Accepted, now: float) -> None:
+        """Let this token open local commands too; those that have expired are forgotten."""
+        kept = [each for each in self.maintenance_tokens() if each.expires_at > now]
+        kept = [*(each for each in kept if each != accepted), accepted]
+        self._write("maintenance.json", msgspec.json.encode([str(each) for each in kept]))
 
     def pce_addresses(self) -> tuple[tuple[str, int], ...]:
         """Addresses and ports at which the PCE was reached last."""

@@ -8,7 +8,11 @@ from typing import NamedTuple
 
 from ven_protocol.messages import Action, ActionType
 
-PARAMETER: dict[str, str] = {"unpair": "firewall_restore", "upgrade": "release"}
+PARAMETER: dict[str, str] = {
+    "unpair": "firewall_restore",
+    "upgrade": "release",
+    "maintenance_token": "accept",
+}
 """What the argument of an action is called in ``Action.params``."""
 
 

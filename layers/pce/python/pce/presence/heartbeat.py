@@ -64,8 +64,9 @@ def with_clocks(settings: Settings, clocks: Clocks | None) -> Settings:
     """The installation's settings, with a VEN's own clocks where it has any."""
     if clocks is None:
         return settings
-    heartbeat_s, flows_s = clocks
     intervals = msgspec.structs.replace(
-        settings.intervals, heartbeat_s=heartbeat_s, flows_s=flows_s
+        settings.intervals, heartbeat_s=clocks.heartbeat_s, flows_s=clocks.flows_s
     )
-    return msgspec.structs.replace(settings, intervals=intervals)
+    return msgspec.structs.replace(
+        settings, intervals=intervals, maintenance_token_required=clocks.token_required
+    )

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pce.identifiers import OrgId
 
@@ -28,8 +28,17 @@ _FLAG_LETTER_OF = {flag: letter for letter, flag in FLAG_LETTERS.items()}
 SILENT: frozenset[Flag] = frozenset({"noted", "warned", "alarmed", "offline", "lost"})
 """Flags that end with the next sign of life."""
 
-Clocks = tuple[int, int]
-"""Seconds between heartbeats and between flow posts."""
+
+class Clocks(NamedTuple):
+    """What a VEN is told that another may not be."""
+
+    heartbeat_s: int
+    """Seconds between heartbeats."""
+    flows_s: int
+    """Seconds between flow posts."""
+    token_required: bool = False
+    """Local commands that stop or weaken it need a maintenance token."""
+
 
 BOLT_PATIENCE_S = 60
 """A bolt that nothing has followed for so long was lost, or its VEN spreads its fetch."""
@@ -111,10 +120,12 @@ def flags_of(text: str) -> frozenset[Flag]:
 
 def clocks_text(clocks: Clocks) -> str:
     """Clocks as they are stored."""
-    return f"{clocks[0]},{clocks[1]}"
+    return f"{clocks.heartbeat_s},{clocks.flows_s}" + (",m" if clocks.token_required else "")
 
 
 def clocks_of(text: str) -> Clocks | None:
     """The clocks in a stored text; empty is None."""
-    heartbeat_s, _, flows_s = text.partition(",")
-    return (int(heartbeat_s), int(flows_s)) if text else None
+    if not text:
+        return None
+    heartbeat_s, flows_s, *more = text.split(",")
+    return Clocks(int(heartbeat_s), int(flows_s), "m" in more)

@@ -77,9 +77,11 @@ class TimerSettings:
         document: Mapping[str, Any],
         heartbeat_s: int = HEARTBEAT_INTERVAL_S,
         flows_s: int = FLOW_INTERVAL_S,
+        token_required: bool = False,
     ) -> None:
         """From the stored ``settings/workloads`` document; missing lists mean the defaults. The
-        intervals are those of the installation."""
+        intervals are those of the installation. ``token_required``: the org wants a maintenance
+        token for local commands of its VENs."""
         self.offline = entries(document, OFFLINE)
         self.goodbye = entries(document, GOODBYE)
         self.info = entries(document, NOTIFICATION, "info")
@@ -89,6 +91,7 @@ class TimerSettings:
         self.heartbeat = entries(document, HEARTBEAT)
         self.flows = entries(document, FLOWS)
         self._heartbeat_s, self._flows_s = heartbeat_s, flows_s
+        self._token_required = token_required
         self._known: dict[tuple[str, frozenset[str]], Timers] = {}
 
     @property
@@ -116,7 +119,7 @@ class TimerSettings:
 
         heartbeat_s = value(self.heartbeat, 0)
         flows_s = value(self.flows, 0)
-        own = bool(heartbeat_s or flows_s)
+        own = bool(heartbeat_s or flows_s or self._token_required)
         heartbeat_s, flows_s = heartbeat_s or self._heartbeat_s, flows_s or self._flows_s
         missed_s = math.ceil(heartbeat_s * MISSED_SHARE)
         offline_s = value(self.offline, default_offline_s(ven_type, heartbeat_s))
@@ -129,7 +132,7 @@ class TimerSettings:
             error_s=_not_before(missed_s, value(self.error, NEVER)),
             uninstall_s=_hours(value(self.uninstall, DEFAULT_UNINSTALL_HOURS)),
             heartbeat_s=heartbeat_s,
-            clocks=(heartbeat_s, flows_s) if own else None,
+            clocks=Clocks(heartbeat_s, flows_s, self._token_required) if own else None,
         )
 
 

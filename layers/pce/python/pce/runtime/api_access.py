@@ -113,6 +113,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/vens/remote_action": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/vens/clear_conditions": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/vens/statistics": {"POST": READERS},
+    f"{_O}/vens/{{id}}/maintenance_token": {"POST": WORKLOAD_EDITORS},
     f"{_O}/workloads/{{id}}/upgrade": {"POST": WORKLOAD_EDITORS},
     f"{_O}/vens/{{id}}": {"GET": READERS, "PUT": WORKLOAD_EDITORS},
     f"{_O}/support_bundle_requests": {"GET": AUDITORS, "POST": WORKLOAD_EDITORS},

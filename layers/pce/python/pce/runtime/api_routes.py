@@ -178,6 +178,7 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{_O}/vens/remote_action", vens.remote_action),
     ("PUT", f"{_O}/vens/clear_conditions", vens.clear),
     ("POST", f"{_O}/vens/statistics", vens.statistics),
+    ("POST", f"{_O}/vens/{{id}}/maintenance_token", vens.maintenance_token),
     ("POST", f"{_O}/workloads/{{id}}/upgrade", vens.upgrade_one),
     ("GET", f"{_O}/vens/{{id}}", to.get_ven),
     ("PUT", f"{_O}/vens/{{id}}", to.change_ven),

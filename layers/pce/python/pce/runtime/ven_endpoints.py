@@ -10,6 +10,7 @@ from pce.usecases import ven_software
 from pce.usecases.act_on_vens import act_on_vens
 from pce.usecases.clear_conditions import clear_conditions
 from pce.usecases.count_vens import count_vens
+from pce.usecases.issue_maintenance_token import issue_maintenance_token
 from pce.usecases.upgrade_vens import upgrade_vens
 
 
@@ -38,6 +39,11 @@ def clear(call: Call) -> Reply:
 def statistics(call: Call) -> Reply:
     """POST vens/statistics."""
     return ok(count_vens(call.caller, call.body, call.stores))
+
+
+def maintenance_token(call: Call) -> Reply:
+    """POST vens/{id}/maintenance_token."""
+    return created(issue_maintenance_token(call.caller, call.id, call.body, call.stores))
 
 
 def list_releases(call: Call) -> Reply:

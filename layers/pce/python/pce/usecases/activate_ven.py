@@ -136,11 +136,15 @@ def _activate(
 def _clocks(
     org_id: OrgId, ven_type: VenType, labels: tuple[str, ...], stores: Stores
 ) -> Clocks | None:
-    """The intervals that the org's settings say for it. One read."""
+    """What the org's settings say for it. Two reads."""
     stored = stores.objects.get(org_id, "settings", "workloads")
+    org = stores.objects.get(org_id, "settings", "org")
     intervals = stores.ven_settings.intervals
     settings = TimerSettings(
-        stored.document if stored else {}, intervals.heartbeat_s, intervals.flows_s
+        stored.document if stored else {},
+        intervals.heartbeat_s,
+        intervals.flows_s,
+        bool(org and org.document.get("ven_maintenance_token_required")),
     )
     return settings.timers_for(ven_type, labels).clocks
 

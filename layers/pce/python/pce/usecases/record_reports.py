@@ -72,19 +72,25 @@ def record_users(
 
 
 def record_tampering(token: AgentToken, report: Tampering, stores: Stores, now: int) -> None:
-    """Somebody changed the VEN's firewall table: an ``agent.tampering`` event of severity err."""
+    """Somebody changed the VEN's firewall table, or tried to stop the VEN without a maintenance
+    token that is good: an ``agent.tampering`` event of severity err."""
     before = _sign_of_life(token, stores, now)
     records = VenRecords.read(stores, before.org_id, before.ven_id)
-    info = {
+    kind = "workload.oob_policy_changes"
+    info: dict[str, Any] = {
         "tampering_revert_succeeded": report.revert_succeeded,
         "num_reverts": report.num_reverts,
+    }
+    if report.kind == "agent":
+        kind, info = "agent.maintenance_token_refused", {}
+    info |= {
         "process_name": report.process_name,
         "detail": report.detail,
     }
     event = records.journal(stores, now).event(
         "agent.tampering",
         severity="err",
-        notifications=[Notification("workload.oob_policy_changes", info)],
+        notifications=[Notification(kind, info)],
     )
     stores.objects.commit(records.change((), [event]))
 

@@ -90,16 +90,22 @@ class _Orgs:
         if not self._settings:
             for stored in self._stores.objects.all_of(INSTALLATION, "orgs"):
                 org_id = OrgId(int(stored.id))
-                document = self._document(org_id)
+                document = self._document(org_id, "workloads")
+                org = self._document(org_id, "org")
                 intervals = self._stores.ven_settings.intervals
                 self._settings[org_id] = _OrgSettings(
-                    TimerSettings(document, intervals.heartbeat_s, intervals.flows_s),
+                    TimerSettings(
+                        document,
+                        intervals.heartbeat_s,
+                        intervals.flows_s,
+                        bool(org.get("ven_maintenance_token_required")),
+                    ),
                     int(document.get("mass_offline_confirmed_until") or 0),
                 )
         return self._settings
 
-    def _document(self, org_id: OrgId) -> dict[str, Any]:
-        stored = self._stores.objects.get(org_id, "settings", "workloads")
+    def _document(self, org_id: OrgId, name: str) -> dict[str, Any]:
+        stored = self._stores.objects.get(org_id, "settings", name)
         return stored.document if stored else {}
 
     def timers_of(self, row: Presence) -> Timers:
