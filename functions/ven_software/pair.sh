@@ -190,6 +190,8 @@ UNIT
 Description=Virtual Enforcement Node
 After=network-pre.target ven-boot.service
 ConditionPathExists=$DATA_DIR/identity.json
+# Never give up: the policy in force is guarded by nobody else.
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart=$VEN --data-dir $DATA_DIR start --foreground
@@ -197,6 +199,27 @@ Restart=on-failure
 RestartSec=2
 TimeoutStopSec=30
 MemoryMax=256M
+# The firewall and its sysctls; which program owns a socket, whoever runs it.
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_SYS_PTRACE CAP_DAC_READ_SEARCH
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths=$PREFIX $DATA_DIR
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+LockPersonality=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+UMask=0077
 
 [Install]
 WantedBy=multi-user.target

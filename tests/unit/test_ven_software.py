@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,27 @@ def test_nothing_but_whole_numbers_gets_into_the_script(query: str, version: str
 def test_other_files_are_not_found(query: str) -> None:
     """There are two, by their exact names."""
     assert get(query)["statusCode"] == 404
+
+
+def unit(name: str) -> str:
+    """A systemd unit as the script writes it."""
+    script = get("pair_script=pair.sh&profile_id=7")["body"]
+    text = script.split(f"/etc/systemd/system/{name} <<UNIT\n")[1].split("\nUNIT\n")[0]
+    for variable, value in (("VEN", "/bin/true"), ("DATA_DIR", "/opt"), ("PREFIX", "/opt")):
+        text = text.replace(f"${variable}", value)
+    return text + "\n"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
+def test_the_units_are_sound_and_hardened(tmp_path: Path) -> None:
+    """systemd finds nothing to say against them, and rates the agent's exposure as low."""
+    for name in ("ven.service", "ven-boot.service"):
+        (tmp_path / name).write_text(unit(name))
+        command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert name not in done.stderr, done.stderr
+    analyze = ["systemd-analyze", "security", "--offline=true", "--threshold=35"]
+    done = subprocess.run(
+        [*analyze, str(tmp_path / "ven.service")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

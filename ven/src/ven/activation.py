@@ -185,11 +185,13 @@ def release_containers(data: DataDirectory) -> None:
 def clear(data: DataDirectory, kernel: Kernel, restore: str) -> None:
     """Leave the firewall as ``restore`` says and forget who this VEN was.
 
-    ``recommended``: only SSH and ICMP come in. Anything else: as it was before pairing, because
-    the VEN only ever added a table of its own. Raises :class:`~ven.core.kernel.KernelRefused`.
+    ``recommended`` (the API says ``default``): only SSH and ICMP come in, until the host is started
+    again. ``saved`` and ``open`` (``disable``): as it was before pairing, because the VEN only ever
+    added a table of its own; rules of others stay. Raises
+    :class:`~ven.core.kernel.KernelRefused`.
     """
     release_containers(data)
-    if restore == "recommended":
+    if restore in ("recommended", "default"):
         kernel.apply(SSH_AND_ICMP_ONLY)
     else:
         kernel.remove()
