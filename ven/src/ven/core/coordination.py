@@ -27,6 +27,10 @@ NEARLY_OVER = 0.2
 """A flow window whose end is closer than this share of a heartbeat interval ends early with the
 heartbeat: with the heartbeat's own jitter of 5 %, two intervals differ from a window by 10 %."""
 
+TOLD_WITHIN_S = 1.0
+"""A finished action is told with a heartbeat of its own, not five minutes later; a fleet that
+finished together is spread by what it did."""
+
 OBSERVE_SERVICES_S = 300
 """Seconds between looks at open ports and processes; a look takes about 50 ms of CPU."""
 
@@ -280,7 +284,10 @@ def step(state: VenState, event: Event, now: float) -> _Result:
         case reports.Observed() | reports.ReportAccepted() | reports.ReportFailed():
             return _reports(state, event)
         case actions.Finished():
-            return _actions(state, event, now)
+            state, commands = _actions(state, event, now)
+            # Somebody waits to hear of it.
+            state, more = _heartbeat(state, heartbeat.Soon(TOLD_WITHIN_S), now)
+            return state, commands + more
         case tampering.Suspected() | tampering.Looked() | tampering.Reverted():
             return _tampering(state, event, now)
         case _:
