@@ -74,6 +74,9 @@ Outcome = Literal["stopped", "restart", "unpaired", "upgrade", "give_up_release"
 """How a VEN ends. The last two: as the new release; as the one before, because nobody answers."""
 
 
+LOOK_FOR_ROOM_S = 10
+"""Between two looks at how full the connection table is; a look is two small reads."""
+
 FAILURE_CHARACTERS = 1024
 """Most that a heartbeat says of why an action failed."""
 
@@ -174,6 +177,7 @@ class Agent:
         try:
             self._host.start()
             self._watch.start()
+            self._work.spawn(self._keep_room())
             if self.state.policy.document is not None:
                 self._policy.restore(self.state.policy.document)
             self._feed(coordination.Started())
@@ -360,6 +364,13 @@ class Agent:
             _log.error("no support report: %s", error)
             failure = str(error)[:FAILURE_CHARACTERS]
         self._feed(actions.Finished(action.id, failure))
+
+    async def _keep_room(self) -> None:
+        """Look after the kernel's connection table."""
+        while True:
+            if done := self._kernel.make_room():
+                _log.warning("connection table: %s", done)
+            await asyncio.sleep(LOOK_FOR_ROOM_S)
 
     # Upgrading
 

@@ -184,6 +184,10 @@ class Kernel(Protocol):
     def close(self) -> None:
         """Give descriptors back; what is enforced stays enforced."""
 
+    def make_room(self) -> str:
+        """Enlarge the table of tracked connections when it fills up; what was done, or "". Less
+        than a millisecond."""
+
     def listing(self) -> str:
         """The VEN's rules as text for people (support report); empty when there are none."""
 

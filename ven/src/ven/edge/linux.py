@@ -23,6 +23,7 @@ from ven.core.ruleset import Endpoint, Ruleset, compile_ruleset, with_learned
 from ven.core.table import DNS_PORT, NFLOG_GROUP, answers_group
 from ven.edge import conntrack, older_connections, processes
 from ven.edge.answers import AnswerLog
+from ven.edge.conntrack_room import make_conntrack_room
 from ven.edge.interfaces import InterfaceEvents, read_container_links, read_interfaces
 from ven.edge.nflog import DropLog
 from ven.edge.nftables import Firewall
@@ -155,6 +156,10 @@ class LinuxKernel:
         if self._document is None or self._document.mode == "idle":
             return True
         return self._firewall.verify()
+
+    def make_room(self) -> str:
+        """Enlarge the table of tracked connections when it fills up; what was done, or ""."""
+        return make_conntrack_room()
 
     def listing(self) -> str:
         """The table as nft prints it; empty when there is none."""

@@ -213,6 +213,10 @@ class SimulatedKernel:
     def intact(self) -> bool:
         return not self.tampered
 
+    def make_room(self) -> str:
+        """There is always room."""
+        return ""
+
     def listing(self) -> str:
         if not self.applied:
             return ""
