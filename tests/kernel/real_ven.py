@@ -94,17 +94,25 @@ class RealVen:
 
     def table(self) -> str:
         """Its table, without what differs from one process to the next: counts, what was counted,
-        the numbers of sets and of the policy, the order of sets; "" when there is none."""
+        the numbers of sets and of the policy, the order of sets, sets that no rule uses any more;
+        "" when there is none."""
         told = self.host.run("nft", "--stateless", "list", "table", "inet", "ven", check=False)
         told = re.sub(r"(timeout \S+\n)\s+elements = \{[^}]*\}\n", r"\1", told)
         told = re.sub(r"(set |@)([a-z]\w*)\.\d+|0x[0-9a-f]{8}", r"\1\2", told)
-        return "\n\t}\n".join(sorted(told.removeprefix("table inet ven {\n").split("\n\t}\n")))
+        blocks = told.removeprefix("table inet ven {\n").split("\n\t}\n")
+        used = [each for each in blocks if not (name := _set_name(each)) or f"@{name}" in told]
+        return "\n\t}\n".join(sorted(used))
 
     def close(self) -> None:
         """Nothing of it stays."""
         self.kill()
         self.host.run("nft", "flush", "ruleset")
         self.host.run("conntrack", "-F", check=False)
+
+
+def _set_name(block: str) -> str:
+    found = re.match(r"\n?\tset (\S+) \{", block)
+    return found[1] if found else ""
 
 
 def _environment() -> dict[str, str]:
