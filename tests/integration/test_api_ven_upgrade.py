@@ -4,7 +4,7 @@ ends."""
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -31,9 +31,14 @@ def stores() -> Iterator[Wiring]:
 
 
 def heartbeat(
-    ven: PairedVen, stores: Wiring, version: str = "1.2.3-4", now: int = START, **more: Any
+    ven: PairedVen,
+    stores: Wiring,
+    version: str = "1.2.3-4",
+    now: int = START,
+    platform: Literal["linux", "windows"] = "linux",
+    **more: Any,
 ) -> HeartbeatReply:
-    facts = HostFacts(hostname="web-1", version=version, os_id="debian-12")
+    facts = HostFacts(hostname="web-1", version=version, os_platform=platform)
     message = Heartbeat(host=facts, uptime_seconds=7, **more)
     return record_heartbeat(ven.token, message, stores, now)
 
@@ -150,20 +155,21 @@ def test_a_dry_run_changes_nothing(api: Api, stores: Wiring) -> None:
 
 
 def test_who_is_not_upgraded_is_told_apart(api: Api, stores: Wiring) -> None:
-    """Downgrades, container VENs, unknown and foreign VENs, by href; the others are upgraded."""
+    """Downgrades, other systems, unknown and foreign VENs, by href; the others are upgraded."""
     newer, old, same = (pair(api, stores, name) for name in ("newer", "old", "same"))
     heartbeat(newer, stores, "25.2.0")
     heartbeat(same, stores, "25.1.9")
-    pods = pair(api, stores, "pods", ven_type="containerized")
+    desk = pair(api, stores, "desk")
+    heartbeat(desk, stores, platform="windows")
     foreign = pair(new_org("other"), stores, "foreign")
-    errors = upgrade(api, newer, old, same, pods, foreign, release="25.1.9")
+    errors = upgrade(api, newer, old, same, desk, foreign, release="25.1.9")
     assert {error["token"]: error["hrefs"] for error in errors} == {
         "ven_downgrade_not_allowed": [newer.href],
-        "ven_upgrade_not_supported": [pods.href],
+        "ven_upgrade_not_supported": [desk.href],
         "ven_not_found": [foreign.href],
     }
     assert [a.type for a in heartbeat(old, stores).actions] == ["upgrade"]
-    for untouched in (newer, same, pods, foreign):
+    for untouched in (newer, same, desk, foreign):
         assert heartbeat(untouched, stores, "25.2.0").actions == []
 
 
