@@ -125,9 +125,14 @@ def test_the_rules_that_a_workload_holds_are_its_documents(estate: Estate):
 @given(seeds)
 def test_the_impact_of_a_change_is_what_the_recompute_shows(random):
     """Exactly the workloads whose documents differ, when policy changes and workloads do not; at
-    least those once it compares no more."""
-    before = random_estate(random)
-    other = random_estate(random)
+    least those once it compares no more. No setting takes loopback interfaces into policy: then
+    the addresses of others could change, too."""
+    before, other = (
+        dataclasses.replace(
+            estate, firewall=dataclasses.replace(estate.firewall, loopback_scopes=())
+        )
+        for estate in (random_estate(random), random_estate(random))
+    )
     changed = {
         name: getattr(other, name)
         for name in (
@@ -142,9 +147,8 @@ def test_the_impact_of_a_change_is_what_the_recompute_shows(random):
     }
     if random.random() < 0.3:
         changed["rule_sets"] = before.rule_sets[1:]
-    loopback = before.firewall.loopback_scopes
     if random.random() < 0.2:
-        changed["firewall"] = dataclasses.replace(other.firewall, loopback_scopes=loopback)
+        changed["firewall"] = other.firewall
     after = dataclasses.replace(before, **changed)
     estates = [dataclasses.replace(estate, workloads=()) for estate in (before, after)]
     old, new = recompute(before).documents, recompute(after).documents
