@@ -122,6 +122,8 @@ def _hosts(org: str, vens: Sequence[PairedVen]) -> Calls:
     yield "PUT", f"{org}/vens/upgrade", {**paired_vens, "release": "25.2.0"}
     yield "POST", f"{first.workload_href}/upgrade", {"release": "25.2.0"}
     yield "PUT", f"{org}/vens/remote_action", {**paired_vens, "action": "restart"}
+    often = {"workloads": [{"href": first.workload_href}]}
+    yield "POST", f"{workloads}/set_flow_reporting_frequency", often
     request = yield from _made("POST", f"{org}/support_bundle_requests", paired_vens)
     yield "DELETE", request["href"], None
     yield "PUT", f"{org}/software/ven/releases/default", {"release": "25.1.9"}

@@ -29,6 +29,7 @@ ELSEWHERE = {
 NOTHING_BEFORE_OR_AFTER = {
     # What VENs are asked to do; the notification says what.
     "agent.request_upgrade",
+    "workloads.set_flow_reporting_frequency",
     "agent_support_report_request.create",
     "agent_support_report_request.delete",
     "user.logout",  # says in a notification whose session ended

@@ -45,6 +45,13 @@ def test_restart_is_remembered_before_it_is_done() -> None:
     assert actions.named(again) == ("restart",)
 
 
+def test_a_wish_for_flows_is_passed_on() -> None:
+    """And is done with that; heard again it begins nothing anew."""
+    state, said = run(actions.start(), ask("report_flows"), ask("report_flows"))
+    assert said == [actions.FlowsAsked(), actions.RememberActions(("report_flows",))]
+    assert actions.named(state) == ("report_flows",)
+
+
 def test_refresh_policy_is_passed_on() -> None:
     """And is done with that."""
     state, said = run(actions.start(), ask("refresh_policy"))

@@ -31,6 +31,14 @@ HEARTBEAT_INTERVAL_S = 300
 FLOW_INTERVAL_S = 600
 """Default seconds between flow posts ("VEN-to-PCE Communication": every 10 minutes)."""
 
+FREQUENT_FLOWS_INTERVAL_S = 60
+"""Seconds between the flow posts of a VEN that was asked for them often: what a person who waits
+for traffic to appear will wait."""
+
+FREQUENT_FLOWS_FOR_S = 600
+"""Seconds for which it does so: as long as the usual interval, so that one request costs the PCE at
+most ten posts more, and nobody has to remember to end it."""
+
 MISSED_HEARTBEATS_TO_DEGRADED = 3
 """Failed heartbeats in a row after which a VEN is degraded, and good ones after which it is not."""
 

@@ -166,6 +166,7 @@ ActionType = Literal[
     "settings",
     "reactivate",
     "maintenance_token",
+    "report_flows",
 ]
 
 
@@ -174,7 +175,8 @@ class Action(Message, frozen=True, kw_only=True):
 
     id: Name
     type: str
-    """One of ``ActionType``; a VEN ignores, and reports done, a type that it does not know."""
+    """One of ``ActionType``; a VEN ignores, and reports done, a type that it does not know.
+    ``report_flows``: end the flow window now, and for ten minutes every 60 seconds."""
     params: dict[str, str] = {}
     """``upgrade``: ``release`` (then GET :class:`SoftwareRelease`); ``unpair``:
     ``firewall_restore``; ``maintenance_token``: ``accept``, a token's digest and the epoch second

@@ -23,8 +23,8 @@ from msgspec.structs import replace
 from ven_protocol.messages import Action
 
 KNOWN = ("maintenance_token", "support_report", "unpair", "restart", "upgrade", "reactivate")
-"""Types that the agent carries out; ``refresh_policy`` is passed on; ``settings`` come with the
-reply itself; all others are reported done and ignored."""
+"""Types that the agent carries out; ``refresh_policy`` and ``report_flows`` are passed on;
+``settings`` come with the reply itself; all others are reported done and ignored."""
 
 REMEMBERED = 64
 """Ids of actions that are kept after they were reported: the PCE sends a handful a day."""
@@ -79,13 +79,17 @@ class RefreshAsked(Struct, frozen=True):
     """The policy is to be fetched again whole."""
 
 
+class FlowsAsked(Struct, frozen=True):
+    """Flows are to be posted now, and often for a while."""
+
+
 class RememberActions(Struct, frozen=True):
     """Keep these ids on disk: they need not be done again."""
 
     ids: tuple[str, ...]
 
 
-ActionCommand = Do | RefreshAsked | RememberActions
+ActionCommand = Do | RefreshAsked | FlowsAsked | RememberActions
 
 _Result = tuple[ActionState, tuple[ActionCommand, ...]]
 
@@ -149,6 +153,8 @@ def _asked(state: ActionState, action: Action) -> _Result:
     state, remember = _finished(state, action.id)
     if action.type == "refresh_policy":
         return state, (RefreshAsked(), *remember)
+    if action.type == "report_flows":
+        return state, (FlowsAsked(), *remember)
     return state, remember
 
 

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from ven.core import actions, bolts, heartbeat, outbox, policy_state, reports, tampering
 from ven.core.timing import NEVER, Dice, Tick
 from ven_protocol.bolts import Bolt
+from ven_protocol.limits import FREQUENT_FLOWS_FOR_S, FREQUENT_FLOWS_INTERVAL_S
 from ven_protocol.messages import HeartbeatReply, Settings
 
 NEARLY_OVER = 0.2
@@ -51,6 +52,8 @@ class VenState(Struct, frozen=True, kw_only=True):
     collecting: bool = True
     """Flows are collected: always, except in minimal mode."""
     flows_due_at: float = NEVER
+    flows_often_until: float = 0.0
+    """Until then flow windows are short, because the PCE asked for it."""
     closing: bool = False
     """A flow window is being closed and its batch written."""
     sign_owed: bool = False
@@ -256,7 +259,7 @@ def step(state: VenState, event: Event, now: float) -> _Result:
         case Tick():
             return _tick(state, now)
         case Started():
-            state = replace(state, flows_due_at=now + _window_s(state), observe_at=now)
+            state = replace(state, flows_due_at=now + _window_s(state, now), observe_at=now)
             state, commands = _bolts(state, bolts.Start(), now)
             return state, (StartCollecting(), *commands)
         case HeartbeatAnswered(reply, done):
@@ -335,7 +338,7 @@ def _settings(state: VenState, settings: Settings | None, now: float) -> _Result
         return state, ()
     moved = settings.bolts_url != state.settings.bolts_url
     state = replace(state, settings=settings)
-    state = replace(state, flows_due_at=min(state.flows_due_at, now + _window_s(state)))
+    state = replace(state, flows_due_at=min(state.flows_due_at, now + _window_s(state, now)))
     commands: tuple[Command, ...] = (SaveSettings(settings),)
     events: list[bolts.BoltEvent] = [bolts.SetKeepAlive(settings.intervals.bolt_keepalive_s)]
     if moved and state.bolts.phase != "off":
@@ -346,11 +349,12 @@ def _settings(state: VenState, settings: Settings | None, now: float) -> _Result
     return state, commands
 
 
-def _window_s(state: VenState) -> float:
+def _window_s(state: VenState, now: float) -> float:
     document = state.policy.document
     idle = document is not None and document.mode == "idle"
     intervals = state.settings.intervals
-    return intervals.snapshot_s if idle else intervals.flows_s
+    usual_s = intervals.snapshot_s if idle else intervals.flows_s
+    return min(usual_s, FREQUENT_FLOWS_INTERVAL_S) if now < state.flows_often_until else usual_s
 
 
 def _close_window(state: VenState) -> _Result:
@@ -361,7 +365,7 @@ def _close_window(state: VenState) -> _Result:
 
 def _window_closed(state: VenState, batches: tuple[outbox.Batch, ...], now: float) -> _Result:
     sign_owed = state.sign_owed
-    state = replace(state, closing=False, sign_owed=False, flows_due_at=now + _window_s(state))
+    state = replace(state, closing=False, sign_owed=False, flows_due_at=now + _window_s(state, now))
     commands: tuple[Command, ...] = ()
     for batch in batches:
         state, more = _outbox(state, outbox.Stored(batch))
@@ -414,7 +418,7 @@ def _heartbeat(state: VenState, event: heartbeat.HeartbeatEvent, now: float) -> 
                 state, more = _bolts(replace(state, collecting=False), bolts.Stop(), now)
                 more = (StopCollecting(), *more)
             case heartbeat.LeaveMinimal():
-                state = replace(state, collecting=True, flows_due_at=now + _window_s(state))
+                state = replace(state, collecting=True, flows_due_at=now + _window_s(state, now))
                 told, state = state.untold, replace(state, untold=None)
                 state, more = _bolts(state, bolts.Start(had_gap=True), now)
                 more = (StartCollecting(), *more, *((told,) if told else ()))
@@ -493,6 +497,9 @@ def _actions(state: VenState, event: actions.ActionEvent, now: float) -> _Result
         match command:
             case actions.RefreshAsked():
                 state, more = _policy(state, policy_state.Refresh(), now)
+            case actions.FlowsAsked():
+                until = now + FREQUENT_FLOWS_FOR_S
+                state, more = _close_window(replace(state, flows_often_until=until))
             case _:
                 more = (command,)
         commands += more

@@ -92,6 +92,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/workloads/bulk_import": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/workloads/unpair": {"PUT": WORKLOAD_EDITORS},
     f"{_O}/workloads/apply_policy": {"PUT": WORKLOAD_EDITORS},
+    f"{_O}/workloads/set_flow_reporting_frequency": {"POST": WORKLOAD_EDITORS},
     f"{_O}/workloads/{{id}}": {
         "GET": READERS,
         "PUT": WORKLOAD_EDITORS,

@@ -22,6 +22,7 @@ _OTHERS = {
     "PUT /authentication_settings/password_policy": "password_policy.update",
     "PUT workloads/bulk_import": "workloads.bulk_create",
     "PUT workloads/unpair": "agents.unpair",
+    "POST workloads/set_flow_reporting_frequency": "workloads.set_flow_reporting_frequency",
     "PUT vens/unpair": "agents.unpair",
     "PUT vens/clear_conditions": "agents.clear_conditions",
     "PUT vens/{id}": "agent.update",

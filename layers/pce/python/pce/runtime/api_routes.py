@@ -160,6 +160,11 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{_O}/workloads/bulk_import", to.in_bulk(bulk_import, WORKLOADS)),
     ("PUT", f"{_O}/workloads/unpair", to.unpair),
     ("PUT", f"{_O}/workloads/apply_policy", to.apply_policy),
+    (
+        "POST",
+        f"{_O}/workloads/set_flow_reporting_frequency",
+        workloads.set_flow_reporting_frequency,
+    ),
     ("GET", f"{_O}/workloads/{{id}}", to.get_workload),
     ("PUT", f"{_O}/workloads/{{id}}", to.update(WORKLOADS)),
     ("DELETE", f"{_O}/workloads/{{id}}", to.delete(WORKLOADS)),

@@ -60,6 +60,7 @@ _STATUS = {
     "PUT /orgs/{org}/traffic_flows/async_queries/{id}/update_rules": 202,
     "PUT /orgs/{org}/workloads/unpair": 200,
     "PUT /orgs/{org}/workloads/apply_policy": 200,
+    "POST /orgs/{org}/workloads/set_flow_reporting_frequency": 200,
     "PUT /orgs/{org}/vens/unpair": 200,
     "PUT /orgs/{org}/vens/upgrade": 200,
     "PUT /orgs/{org}/vens/remote_action": 200,

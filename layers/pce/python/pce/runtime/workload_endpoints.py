@@ -1,4 +1,4 @@
-"""What the endpoints below one workload do, and those by which older clients name its agent."""
+"""What the endpoints below workloads do, and those by which older clients name its agent."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -11,9 +11,18 @@ from pce.runtime.api_call import Call, created, no_content, ok, whole
 from pce.runtime.http import Reply
 from pce.usecases import edit_interfaces, read_hosts
 from pce.usecases.read_vulnerabilities import findings_of_workloads
+from pce.usecases.set_flow_reporting_frequency import set_flow_reporting_frequency as hasten_flows
 from pce.usecases.update_object import update_object
 from pce.usecases.update_ven import update_ven
 from pce.usecases.write_object import find
+
+# Several workloads
+
+
+def set_flow_reporting_frequency(call: Call) -> Reply:
+    """POST workloads/set_flow_reporting_frequency."""
+    return ok(hasten_flows(call.caller, call.body, call.stores))
+
 
 # Interfaces
 
