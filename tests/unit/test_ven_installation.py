@@ -166,7 +166,8 @@ def test_killed_at_every_change_of_the_disk(
     is whole, what is found says truly how far it came, and doing it again succeeds."""
     monkeypatch.setattr(module, "_check", lambda folder, release: None)
     former = where.current()
-    content, new = package("1.0.1"), "1.0.1-" + hashlib.sha256(package("1.0.1")).hexdigest()[:16]
+    content = package("1.0.1")
+    new = "1.0.1-" + hashlib.sha256(content).hexdigest()[:16]
     found = []
 
     def upgrade() -> None:
