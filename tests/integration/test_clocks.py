@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from pce.errors import Unauthenticated
-from pce.identifiers import OrgId
+from pce.identifiers import OrgId, tail
 from pce.runtime.wiring import Wiring
 from pce.store.compression import unpack_json
 from pce.store.queues import BoltBatch, BoltOrder
@@ -24,6 +24,7 @@ from tests.fakes.api import Api, new_org
 from tests.fakes.installation import fake_aws, installed
 from tests.fakes.pairing import PairedVen, pair
 from ven_protocol.messages import (
+    ClusterMembership,
     Goodbye,
     Heartbeat,
     HeartbeatReply,
@@ -67,7 +68,13 @@ class Pce:
         self.api.put(f"{self.api.org}/settings/workloads", lists)
 
     def pair(self, name: str, ven_type: str = "server", labels: tuple[Any, ...] = ()) -> PairedVen:
-        ven = pair(self.api, self.stores, name, START + self.now, ven_type=ven_type)
+        wish: dict[str, Any] = {"ven_type": ven_type}
+        if ven_type == "containerized":
+            made = self.api.post(f"{self.api.org}/container_clusters", {"name": name})
+            wish["container_cluster"] = ClusterMembership(
+                id=tail(made["href"]), token=made["container_cluster_token"]
+            )
+        ven = pair(self.api, self.stores, name, START + self.now, **wish)
         if labels:
             self.api.put(ven.workload_href, {"labels": list(labels)})
         self.heartbeat(ven, name)
