@@ -127,6 +127,9 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", "/authentication_settings", to.put_settings(AUTHENTICATION_SETTINGS)),
     ("GET", "/authentication_settings/password_policy", to.get_settings(PASSWORD_POLICY)),
     ("PUT", "/authentication_settings/password_policy", to.put_settings(PASSWORD_POLICY)),
+    ("GET", "/authentication_settings/ldap_configs", to.nothing),
+    ("GET", "/authentication_settings/saml_configs", to.nothing),
+    ("GET", f"{_O}/access_restrictions", to.nothing),
     # Roles and permissions
     ("GET", f"{_O}/roles", people.list_roles),
     ("GET", f"{_O}/roles/{{id}}", people.get_role),
@@ -177,6 +180,7 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", f"{_O}/workloads/{{id}}/risk_details", workloads.get_risk_details),
     ("PUT", f"{_O}/agents/{{id}}", workloads.change_agent),
     ("PUT", f"{_O}/agents/{{id}}/update", workloads.update_agent),
+    ("GET", f"{_O}/agents/{{id}}/compatibility_report", workloads.get_compatibility_report),
     ("GET", f"{_O}/vens", to.list_vens),
     ("PUT", f"{_O}/vens/unpair", to.unpair),
     ("PUT", f"{_O}/vens/upgrade", vens.upgrade),
@@ -187,6 +191,7 @@ _ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", f"{_O}/workloads/{{id}}/upgrade", vens.upgrade_one),
     ("GET", f"{_O}/vens/{{id}}", to.get_ven),
     ("PUT", f"{_O}/vens/{{id}}", to.change_ven),
+    ("GET", f"{_O}/vens/{{id}}/compatibility_report", vens.get_compatibility_report),
     ("GET", f"{_O}/networks", to.list_networks),
     ("GET", f"{_O}/networks/{{id}}", to.get_network),
     (

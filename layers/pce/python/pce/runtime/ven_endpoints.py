@@ -3,10 +3,11 @@
 ``api_routes.py`` says which path and method lead here.
 """
 
+from pce.objects.compatibility_report import compatibility_report
 from pce.runtime.api_call import Call, created, no_content, ok, whole
 from pce.runtime.http import Reply, json_reply
+from pce.usecases import read_hosts, ven_software
 from pce.usecases import request_support_reports as support
-from pce.usecases import ven_software
 from pce.usecases.act_on_vens import act_on_vens
 from pce.usecases.clear_conditions import clear_conditions
 from pce.usecases.count_vens import count_vens
@@ -34,6 +35,11 @@ def remote_action(call: Call) -> Reply:
 def clear(call: Call) -> Reply:
     """PUT vens/clear_conditions."""
     return ok(clear_conditions(call.caller, call.body, call.stores))
+
+
+def get_compatibility_report(call: Call) -> Reply:
+    """GET vens/{id}/compatibility_report."""
+    return ok(compatibility_report(read_hosts.get_ven(call.caller, call.id, call.stores)))
 
 
 def statistics(call: Call) -> Reply:

@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from pce.errors import NotFound, Problem
+from pce.objects.compatibility_report import compatibility_report
 from pce.objects.hrefs import item_id
 from pce.objects.ven import VENS
 from pce.objects.workload import WORKLOADS
@@ -99,6 +100,12 @@ def update_agent(call: Call) -> Reply:
     """PUT agents/{id}/update: the older way to change a VEN."""
     update_ven(call.caller, _ven_id(call), call.body, call.stores)
     return no_content()
+
+
+def get_compatibility_report(call: Call) -> Reply:
+    """GET agents/{id}/compatibility_report: the older path of the VEN's."""
+    ven = read_hosts.get_ven(call.caller, _ven_id(call), call.stores)
+    return ok(compatibility_report(ven))
 
 
 def _ven_id(call: Call) -> str:
