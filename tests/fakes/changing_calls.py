@@ -124,6 +124,7 @@ def _hosts(org: str, vens: Sequence[PairedVen]) -> Calls:
     yield "PUT", f"{org}/vens/remote_action", {**paired_vens, "action": "restart"}
     often = {"workloads": [{"href": first.workload_href}]}
     yield "POST", f"{workloads}/set_flow_reporting_frequency", often
+    yield "POST", f"{first.href}/maintenance_token", {"expires_in_seconds": 600}
     request = yield from _made("POST", f"{org}/support_bundle_requests", paired_vens)
     yield "DELETE", request["href"], None
     yield "PUT", f"{org}/software/ven/releases/default", {"release": "25.1.9"}

@@ -29,6 +29,7 @@ ELSEWHERE = {
 NOTHING_BEFORE_OR_AFTER = {
     # What VENs are asked to do; the notification says what.
     "agent.request_upgrade",
+    "agent.generate_maintenance_token",
     "workloads.set_flow_reporting_frequency",
     "agent_support_report_request.create",
     "agent_support_report_request.delete",

@@ -26,6 +26,7 @@ _OTHERS = {
     "PUT vens/unpair": "agents.unpair",
     "PUT vens/clear_conditions": "agents.clear_conditions",
     "PUT vens/{id}": "agent.update",
+    "POST vens/{id}/maintenance_token": "agent.generate_maintenance_token",
     "PUT vens/upgrade": "agent.request_upgrade",
     "POST workloads/{id}/upgrade": "agent.request_upgrade",
     "PUT vens/remote_action": "agent.update",
