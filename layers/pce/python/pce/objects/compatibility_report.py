@@ -4,8 +4,8 @@ VENs do not look for other firewalls, forwarding or routing tables of their own 
 for those are missing, and the whole is ``yellow`` at best: green would say that they were passed.
 """
 
-from collections.abc import Mapping
-from ipaddress import ip_address
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv6Address
 from typing import Any
 
 from pce.policy.ipv6_support import ipv6_support_of
@@ -18,8 +18,7 @@ def compatibility_report(ven: Mapping[str, Any]) -> dict[str, Any]:
     [workload] = ven["workloads"]
     if workload["enforcement_mode"] != "idle" or ven.get("deleted"):
         return {}
-    addresses = [ip_address(interface["address"]) for interface in ven["interfaces"]]
-    of_6 = [a for a in addresses if a.version == 6 and not a.is_loopback]
+    of_6 = _ipv6_addresses(interface["address"] for interface in ven["interfaces"])
     by_rules = (
         ipv6_support_of({"os_type": ven["os_platform"], "ven_version": ven["version"]})
         == "by_rules"
@@ -38,3 +37,16 @@ def compatibility_report(ven: Mapping[str, Any]) -> dict[str, Any]:
             ]
         },
     }
+
+
+def _ipv6_addresses(texts: Iterable[str]) -> list[IPv6Address]:
+    """Those that are IPv6 and not loopback; what a VEN reports may be no address at all."""
+    found = []
+    for text in texts:
+        try:
+            address = IPv6Address(text)
+        except ValueError:
+            continue
+        if not address.is_loopback:
+            found.append(address)
+    return found
