@@ -10,6 +10,7 @@ from pce.errors import Conflict, Unauthenticated
 from pce.identifiers import OrgId
 from pce.policy.parts import Target
 from pce.presence.heartbeat import facts_hash, sign_of_life
+from pce.presence.record import Clocks
 from pce.runtime.wiring import Wiring
 from pce.store.change import Change, PresenceChange
 from pce.store.presence import token_hash
@@ -157,7 +158,7 @@ def test_a_row_stays_within_200_bytes(stores: Wiring, token: AgentToken) -> None
         held = "a" * 32 + ".1000000"
         heartbeat = Heartbeat(host=host, uptime_seconds=2**31, applied_etag=held)
         record_heartbeat(token, heartbeat, stores, now=1_800_000_000)
-    stores.presence.set_clocks(ORG, token.ven_id, None, (86_400, 86_400))
+    stores.presence.set_clocks(ORG, token.ven_id, None, Clocks(86_400, 86_400, token_required=True))
     stores.presence.set_target(
         ORG,
         token.ven_id,

@@ -119,13 +119,18 @@ def flags_of(text: str) -> frozenset[Flag]:
 
 
 def clocks_text(clocks: Clocks) -> str:
-    """Clocks as they are stored."""
-    return f"{clocks.heartbeat_s},{clocks.flows_s}" + (",m" if clocks.token_required else "")
+    """Clocks as they are stored: the character between the two says whether a token is required.
+    The row has no byte to spare."""
+    return f"{clocks.heartbeat_s}{_TOKEN if clocks.token_required else _NO_TOKEN}{clocks.flows_s}"
 
 
 def clocks_of(text: str) -> Clocks | None:
     """The clocks in a stored text; empty is None."""
     if not text:
         return None
-    heartbeat_s, flows_s, *more = text.split(",")
-    return Clocks(int(heartbeat_s), int(flows_s), "m" in more)
+    between = _TOKEN if _TOKEN in text else _NO_TOKEN
+    heartbeat_s, _, flows_s = text.partition(between)
+    return Clocks(int(heartbeat_s), int(flows_s), between == _TOKEN)
+
+
+_NO_TOKEN, _TOKEN = ",", "m"

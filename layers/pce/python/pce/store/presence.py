@@ -6,17 +6,17 @@ It goes through ``store/dynamodb.py``: pynamodb would double the cold start of t
 
 Attributes (short, since every byte is read by every sweep): ``p`` ``v`` key, ``hb`` last
 heartbeat, ``up`` uptime, ``st`` status letter, ``fl`` flag letters, ``gb`` goodbye time, ``un``
-when it was unpaired, ``ty`` type letter, ``iv`` its own clocks (seconds, ``heartbeat,flows``),
-``mi`` the machine and boot that was heard last, ``mp`` the one before,
-``th`` token hash, ``tn`` hash of a refreshed token that was not used yet, ``te`` target: the narrow
-name of its policy, ``ws`` wide parts that belong to it (a bit a slot, the lowest first), ``wg``
-generation of the wide head that came with them, ``cs`` number of the compile that set these,
-``ae`` applied etag, ``fh`` hash of host facts, ``ci`` bolt connection, ``bo`` when a bolt was
-queued that no request has followed yet, ``sp`` policy waits for a person: 1, who has not said so
-yet, or 2, who has; ``ac`` pending actions, ``ux`` when the
-upgrade among them expires, ``ho`` host of a container workload. The row of a container workload has
-no heartbeat of its own and no connection: it names what the container should hold and holds, under
-its host's token.
+when it was unpaired, ``ty`` type letter, ``iv`` its own clocks (seconds, ``heartbeat,flows``, with
+``m`` for the comma where a maintenance token is required), ``mi`` the machine and boot that was
+heard last, ``mp`` the one before, ``th`` token hash, ``tn`` hash of a refreshed token that was not
+used yet, ``te`` target: the narrow name of its policy, ``ws`` wide parts that belong to it (a bit
+a slot, the lowest first), ``wg`` generation of the wide head that came with them, ``cs`` number of
+the compile that set these, ``ae`` applied etag, ``fh`` hash of host facts, ``ci`` bolt connection,
+``bo`` when a bolt was queued that no request has followed yet, ``sp`` policy waits for a person:
+1, who has not said so yet, or 2, who has; ``ac`` pending actions, ``ux`` when the upgrade among
+them expires, ``ho`` host of a container workload. The row of a container workload has no heartbeat
+of its own and no connection: it names what the container should hold and holds, under its host's
+token.
 """
 
 import hashlib
