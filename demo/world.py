@@ -103,7 +103,9 @@ class RealWorld(World):
 
     def enforces(self, name: str, address: str) -> bool:
         table = self.host(name).run("nft", "list", "table", "inet", "ven", check=False)
-        return re.search(rf"\b{re.escape(address)}\b", table) is not None
+        # Dynamic sets hold what was seen, all others what is enforced.
+        enforced = [part for part in table.split("\n\t}") if "flags dynamic" not in part]
+        return any(re.search(rf"\b{re.escape(address)}\b", part) for part in enforced)
 
     def command(self, name: str, *arguments: str) -> list[str]:
         ven = ["--data-dir", str(self.data_dir(name)), *arguments]
