@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from pce.runtime.api_routes import document
+from pce.runtime.api_answer import document
 
 FILE = Path(__file__).parent.parent / "docs" / "api" / "openapi.yaml"
 

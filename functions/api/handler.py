@@ -2,7 +2,7 @@
 
 import gc
 
-from pce.runtime.api_routes import answer
+from pce.runtime.api_answer import answer
 from pce.runtime.clock import now
 from pce.runtime.http import Reply, Request, http_function
 from pce.runtime.wiring import wiring

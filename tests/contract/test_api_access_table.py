@@ -4,12 +4,12 @@ import pytest
 
 from pce.access.roles import ADMIN, OWNER, ROLES, VIEWER
 from pce.runtime.api_access import ACCESS, NOBODY, right_to
-from pce.runtime.api_routes import _ENDPOINTS
+from pce.runtime.api_routes import ENDPOINTS
 
-ENDPOINTS = [(method, path) for method, path, _ in _ENDPOINTS]
+CALLS = [(method, path) for method, path, _ in ENDPOINTS]
 
 
-@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
+@pytest.mark.parametrize(("method", "path"), CALLS)
 def test_every_endpoint_has_a_row(method: str, path: str) -> None:
     """An endpoint without a row in ``pce/runtime/api_access.py`` is refused to everybody: add who
     may use it."""
@@ -19,10 +19,10 @@ def test_every_endpoint_has_a_row(method: str, path: str) -> None:
 def test_every_row_has_an_endpoint() -> None:
     """A right to what does not exist is a mistake in a path."""
     rows = {(method, path) for path, rights in ACCESS.items() for method in rights}
-    assert rows - set(ENDPOINTS) == set()
+    assert rows - set(CALLS) == set()
 
 
-@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
+@pytest.mark.parametrize(("method", "path"), CALLS)
 def test_owners_may_everything_and_viewers_change_nothing(method: str, path: str) -> None:
     """Except acting in another user's name, which nobody may. What a viewer may POST or PUT asks
     questions; it is listed here, so that nothing slips in."""

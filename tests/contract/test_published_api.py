@@ -2,8 +2,8 @@
 
 from openapi_spec_validator import validate
 
+from pce.runtime.api_answer import ROUTES, document
 from pce.runtime.api_page import page
-from pce.runtime.api_routes import ROUTES, document
 from tools.publish_api import FILE, text
 
 

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from pce.runtime.api_routes import _ENDPOINTS
+from pce.runtime.api_routes import ENDPOINTS
 from pce.runtime.wiring import Wiring
 from pce.store.compression import unpack_json
 from tests.fakes.api import Api, basic, new_org
 from tests.fakes.installation import fake_aws
 
-WITH_ORG = [(method, path) for method, path, _ in _ENDPOINTS if "{org}" in path]
+WITH_ORG = [(method, path) for method, path, _ in ENDPOINTS if "{org}" in path]
 
 
 def test_an_api_key_is_let_in(api: Api) -> None:

@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 
 from functions.api import handler as api_handler
-from pce.runtime.api_routes import ROUTES
+from pce.runtime.api_answer import ROUTES
 from pce.runtime.wiring import Wiring
 from tests.fakes.api import Answer, Api, basic, new_org
 from tests.fakes.changing_calls import RELEASES, changing_calls, made_by

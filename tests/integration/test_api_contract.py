@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pce.objects.examples import EXAMPLES
-from pce.runtime.api_routes import ROUTES, Route, document
+from pce.runtime.api_answer import ROUTES, Route, document
 from pce.runtime.wiring import Wiring
 from tests.fakes.api import Answer, Api, new_org
 from tests.fakes.changing_calls import RELEASES, changing_calls, made_by

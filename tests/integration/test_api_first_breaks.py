@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pce.runtime.api_routes import _ENDPOINTS
+from pce.runtime.api_routes import ENDPOINTS
 from pce.runtime.wiring import Wiring
 from tests.fakes.api import Api
 from tests.fakes.pairing import pair
@@ -13,7 +13,7 @@ from tests.fakes.pairing import pair
 LISTS = sorted(
     {
         path
-        for method, path, _ in _ENDPOINTS
+        for method, path, _ in ENDPOINTS
         if method == "GET" and not set(re.findall(r"\{(\w+)\}", path)) - {"org", "version"}
     }
 )

@@ -9,9 +9,9 @@ from unittest import mock
 import pytest
 
 from pce.access.roles import ROLES
-from pce.runtime import api_gate, api_routes
+from pce.runtime import api_answer, api_gate
 from pce.runtime.api_access import right_to
-from pce.runtime.api_routes import _ENDPOINTS
+from pce.runtime.api_routes import ENDPOINTS
 from pce.runtime.http import json_reply
 from pce.runtime.wiring import Wiring
 from pce.usecases.authenticate import authenticate
@@ -19,7 +19,7 @@ from tests.fakes.api import Api, new_org
 from tests.fakes.people import member, permit
 
 LIST = {"name": "l", "ip_ranges": [{"from_ip": "192.0.2.0/24"}]}
-ENDPOINTS = [(method, path) for method, path, _ in _ENDPOINTS]
+CALLS = [(method, path) for method, path, _ in ENDPOINTS]
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +44,14 @@ def test_every_endpoint_lets_in_whom_the_table_names(
     role, api = somebody
     values = {"org": owner.org[6:], "version": "draft", "number": "999999"}
     identity = authenticate(api.auth, stores, int(time.time()))
-    answered = api_routes._answered if role == "owner" else lambda call, route: json_reply(200)
+    answered = api_answer._answered if role == "owner" else lambda call, route: json_reply(200)
     wrong = []
     with (
-        mock.patch.object(api_routes, "_answered", answered),
+        mock.patch.object(api_answer, "_answered", answered),
         mock.patch.object(api_gate, "authenticate", lambda *given: identity),
         mock.patch.object(api_gate, "record_refusal"),
     ):
-        for method, path in ENDPOINTS:
+        for method, path in CALLS:
             wrong += _wrong(api, role, method, path, values)
     assert not wrong, "\n".join(wrong)
 

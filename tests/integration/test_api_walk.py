@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from pce.runtime.api_routes import _ENDPOINTS
+from pce.runtime.api_routes import ENDPOINTS
 from pce.runtime.wiring import Wiring
 from tests.fakes.api import Api, new_org
 from tests.fakes.pairing import pair
 
 WITH_ID = [
     (method, path)
-    for method, path, _ in _ENDPOINTS
+    for method, path, _ in ENDPOINTS
     if "{org}" in path and re.search(r"\{(id|cluster|rule_set)\}", path)
 ]
-WRITING = [(method, path) for method, path, _ in _ENDPOINTS if method in ("PUT", "POST")]
+WRITING = [(method, path) for method, path, _ in ENDPOINTS if method in ("PUT", "POST")]
 
 NONSENSE: tuple[Any, ...] = ([], "x", [[]], [{"href": {}}], {"vens": [None], "name": {}})
 

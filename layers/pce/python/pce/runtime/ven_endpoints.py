@@ -1,4 +1,4 @@
-"""What each endpoint about many VENs, or their software, does: call one use case, form its result.
+"""What each endpoint about VENs, or their software, does: call one use case, form its result.
 
 ``api_routes.py`` says which path and method lead here.
 """
@@ -6,13 +6,37 @@
 from pce.objects.compatibility_report import compatibility_report
 from pce.runtime.api_call import Call, created, no_content, ok, whole
 from pce.runtime.http import Reply, json_reply
+from pce.runtime.workload_endpoints import listed_hosts
 from pce.usecases import read_hosts, ven_software
 from pce.usecases import request_support_reports as support
 from pce.usecases.act_on_vens import act_on_vens
 from pce.usecases.clear_conditions import clear_conditions
 from pce.usecases.count_vens import count_vens
 from pce.usecases.issue_maintenance_token import issue_maintenance_token
+from pce.usecases.unpair_vens import unpair_vens
+from pce.usecases.update_ven import update_ven
 from pce.usecases.upgrade_vens import upgrade_vens
+
+
+def list_vens(call: Call) -> Reply:
+    """GET vens."""
+    return listed_hosts(call, "vens", read_hosts.list_vens)
+
+
+def get_ven(call: Call) -> Reply:
+    """GET vens/{id}."""
+    return ok(read_hosts.get_ven(call.caller, call.id, call.stores))
+
+
+def change_ven(call: Call) -> Reply:
+    """PUT vens/{id}."""
+    update_ven(call.caller, call.id, call.body, call.stores)
+    return no_content()
+
+
+def unpair(call: Call) -> Reply:
+    """PUT vens/unpair, or the older workloads/unpair."""
+    return ok(unpair_vens(call.caller, call.body, call.stores))
 
 
 def upgrade(call: Call) -> Reply:

@@ -1,5 +1,6 @@
-"""What the endpoints below workloads do, and those by which older clients name its agent."""
+"""What the endpoints of workloads do, and those by which older clients name its agent."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -8,21 +9,57 @@ from pce.objects.compatibility_report import compatibility_report
 from pce.objects.hrefs import item_id
 from pce.objects.ven import VENS
 from pce.objects.workload import WORKLOADS
-from pce.runtime.api_call import Call, created, no_content, ok, whole
+from pce.runtime.api_call import (
+    Call,
+    accepted,
+    api_path,
+    created,
+    listed,
+    no_content,
+    ok,
+    whole,
+)
 from pce.runtime.http import Reply
-from pce.usecases import edit_interfaces, read_hosts
+from pce.usecases import edit_interfaces, export_collection, read_hosts
+from pce.usecases.apply_staged_policy import apply_staged_policy
+from pce.usecases.read_objects import Page
 from pce.usecases.read_vulnerabilities import findings_of_workloads
 from pce.usecases.set_flow_reporting_frequency import set_flow_reporting_frequency as hasten_flows
 from pce.usecases.update_object import update_object
 from pce.usecases.update_ven import update_ven
 from pce.usecases.write_object import find
 
-# Several workloads
+# Workloads
+
+
+def list_workloads(call: Call) -> Reply:
+    """GET workloads."""
+    return listed_hosts(call, "workloads", read_hosts.list_workloads)
+
+
+def get_workload(call: Call) -> Reply:
+    """GET workloads/{id}."""
+    return ok(read_hosts.get_workload(call.caller, call.id, call.stores))
+
+
+def apply_policy(call: Call) -> Reply:
+    """PUT workloads/apply_policy."""
+    return ok(apply_staged_policy(call.caller, call.body, call.stores))
 
 
 def set_flow_reporting_frequency(call: Call) -> Reply:
     """POST workloads/set_flow_reporting_frequency."""
     return ok(hasten_flows(call.caller, call.body, call.stores))
+
+
+def listed_hosts(call: Call, collection: str, read: Callable[..., Page]) -> Reply:
+    """A list of hosts; a job of a large org is left to a worker."""
+    if call.wants_job:
+        path = api_path(call.request.path)
+        job = export_collection.export_hosts(call.caller, path, collection, call.query, call.stores)
+        if job:
+            return accepted(job)
+    return listed(call, lambda limit: read(call.caller, call.query, call.stores, limit))
 
 
 # Interfaces
