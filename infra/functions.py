@@ -269,11 +269,15 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     ),
     FunctionSpec(
         name="org_create",
-        does="Creates an org; returns its API key and activation code, once. Invoked by the"
-        " operator, never by a request from outside.",
+        does="Creates an org; returns its API key and activation code, once. Or gives an org an"
+        " owner. Invoked by the operator, never by a request from outside.",
         size=RARE,
         tables={
-            "objects": ("GetItem", "PutItem", "UpdateItem", "BatchWriteItem"),
+            # Query, BatchGetItem: users and permissions of an org that is to get an owner.
+            "objects": (
+                *("GetItem", "BatchGetItem", "Query"),
+                *("PutItem", "UpdateItem", "BatchWriteItem"),
+            ),
             "events": ("PutItem",),
         },
         sends=("compile",),

@@ -9,7 +9,7 @@ from functions.api import handler as api_handler
 from pce.objects import limits
 from pce.runtime.wiring import Wiring
 from pce.store.tallies import Tallies
-from pce.usecases.limit_requests import COUNTED_TOGETHER, REQUESTS_A_MINUTE
+from pce.usecases.limit_requests import COUNTED_TOGETHER, REQUESTS_A_MINUTE, UNPAIRS_A_MINUTE
 from tests.fakes.api import Api, new_org
 from tests.fakes.installation import Requests
 
@@ -43,6 +43,20 @@ def test_a_key_makes_so_many_requests_a_minute(
     assert new_org("Other").call("GET", "/product_version").status == 200
     minute[0] += 42
     assert api.call("GET", "/product_version").status == 200
+
+
+def test_a_key_unpairs_so_often_a_minute(api: Api, minute: list[float]) -> None:
+    """By both paths together; what is too much unpairs nothing, and other calls go on."""
+    nobody = {"vens": [{"href": f"{api.org}/vens/7d0c7a52-0000-4000-8000-000000000000"}]}
+    for at in range(UNPAIRS_A_MINUTE):
+        path = "vens" if at % 2 else "workloads"
+        assert api.call("PUT", f"{api.org}/{path}/unpair", nobody).status == 200
+    refused = api.call("PUT", f"{api.org}/vens/unpair", nobody)
+    assert (refused.status, refused.tokens) == (429, ["too_many_requests_error"])
+    assert refused.headers["retry-after"] == "60"
+    assert api.call("GET", f"{api.org}/vens").status == 200
+    minute[0] += 60
+    assert api.call("PUT", f"{api.org}/vens/unpair", nobody).status == 200
 
 
 def test_processes_count_together(stores: Wiring) -> None:

@@ -8,12 +8,16 @@ from unittest import mock
 
 import pytest
 
+from functions.org_create.handler import handler as org_create
 from pce.access.roles import ROLES
+from pce.errors import Invalid, NotFound
+from pce.identifiers import OrgId
 from pce.runtime import api_answer, api_gate
 from pce.runtime.api_access import right_to
 from pce.runtime.api_routes import ENDPOINTS
 from pce.runtime.http import json_reply
 from pce.runtime.wiring import Wiring
+from pce.store.change import Change, Delete
 from pce.usecases.authenticate import authenticate
 from tests.fakes.api import Api, new_org
 from tests.fakes.people import member, permit
@@ -118,6 +122,36 @@ def test_an_org_keeps_an_owner(api: Api, stores: Wiring) -> None:
     second = member(api, stores, "owner")
     second.delete(first["href"])
     assert api.call("GET", f"{api.org}/labels").status == 403
+
+
+def test_the_operator_gives_an_org_an_owner_again(stores: Wiring) -> None:
+    """An org from before there were roles: nobody has one, its first user gets it by the operator's
+    word, with an event; asking again changes nothing. Names of other orgs' users are refused."""
+    api = new_org("Old")
+    org_id = OrgId(int(api.created["org_id"]))
+    name = f"admin@{org_id}.invalid"
+    kinds = ("permissions", "auth_security_principals", f"grants#user:{name}")
+    gone = tuple(
+        Delete(kind, one.id, one.rev)
+        for kind in kinds
+        for one in stores.objects.all_of(org_id, kind)
+    )
+    free = (f"auth_security_principals#user#{name}",)
+    stores.objects.commit(Change(org_id, deletes=gone, releases=free))
+    assert api.call("GET", f"{api.org}/labels").tokens == ["forbidden"]
+    given = org_create({"org_id": org_id}, None)
+    assert given["username"] == name
+    assert api.get(given["permission_href"])["role"]["href"] == f"{api.org}/roles/owner"
+    [event] = api.events("permission.create")
+    assert event["created_by"] == {"system": {}}
+    assert org_create({"org_id": org_id}, None) == given
+    other = member(api, stores).created["user"]["username"]
+    assert org_create({"org_id": org_id, "owner": other}, None)["username"] == other
+    for nobody in ({"org_id": org_id, "owner": "stranger@example.com"}, {"org_id": "1"}):
+        with pytest.raises(Invalid):
+            org_create(nobody, None)
+    with pytest.raises(NotFound):
+        org_create({"org_id": 999_999}, None)
 
 
 def test_permissions_that_make_no_sense(owner: Api, stores: Wiring) -> None:
@@ -266,6 +300,63 @@ def test_a_rule_cannot_reach_out_of_the_scope(estate: Estate) -> None:
     assert _outside(api.call("POST", f"{mine['href']}/sec_rules", unscoped))
     made = api.post(f"{mine['href']}/sec_rules", rule)
     assert _outside(api.call("PUT", made["href"], {"unscoped_consumers": True}))
+
+
+def test_a_limited_ruleset_manager_writes_rules_within_the_scope_alone(estate: Estate) -> None:
+    """Labels, workloads and all workloads of the scope; nothing that reaches further, and no rule
+    of an administrator that does: it is not theirs to change, delete, or move to other hosts."""
+    owner, draft = estate.owner, estate.owner.draft
+    api = _scoped(owner, estate.stores, "limited_ruleset_manager", estate.shop)
+    mine = estate.rule_set("limited", [estate.shop], [estate.shop, estate.prod])
+    [anywhere] = owner.get(f"{draft}/ip_lists")
+    everybody = [{"actors": "ams"}]
+    ports = [{"proto": 6, "port": 443}]
+    rule = {"providers": everybody, "consumers": everybody, "ingress_services": ports}
+    web = [{"label": {"href": estate.web["href"]}}]
+    made = api.post(f"{mine['href']}/sec_rules", {**rule, "providers": web})
+    addresses = [{"ip_list": {"href": anywhere["href"]}}]
+    wider: list[dict[str, Any]] = [
+        {"unscoped_consumers": True},
+        {"consumers": addresses},
+        {"resolve_labels_as": {"providers": ["virtual_services", "workloads"]}},
+        {"use_workload_subnets": ["providers"]},
+    ]
+    for change in wider:
+        assert _outside(api.call("POST", f"{mine['href']}/sec_rules", {**rule, **change}))
+        assert _outside(api.call("PUT", made["href"], change))
+    custom = [{"enabled": True, "actors": everybody, "ip_version": 4, "statements": []}]
+    assert api.call("PUT", mine["href"], {"ip_tables_rules": custom}).status in (403, 406)
+    theirs = owner.post(f"{mine['href']}/sec_rules", {**rule, "consumers": addresses})
+    assert _outside(api.call("PUT", theirs["href"], {"enabled": False}))
+    assert _outside(api.call("DELETE", theirs["href"]))
+    assert _outside(api.call("DELETE", mine["href"]))
+    narrowed = [[{"label": {"href": estate.shop["href"]}}]]
+    assert _outside(api.call("PUT", mine["href"], {"scopes": narrowed}))
+    api.put(mine["href"], {"description": "beside it"})
+    api.put(made["href"], {"enabled": False})
+    api.delete(made["href"])
+    assert _outside(api.call("PUT", estate.rule_set("l", [estate.bank])["href"], {"name": "x"}))
+
+
+def test_a_ruleset_viewer_sees_the_rule_sets_of_their_scope(estate: Estate) -> None:
+    """In lists and by href, draft and active; the others do not exist for them, and hosts and
+    traffic are not theirs to see."""
+    owner, org = estate.owner, estate.owner.org
+    api = _scoped(owner, estate.stores, "ruleset_viewer", estate.shop)
+    mine, other = estate.rule_set("seen", [estate.shop]), estate.rule_set("unseen", [estate.bank])
+    owner.provision(mine["href"], other["href"])
+    for version in (api.draft, api.active):
+        names = {found["name"] for found in api.get(f"{version}/rule_sets", max_results="500")}
+        assert "seen" in names
+        assert "unseen" not in names
+        ours, theirs = (href["href"].replace(api.draft, version) for href in (mine, other))
+        assert api.get(ours)["name"] == "seen"
+        assert api.call("GET", theirs).status == 404
+        assert api.get(f"{ours}/sec_rules") == []
+        assert api.call("GET", f"{theirs}/sec_rules").status == 404
+    assert api.call("PUT", mine["href"], {"description": "x"}).status == 403
+    assert api.call("GET", f"{org}/workloads").status == 403
+    assert api.call("GET", f"{org}/labels").status == 200
 
 
 def test_a_label_group_in_a_scope_stands_for_its_labels(estate: Estate) -> None:

@@ -131,6 +131,8 @@ def test_event(case: str, known: dict[str, str]) -> None:
     elif function == "archive_place":
         assert [one["result"] for one in result["records"]] == ["Ok", "ProcessingFailed"]
         assert result["records"][0]["metadata"] == {"partitionKeys": {"org_id": "1", "pd": "0"}}
+    elif case == "org_create/owner":
+        assert result["username"] == f"admin@{known['org_id']}.invalid"
     else:
         assert result.keys() >= {"org_id", "api_key", "api_secret", "activation_code"}
 

@@ -11,7 +11,9 @@ ADMIN = "admin"
 VIEWER = "read_only"
 OBJECT_PROVISIONER = "global_object_provisioner"
 RULESET_MANAGER = "ruleset_manager"
+LIMITED_RULESET_MANAGER = "limited_ruleset_manager"
 RULESET_PROVISIONER = "ruleset_provisioner"
+RULESET_VIEWER = "ruleset_viewer"
 WORKLOAD_MANAGER = "workload_manager"
 
 ROLES: Mapping[str, str] = {
@@ -21,19 +23,32 @@ ROLES: Mapping[str, str] = {
     OBJECT_PROVISIONER: "Provisions IP lists, services, label groups and firewall settings, and"
     " edits the last; edits nothing else.",
     RULESET_MANAGER: "Edits the rule sets whose scopes lie inside the permission's scope.",
+    LIMITED_RULESET_MANAGER: "As a ruleset manager, but for rules whose both sides are labels or"
+    " workloads within the scope: no IP lists, label groups, user groups, virtual services, custom"
+    " iptables rules, nor consumers from outside.",
     RULESET_PROVISIONER: "Provisions the rule sets whose scopes lie inside the permission's scope.",
+    RULESET_VIEWER: "Reads the rule sets whose scopes lie inside the permission's scope, and what"
+    " rules are made of; reads and changes nothing else.",
     WORKLOAD_MANAGER: "Edits, pairs and unpairs the workloads whose labels lie inside the"
     " permission's scope, and the pairing profiles that give such labels.",
 }
 """Every role, with what it is for."""
 
-SCOPED = (RULESET_MANAGER, RULESET_PROVISIONER, WORKLOAD_MANAGER)
+SCOPED = (
+    RULESET_MANAGER,
+    LIMITED_RULESET_MANAGER,
+    RULESET_PROVISIONER,
+    RULESET_VIEWER,
+    WORKLOAD_MANAGER,
+)
 """Roles whose permissions may name a scope; the others hold for the whole organization."""
 
 _CONCERNS = {
     OBJECT_PROVISIONER: ("ip_lists", "services", "label_groups", "firewall_settings"),
     RULESET_MANAGER: ("rule_sets",),
+    LIMITED_RULESET_MANAGER: ("rule_sets",),
     RULESET_PROVISIONER: ("rule_sets",),
+    RULESET_VIEWER: ("rule_sets",),
     WORKLOAD_MANAGER: ("workloads", "vens", "pairing_profiles"),
 }
 """Collections to which a role is limited, in endpoints that write several. None, if not listed."""

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 
 from pce.access.roles import (
     ADMIN,
+    LIMITED_RULESET_MANAGER,
     OBJECT_PROVISIONER,
     OWNER,
     ROLES,
     RULESET_MANAGER,
     RULESET_PROVISIONER,
+    RULESET_VIEWER,
     VIEWER,
     WORKLOAD_MANAGER,
     Right,
@@ -25,8 +27,11 @@ ANYBODY = Right(frozenset(), anybody=True)
 """Everybody with good credentials, roles or not: what is no org's object."""
 SELF = Right(frozenset(), self_too=True)
 """The user whom the path names, and nobody else: a key acts in its owner's name."""
-READERS = Right(frozenset(ROLES))
-"""Everybody with a role: scoped ones see what lies around their scope."""
+RULE_READERS = Right(frozenset(ROLES))
+"""Everybody with a role, for rules and what they are made of; ruleset viewers see the rule sets of
+their scopes (``usecases/read_objects.py``)."""
+READERS = Right(RULE_READERS.roles - {RULESET_VIEWER})
+"""Everybody else with a role: scoped ones see what lies around their scope."""
 AUDITORS = Right(frozenset({OWNER, ADMIN, VIEWER}))
 """Who sees people and what they did."""
 AUDITORS_AND_SELF = Right(AUDITORS.roles, self_too=True)
@@ -35,7 +40,7 @@ OWNERS = Right(frozenset({OWNER}))
 OWNERS_AND_SELF = Right(OWNERS.roles, self_too=True)
 ADMINS = Right(frozenset({OWNER, ADMIN}))
 """All that is policy, and all that policy is made of."""
-RULESET_EDITORS = Right(ADMINS.roles | {RULESET_MANAGER})
+RULESET_EDITORS = Right(ADMINS.roles | {RULESET_MANAGER, LIMITED_RULESET_MANAGER})
 WORKLOAD_EDITORS = Right(ADMINS.roles | {WORKLOAD_MANAGER})
 SECURITY_EDITORS = Right(ADMINS.roles | {OBJECT_PROVISIONER})
 PROVISIONERS = Right(ADMINS.roles | {OBJECT_PROVISIONER, RULESET_PROVISIONER})
@@ -51,7 +56,7 @@ _QUERIES = f"{_O}/traffic_flows/async_queries"
 ACCESS: Mapping[str, Mapping[str, Right]] = {
     # The PCE itself
     "/health": {"GET": ANYBODY},
-    f"{_O}/health": {"GET": READERS},
+    f"{_O}/health": {"GET": RULE_READERS},
     "/product_version": {"GET": ANYBODY},
     "/system_events": {"GET": ANYBODY},
     # People and their keys
@@ -72,7 +77,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/service_accounts/{{id}}/api_keys": {"GET": AUDITORS, "POST": OWNERS},
     f"{_O}/service_accounts/{{id}}/api_keys/{{key}}": {"DELETE": OWNERS},
     "/authentication_settings": {"GET": AUDITORS, "PUT": OWNERS},
-    "/authentication_settings/password_policy": {"GET": READERS, "PUT": OWNERS},
+    "/authentication_settings/password_policy": {"GET": RULE_READERS, "PUT": OWNERS},
     "/authentication_settings/ldap_configs": {"GET": AUDITORS},
     "/authentication_settings/saml_configs": {"GET": AUDITORS},
     f"{_O}/access_restrictions": {"GET": AUDITORS},
@@ -83,10 +88,10 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/auth_security_principals": {"GET": AUDITORS, "POST": OWNERS},
     f"{_O}/auth_security_principals/{{id}}": {"GET": AUDITORS, "PUT": OWNERS, "DELETE": OWNERS},
     # Labels
-    f"{_O}/labels": {"GET": READERS, "POST": ADMINS},
-    f"{_O}/labels/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
-    f"{_O}/label_dimensions": {"GET": READERS, "POST": ADMINS},
-    f"{_O}/label_dimensions/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
+    f"{_O}/labels": {"GET": RULE_READERS, "POST": ADMINS},
+    f"{_O}/labels/{{id}}": {"GET": RULE_READERS, "PUT": ADMINS, "DELETE": ADMINS},
+    f"{_O}/label_dimensions": {"GET": RULE_READERS, "POST": ADMINS},
+    f"{_O}/label_dimensions/{{id}}": {"GET": RULE_READERS, "PUT": ADMINS, "DELETE": ADMINS},
     # Workloads and VENs
     f"{_O}/workloads": {"GET": READERS, "POST": WORKLOAD_EDITORS},
     f"{_O}/workloads/bulk_create": {"PUT": WORKLOAD_EDITORS},
@@ -133,9 +138,9 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/software/ven/releases/{{id}}/images": {"GET": READERS},
     f"{_O}/networks": {"GET": READERS},
     f"{_O}/networks/{{id}}": {"GET": READERS},
-    f"{_O}/security_principals": {"GET": READERS, "POST": ADMINS},
+    f"{_O}/security_principals": {"GET": RULE_READERS, "POST": ADMINS},
     f"{_O}/security_principals/bulk_create": {"PUT": ADMINS},
-    f"{_O}/security_principals/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
+    f"{_O}/security_principals/{{id}}": {"GET": RULE_READERS, "PUT": ADMINS, "DELETE": ADMINS},
     # Scanners
     f"{_O}/vulnerabilities": {"GET": READERS, "POST": ADMINS},
     f"{_O}/vulnerabilities/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
@@ -151,11 +156,11 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/pairing_profiles/{{id}}/pairing_key": {"POST": WORKLOAD_EDITORS},
     f"{_O}/pairing_profiles/{{id}}/pairing_keys": {"DELETE": WORKLOAD_EDITORS},
     # Security policy: versions and provisioning
-    f"{_O}/sec_policy": {"GET": READERS, "POST": PROVISIONERS},
+    f"{_O}/sec_policy": {"GET": RULE_READERS, "POST": PROVISIONERS},
     f"{_O}/sec_policy/pending": {"GET": READERS, "DELETE": RULESET_EDITORS},
     f"{_O}/sec_policy/delete": {"PUT": RULESET_EDITORS},
     f"{_DRAFT}/dependencies": {"POST": READERS},
-    f"{_O}/sec_policy/{{number}}": {"GET": READERS},
+    f"{_O}/sec_policy/{{number}}": {"GET": RULE_READERS},
     f"{_O}/sec_policy/{{number}}/restore": {"POST": ADMINS},
     f"{_ANY}/modified_objects": {"GET": READERS},
     # Security policy: questions
@@ -168,31 +173,31 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_ANY}/policy_view": {"GET": READERS},
     f"{_O}/sec_policy/impact": {"POST": READERS},
     # Security policy: objects
-    f"{_ANY}/label_groups": {"GET": READERS},
+    f"{_ANY}/label_groups": {"GET": RULE_READERS},
     f"{_DRAFT}/label_groups": {"POST": ADMINS},
-    f"{_ANY}/label_groups/{{id}}": {"GET": READERS},
+    f"{_ANY}/label_groups/{{id}}": {"GET": RULE_READERS},
     f"{_DRAFT}/label_groups/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
-    f"{_ANY}/label_groups/{{id}}/member_of": {"GET": READERS},
-    f"{_ANY}/label_groups/{{id}}/all_labels": {"GET": READERS},
-    f"{_ANY}/ip_lists": {"GET": READERS},
+    f"{_ANY}/label_groups/{{id}}/member_of": {"GET": RULE_READERS},
+    f"{_ANY}/label_groups/{{id}}/all_labels": {"GET": RULE_READERS},
+    f"{_ANY}/ip_lists": {"GET": RULE_READERS},
     f"{_DRAFT}/ip_lists": {"POST": ADMINS},
-    f"{_ANY}/ip_lists/{{id}}": {"GET": READERS},
+    f"{_ANY}/ip_lists/{{id}}": {"GET": RULE_READERS},
     f"{_DRAFT}/ip_lists/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
-    f"{_ANY}/services": {"GET": READERS},
+    f"{_ANY}/services": {"GET": RULE_READERS},
     f"{_DRAFT}/services": {"POST": ADMINS},
-    f"{_ANY}/services/{{id}}": {"GET": READERS},
+    f"{_ANY}/services/{{id}}": {"GET": RULE_READERS},
     f"{_DRAFT}/services/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
-    f"{_ANY}/rule_sets": {"GET": READERS},
+    f"{_ANY}/rule_sets": {"GET": RULE_READERS},
     f"{_DRAFT}/rule_sets": {"POST": RULESET_EDITORS},
-    f"{_ANY}/rule_sets/{{id}}": {"GET": READERS},
+    f"{_ANY}/rule_sets/{{id}}": {"GET": RULE_READERS},
     f"{_DRAFT}/rule_sets/{{id}}": {"PUT": RULESET_EDITORS, "DELETE": RULESET_EDITORS},
-    f"{_ANY}/{_RULES}/sec_rules": {"GET": READERS},
+    f"{_ANY}/{_RULES}/sec_rules": {"GET": RULE_READERS},
     f"{_DRAFT}/{_RULES}/sec_rules": {"POST": RULESET_EDITORS},
-    f"{_ANY}/{_RULES}/sec_rules/{{id}}": {"GET": READERS},
+    f"{_ANY}/{_RULES}/sec_rules/{{id}}": {"GET": RULE_READERS},
     f"{_DRAFT}/{_RULES}/sec_rules/{{id}}": {"PUT": RULESET_EDITORS, "DELETE": RULESET_EDITORS},
-    f"{_ANY}/{_RULES}/deny_rules": {"GET": READERS},
+    f"{_ANY}/{_RULES}/deny_rules": {"GET": RULE_READERS},
     f"{_DRAFT}/{_RULES}/deny_rules": {"POST": RULESET_EDITORS},
-    f"{_ANY}/{_RULES}/deny_rules/{{id}}": {"GET": READERS},
+    f"{_ANY}/{_RULES}/deny_rules/{{id}}": {"GET": RULE_READERS},
     f"{_DRAFT}/{_RULES}/deny_rules/{{id}}": {"PUT": RULESET_EDITORS, "DELETE": RULESET_EDITORS},
     f"{_ANY}/enforcement_boundaries": {"GET": READERS},
     f"{_DRAFT}/enforcement_boundaries": {"POST": ADMINS},
@@ -200,12 +205,12 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_DRAFT}/enforcement_boundaries/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
     f"{_ANY}/firewall_settings": {"GET": READERS},
     f"{_DRAFT}/firewall_settings": {"PUT": SECURITY_EDITORS},
-    f"{_ANY}/virtual_services": {"GET": READERS},
+    f"{_ANY}/virtual_services": {"GET": RULE_READERS},
     f"{_DRAFT}/virtual_services": {"POST": ADMINS},
     f"{_DRAFT}/virtual_services/bulk_create": {"PUT": ADMINS},
     f"{_DRAFT}/virtual_services/bulk_update": {"PUT": ADMINS},
     f"{_DRAFT}/virtual_services/bulk_delete": {"PUT": ADMINS},
-    f"{_ANY}/virtual_services/{{id}}": {"GET": READERS},
+    f"{_ANY}/virtual_services/{{id}}": {"GET": RULE_READERS},
     f"{_DRAFT}/virtual_services/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
     # Service bindings and container clusters: not provisioned
     f"{_O}/service_bindings": {"GET": READERS, "POST": ADMINS},
@@ -271,9 +276,9 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     # Events and jobs; a job is seen by who asked for it alone
     f"{_O}/events": {"GET": AUDITORS},
     f"{_O}/events/{{id}}": {"GET": AUDITORS},
-    f"{_O}/jobs": {"GET": READERS},
-    f"{_O}/jobs/{{id}}": {"GET": READERS},
-    f"{_O}/datafiles/{{id}}": {"GET": READERS},
+    f"{_O}/jobs": {"GET": RULE_READERS},
+    f"{_O}/jobs/{{id}}": {"GET": RULE_READERS},
+    f"{_O}/datafiles/{{id}}": {"GET": RULE_READERS},
 }
 
 

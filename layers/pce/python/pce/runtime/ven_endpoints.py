@@ -13,6 +13,7 @@ from pce.usecases.act_on_vens import act_on_vens
 from pce.usecases.clear_conditions import clear_conditions
 from pce.usecases.count_vens import count_vens
 from pce.usecases.issue_maintenance_token import issue_maintenance_token
+from pce.usecases.limit_requests import count_unpair
 from pce.usecases.unpair_vens import unpair_vens
 from pce.usecases.update_ven import update_ven
 from pce.usecases.upgrade_vens import upgrade_vens
@@ -36,6 +37,7 @@ def change_ven(call: Call) -> Reply:
 
 def unpair(call: Call) -> Reply:
     """PUT vens/unpair, or the older workloads/unpair."""
+    count_unpair(call.identity.auth_username or call.identity.href, call.stores, call.caller.now)
     return ok(unpair_vens(call.caller, call.body, call.stores))
 
 

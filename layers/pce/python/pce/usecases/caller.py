@@ -5,13 +5,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pce.access.roles import Grant
-from pce.events.journal import HttpAction, Journal, JsonObject, service_account_actor, user_actor
+from pce.events.journal import (
+    SYSTEM,
+    HttpAction,
+    Journal,
+    JsonObject,
+    service_account_actor,
+    user_actor,
+)
 from pce.identifiers import OrgId, org_href
 from pce.timestamps import rfc3339
 from pce.usecases.stores import Stores, journal
 
 SYSTEM_USER = "/users/0"
-"""Owner of factory objects."""
+"""Owner of factory objects, and who acts where nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class Caller:
     @property
     def actor(self) -> JsonObject:
         """What events say of who acts."""
+        if self.user_href == SYSTEM_USER:
+            return SYSTEM
         actor = user_actor if self.is_user else service_account_actor
         return actor(self.user_href, self.username)
 

@@ -4,11 +4,12 @@ The table of endpoints has let the caller in by ``caller.grants``. Whoever was l
 roles alone may write only what lies inside one of the scopes, before and after.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from pce.access.roles import Grant
+from pce.access.limited_rules import is_limited_edit
+from pce.access.roles import LIMITED_RULESET_MANAGER, RULESET_VIEWER, Grant
 from pce.access.scopes import rule_set_is_inside, workload_is_inside
 from pce.errors import NotAllowed, Problem
 from pce.objects.collection import Collection
@@ -31,13 +32,32 @@ class ScopeCheck:
         role of the caller's that has to do with such objects."""
         if not any(self._covers(grant, collection, documents) for grant in self._caller.grants):
             message = f"{documents[0]['href']} lies outside the scopes of your roles"
+            if any(grant.role == LIMITED_RULESET_MANAGER for grant in self._caller.grants):
+                message += (
+                    f", or is a rule that {LIMITED_RULESET_MANAGER} may not write: its sides may be"
+                    " labels, workloads and all workloads, within the scopes of the rule set"
+                )
             raise NotAllowed(Problem("outside_scope", message))
 
-    def _covers(self, grant: Grant, collection: Collection, documents: Iterable[Document]) -> bool:
-        inside = _INSIDE.get(collection.name)
-        return grant.concerns(collection.name) and (
-            not grant.is_scoped
-            or (inside is not None and all(inside(d, grant.scope, self._expand) for d in documents))
+    def may_see(self, rule_set: Document) -> bool:
+        """Whether a rule set is to be shown: ruleset viewers see those in their scopes."""
+        return any(
+            grant.role != RULESET_VIEWER or self._is_inside(grant, "rule_sets", (rule_set,))
+            for grant in self._caller.grants
+        )
+
+    def _covers(self, grant: Grant, collection: Collection, documents: Sequence[Document]) -> bool:
+        limited = grant.role == LIMITED_RULESET_MANAGER
+        return (
+            grant.concerns(collection.name)
+            and self._is_inside(grant, collection.name, documents)
+            and (not limited or is_limited_edit(documents))
+        )
+
+    def _is_inside(self, grant: Grant, collection: str, documents: Sequence[Document]) -> bool:
+        inside = _INSIDE.get(collection)
+        return not grant.is_scoped or (
+            inside is not None and all(inside(d, grant.scope, self._expand) for d in documents)
         )
 
     def _expand(self, href: str) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """Read objects of any collection but workloads and VENs: lists with filters, and one by one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from pce.objects.hrefs import ACTIVE, DRAFT
 from pce.objects.policy_version import Manifest, shown_draft, shown_provisioned
 from pce.store.policy_versions import StoredDraft
 from pce.usecases.caller import Caller
+from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.find_usage import USAGES, usage_by_href, used_in_drafts
 from pce.usecases.name_references import with_names_of_references
 from pce.usecases.stores import Stores
@@ -86,9 +87,11 @@ def list_policy_objects(
 
     Cost: drafts are read whole; provisioned ones only where they are not in memory.
     """
+    may_see = _may_see(caller, collection, stores)
     if version == DRAFT:
         head = stores.policy_versions.head(caller.org_id)
         drafts = stores.policy_versions.drafts(caller.org_id, collection.name, head)
+        drafts = [found for found in drafts if may_see(found.draft.document)]
         by_href = {str(found.draft.document["href"]): found for found in drafts}
         page, total = _first(collection, [found.draft.document for found in drafts], query, limit)
         shown = _shown_drafts(
@@ -97,7 +100,8 @@ def list_policy_objects(
     else:
         manifest = _manifest(caller, version, stores)
         documents = stores.policy_versions.documents(caller.org_id, manifest, [collection.name])
-        page, total = _first(collection, documents[collection.name], query, limit)
+        seen = [document for document in documents[collection.name] if may_see(document)]
+        page, total = _first(collection, seen, query, limit)
         shown = [_shown_provisioned(collection, document, version) for document in page]
     shown = with_names_of_references(caller, collection, shown, stores)
     return Page(_with_usage(caller, collection, shown, query, stores), total)
@@ -107,11 +111,12 @@ def get_policy_object(
     caller: Caller, collection: Collection, version: str, id: str, stores: Stores
 ) -> dict[str, Any]:
     """One object of a policy version. Raises :class:`NotFound`, also for an object that this
-    version does not hold."""
+    version does not hold, or that the caller may not see."""
+    may_see = _may_see(caller, collection, stores)
     if version == DRAFT:
         head = stores.policy_versions.head(caller.org_id)
         found = stores.policy_versions.draft(caller.org_id, collection.name, id, head)
-        if found is None:
+        if found is None or not may_see(found.draft.document):
             raise not_found(collection, id)
         shown = _shown_drafts(caller, collection, [found], stores)
     else:
@@ -120,11 +125,20 @@ def get_policy_object(
             raise not_found(collection, f"{id} in the policy version {version}")
         manifest = {collection.name: {id: revision}}
         documents = stores.policy_versions.documents(caller.org_id, manifest, manifest)
+        if not all(map(may_see, documents[collection.name])):
+            raise not_found(collection, f"{id} in the policy version {version}")
         shown = [
             _shown_provisioned(collection, document, version)
             for document in documents[collection.name]
         ]
     return with_names_of_references(caller, collection, shown, stores)[0]
+
+
+def _may_see(caller: Caller, collection: Collection, stores: Stores) -> Callable[[Document], bool]:
+    """What the caller is shown of a collection: of all but rule sets, everything."""
+    if collection.name != "rule_sets":
+        return lambda document: True
+    return ScopeCheck(caller, stores).may_see
 
 
 def _first(
