@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from pce.errors import Invalid, PceError, Problem
+from pce.errors import PceError
 from pce.events.journal import Notification
 from pce.identifiers import tail
 from pce.objects.hrefs import parse_href
@@ -17,10 +17,8 @@ from pce.usecases.caller import Caller
 from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.current_etag import newest_etag
 from pce.usecases.stores import Stores
+from pce.usecases.vens_in_bulk import errors_by_cause, hrefs_in
 from pce.usecases.write_object import find, not_found
-
-MAX_WORKLOADS = 1_000
-"""In one call, as in other bulk calls; each costs one read and one write."""
 
 
 def apply_staged_policy(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
@@ -28,13 +26,14 @@ def apply_staged_policy(caller: Caller, body: Any, stores: Stores) -> dict[str, 
 
     Each VEN gets the policy that is newest when it fetches; what comes after that waits again. VENs
     without a bolt connection learn of it from their next heartbeat's reply. A workload for which
-    nothing waits is left as it is. Raises :class:`Invalid` for a body that names none, or too many.
+    nothing waits is left as it is. One read and one write a workload. Raises
+    :class:`~pce.errors.Invalid` for a body that names none, or too many.
     """
     failed: dict[tuple[str, str], list[str]] = defaultdict(list)
     applied: list[str] = []
     bolts: list[BoltOrder] = []
     check = ScopeCheck(caller, stores)
-    for href in _hrefs(body):
+    for href in hrefs_in(body, "workloads"):
         try:
             workload = _workload(caller, href, stores)
             check.require(WORKLOADS, workload)
@@ -57,12 +56,7 @@ def apply_staged_policy(caller: Caller, body: Any, stores: Stores) -> dict[str, 
         event = caller.journal(stores, 200).event("workloads.apply_policy", notifications=[said])
         stores.objects.commit(Change(caller.org_id, events=(event,)))
         queue_bolts(caller.org_id, bolts, True, "apply_policy", stores, caller.now)
-    return {
-        "errors": [
-            {"token": token, "message": message, "hrefs": hrefs}
-            for (token, message), hrefs in failed.items()
-        ]
-    }
+    return errors_by_cause(failed)
 
 
 def _workload(caller: Caller, href: str, stores: Stores) -> Mapping[str, Any]:
@@ -70,14 +64,3 @@ def _workload(caller: Caller, href: str, stores: Stores) -> Mapping[str, Any]:
     if parsed is None or parsed.org_id != caller.org_id or parsed.collection != WORKLOADS.name:
         raise not_found(WORKLOADS, href)
     return find(caller, WORKLOADS, parsed.id, stores).document
-
-
-def _hrefs(body: Any) -> list[str]:
-    """Hrefs of the workloads, each once."""
-    listed = body.get("workloads") if isinstance(body, Mapping) else None
-    entries = listed if isinstance(listed, list) else []
-    hrefs = [entry.get("href") for entry in entries if isinstance(entry, Mapping)]
-    if not hrefs or len(hrefs) > MAX_WORKLOADS or not all(isinstance(href, str) for href in hrefs):
-        message = f"workloads must be a list of 1 to {MAX_WORKLOADS} objects with an href"
-        raise Invalid(Problem("invalid_bulk_request", message, "workloads"))
-    return list(dict.fromkeys(map(str, hrefs)))

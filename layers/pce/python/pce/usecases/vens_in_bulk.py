@@ -18,8 +18,8 @@ from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import not_found, refuse_deleted, until_settled
 
-MAX_VENS = 1_000
-"""VENs in one call; the documented limit."""
+MAX_IN_ONE_CALL = 1_000
+"""VENs or workloads in one call; the documented limit."""
 TOGETHER = 20
 """VENs in one transaction: up to four items each, of at most 100."""
 
@@ -75,12 +75,32 @@ def on_each(
                     until_settled(lambda h=href: act([_again(caller, h, stores)]))  # type: ignore[misc]
                 except PceError as error:
                     failed[error.problems[0].token, error.problems[0].message].append(href)
+    return errors_by_cause(failed)
+
+
+def errors_by_cause(failed: Mapping[tuple[str, str], Sequence[str]]) -> dict[str, Any]:
+    """The answer of an operation on many: token and message of each problem, with whose it is."""
     return {
         "errors": [
             {"token": token, "message": message, "hrefs": hrefs}
             for (token, message), hrefs in failed.items()
         ]
     }
+
+
+def hrefs_in(body: Any, *names: str) -> list[str]:
+    """The hrefs of ``{name: [{"href": ...}, ...]}``, under the first of ``names`` that is there;
+    each once. Raises :class:`Invalid` for none, or too many."""
+    said = body if isinstance(body, Mapping) else {}
+    name = next((name for name in names if name in said), names[0])
+    listed = said.get(name)
+    entries = listed if isinstance(listed, list) else []
+    hrefs = [entry.get("href") for entry in entries if isinstance(entry, Mapping)]
+    sound = all(isinstance(href, str) for href in hrefs)
+    if not hrefs or len(hrefs) > MAX_IN_ONE_CALL or not sound:
+        message = f"{name} must be a list of 1 to {MAX_IN_ONE_CALL} objects with an href"
+        raise Invalid(Problem("invalid_bulk_request", message, name))
+    return list(dict.fromkeys(map(str, hrefs)))
 
 
 def _outside(check: ScopeCheck, target: Target) -> Problem | None:
@@ -126,16 +146,6 @@ def _again(caller: Caller, href: str, stores: Stores) -> Target:
 
 
 def _hrefs(body: Any) -> list[str]:
-    """Hrefs of VENs under ``vens``, or of workloads under ``workloads``; each VEN once."""
-    listed = None
-    if isinstance(body, Mapping):
-        listed = body.get("vens", body.get("workloads"))
-    hrefs = (
-        [e.get("href") for e in listed if isinstance(e, Mapping)]
-        if isinstance(listed, list)
-        else []
-    )
-    if not hrefs or len(hrefs) > MAX_VENS or not all(isinstance(href, str) for href in hrefs):
-        message = f"vens must be a list of 1 to {MAX_VENS} objects with an href"
-        raise Invalid(Problem("invalid_bulk_request", message, "vens"))
-    return list(dict.fromkeys(str(href).replace("/workloads/", "/vens/") for href in hrefs))
+    """Hrefs of VENs, of which a body may name the workloads instead; each VEN once."""
+    named = (href.replace("/workloads/", "/vens/") for href in hrefs_in(body, "vens", "workloads"))
+    return list(dict.fromkeys(named))
