@@ -12,7 +12,8 @@ from pce.runtime.http import (
 )
 from pce.runtime.wiring import wiring
 from pce.usecases.ingest_flows import ingest_flows
-from ven_protocol.flows import FlowBatchError, decode_batch
+from ven_protocol.flow_columns import FlowBatchError
+from ven_protocol.flows import decode_batch
 from ven_protocol.limits import MAX_FLOW_BODY_BYTES, MAX_INFLATED_BYTES
 
 

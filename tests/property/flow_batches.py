@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from pce.flows.directory import Directory, Label, Workload
-from ven_protocol.flows import ICMP_PROTOCOLS, FlowSummary
+from ven_protocol.flow_columns import ICMP_PROTOCOLS
+from ven_protocol.flows import FlowSummary
 from ven_protocol.messages import Heartbeat, HostFacts
 
 HEARTBEAT = Heartbeat(host=HostFacts(hostname="web-1", version="1.0.0"), uptime_seconds=1)

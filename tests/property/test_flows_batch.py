@@ -20,7 +20,8 @@ from tests.property.flow_batches import (
     flow_summaries,
 )
 from ven_protocol import flows as wire
-from ven_protocol.flows import FlowBatch, FlowBatchError, FlowSummary, decode_batch, encode_batch
+from ven_protocol.flow_columns import FlowBatchError
+from ven_protocol.flows import FlowBatch, FlowSummary, decode_batch, encode_batch
 
 batches = st.lists(flow_summaries(), max_size=30)
 

@@ -7,11 +7,9 @@ import msgspec
 import pytest
 
 from tests.property.flow_batches import END, HEARTBEAT, START, V4
+from ven_protocol.flow_columns import MAX_TEXT, FlowBatchError, FlowColumns
 from ven_protocol.flows import (
     FLOW_BATCH_VERSION,
-    MAX_TEXT,
-    FlowBatchError,
-    FlowColumns,
     FlowSummary,
     decode_batch,
     encode_batch,

@@ -51,7 +51,8 @@ from ven.core.flow_keys import (
 from ven.core.kernel import Connection, Decision, Drop, Untold
 from ven.core.neighbourhood import Neighbourhood
 from ven.core.untold import Measures, UntoldBooks
-from ven_protocol.flows import ICMP_PROTOCOLS, Direction, FlowSummary, State
+from ven_protocol.flow_columns import ICMP_PROTOCOLS
+from ven_protocol.flows import Direction, FlowSummary, State
 from ven_protocol.messages import EnforcementMode, OpenPort, VisibilityLevel
 
 MAX_LIVE = 5_000

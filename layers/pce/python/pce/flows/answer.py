@@ -22,7 +22,8 @@ from pce.flows.directory import Workload
 from pce.flows.profiles import Profile
 from pce.flows.query import Query
 from pce.flows.selection import Resolver, Selection
-from ven_protocol.flows import ABSENT, State
+from ven_protocol.flow_columns import ABSENT
+from ven_protocol.flows import State
 
 MAX_FLOWS = 500_000
 """Merged flows that are held at once: about 400 bytes each, 200 MB of a function's memory."""

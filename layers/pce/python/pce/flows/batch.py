@@ -23,7 +23,8 @@ from pce.flows.columns import Amounts, SheetReader, SheetWriter, steps
 from pce.flows.directory import Directory, Workload, canonical
 from pce.flows.identities import read_identities, write_identities
 from pce.flows.profiles import Profile, profile_columns, read_profiles, write_profiles
-from ven_protocol.flows import ABSENT, FlowBatch, FlowSummary
+from ven_protocol.flow_columns import ABSENT
+from ven_protocol.flows import FlowBatch, FlowSummary
 
 STORED_VERSION = 1
 """First number of every stored batch; ``unpack`` reads every version that was ever written."""

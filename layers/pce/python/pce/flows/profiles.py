@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pce.flows.columns import SheetReader, SheetWriter
-from ven_protocol.flows import ICMP_PROTOCOLS, Direction, FlowBatch, State, Transmission
+from ven_protocol.flow_columns import ICMP_PROTOCOLS
+from ven_protocol.flows import Direction, FlowBatch, State, Transmission
 
 _DIRECTIONS: tuple[Direction, ...] = ("I", "O")
 _STATES: tuple[State, ...] = ("", "A", "C", "T", "S", "N")

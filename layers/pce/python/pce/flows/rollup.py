@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from pce.flows.batch import StoredBatch
 from pce.flows.directory import Label, Workload
-from ven_protocol.flows import ABSENT, Direction
+from ven_protocol.flow_columns import ABSENT
+from ven_protocol.flows import Direction
 
 ROLLUP_VERSION = 1
 """First number of every stored rollup."""

@@ -6,32 +6,32 @@ actor, a demand of a rule) is carried along, so that the recompute leaves it out
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pce.identifiers import tail
 from pce.policy.estate import (
-    EVERYTHING,
     Actor,
     Coexistence,
-    CustomRule,
     Estate,
     FirewallSettings,
     IpList,
     IpRange,
     LabelGroup,
     PortOverride,
-    Rule,
-    RuleSet,
     Scope,
     VirtualService,
     Workload,
 )
 from pce.policy.ipv6_support import ipv6_support_of
+from pce.policy.rules_from_documents import (
+    Document,
+    actor_of,
+    boundary_of,
+    exists,
+    ports_of,
+    rule_set_of,
+)
 from ven_protocol.messages import EnforcementMode
-from ven_protocol.policy import RuleAction, Service
-
-Document = Mapping[str, Any]
-"""One JSON object of the management API."""
+from ven_protocol.policy import Service
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ def estate_from_documents(
     """
 
     def objects(kind: str) -> list[Document]:
-        return [document for document in active.get(kind, ()) if _exists(document)]
+        return [document for document in active.get(kind, ()) if exists(document)]
 
     bindings = list(service_bindings)
     around = Surroundings(label_keys_of(labels), bound_workloads(bindings))
     port_overrides = port_overrides_of(bindings)
     return Estate(
-        workloads=tuple(workload_of(w, around) for w in workloads if _exists(w)),
+        workloads=tuple(workload_of(w, around) for w in workloads if exists(w)),
         label_keys=around.label_keys,
         label_groups={tail(g["href"]): label_group_of(g) for g in objects("label_groups")},
         ip_lists={tail(i["href"]): ip_list_of(i) for i in objects("ip_lists")},
@@ -83,15 +83,7 @@ def estate_from_documents(
 
 def label_keys_of(labels: Iterable[Document]) -> dict[str, str]:
     """Label id to key, of the labels that exist."""
-    return {tail(label["href"]): str(label["key"]) for label in labels if _exists(label)}
-
-
-def _exists(document: Document) -> bool:
-    return not (
-        document.get("deleted")
-        or document.get("deleted_at")
-        or document.get("update_type") == "delete"
-    )
+    return {tail(label["href"]): str(label["key"]) for label in labels if exists(label)}
 
 
 def workload_of(document: Document, around: Surroundings) -> Workload:
@@ -162,19 +154,7 @@ def service_of(document: Document) -> tuple[Service, ...]:
     """Ports of a service. A Windows service that names only a process has none: a packet filter
     cannot tell processes apart."""
     ports = [*(document.get("service_ports") or ()), *(document.get("windows_services") or ())]
-    return tuple(_ports(port) for port in ports if port.get("proto") is not None)
-
-
-def _ports(document: Document) -> Service:
-    """One protocol and port entry; -1 is the API's other spelling of any port."""
-    port, to_port = document.get("port"), document.get("to_port")
-    return Service(
-        proto=document["proto"],
-        port=None if port == -1 else port,
-        to_port=None if to_port == -1 else to_port,
-        icmp_type=document.get("icmp_type"),
-        icmp_code=document.get("icmp_code"),
-    )
+    return tuple(ports_of(port) for port in ports if port.get("proto") is not None)
 
 
 def virtual_service_of(
@@ -190,7 +170,7 @@ def virtual_service_of(
         labels={label_keys.get(label, f"unknown key of label {label}"): label for label in labels},
         services=(tail(service["href"]),)
         if service.get("href")
-        else tuple(map(_ports, document.get("service_ports") or ())),
+        else tuple(map(ports_of, document.get("service_ports") or ())),
         ip_overrides=tuple(IpRange(text) for text in document.get("ip_overrides") or ()),
         port_overrides={
             binding: overrides
@@ -205,7 +185,7 @@ def bound_workloads(service_bindings: Iterable[Document]) -> dict[str, frozenset
     bound: dict[str, frozenset[str]] = {}
     for binding in service_bindings:
         workload = binding.get("workload") or binding.get("container_workload")
-        if workload and _exists(binding):
+        if workload and exists(binding):
             id = tail(workload["href"])
             bound[id] = bound.get(id, frozenset()) | {_binding_id(binding)}
     return bound
@@ -218,7 +198,7 @@ def port_overrides_of(
     return {
         _binding_id(binding): _port_overrides(binding)
         for binding in service_bindings
-        if binding.get("port_overrides") and _exists(binding)
+        if binding.get("port_overrides") and exists(binding)
     }
 
 
@@ -245,108 +225,6 @@ def _port_overrides(binding: Document) -> tuple[PortOverride, ...]:
             key=lambda override: (override.proto, override.port, override.new_port),
         )
     )
-
-
-def rule_set_of(document: Document) -> RuleSet:
-    """A rule set that exists, with its rules of every kind."""
-    rules = [_rule(rule, "allow") for rule in document.get("rules") or () if _exists(rule)]
-    rules += [
-        _rule(rule, "override_deny" if rule.get("override") else "deny")
-        for rule in document.get("deny_rules") or ()
-        if _exists(rule)
-    ]
-    return RuleSet(
-        id=tail(document["href"]),
-        rules=tuple(rules),
-        scopes=_scopes(document.get("scopes") or ()),
-        enabled=document.get("enabled", True) is not False,
-        custom_rules=tuple(
-            CustomRule(
-                id=_behind_version(custom["href"]),
-                actors=tuple(map(_actor, custom.get("actors") or ())),
-                enabled=custom.get("enabled", True) is not False,
-            )
-            for custom in document.get("ip_tables_rules") or ()
-            if _exists(custom)
-        ),
-    )
-
-
-def boundary_of(document: Document) -> Rule:
-    """An enforcement boundary that exists: a deny rule of no scope."""
-    return _rule(document, "deny")
-
-
-def _scopes(rows: Iterable[Iterable[Document]]) -> tuple[Scope, ...]:
-    """The rows of a scopes field; none at all means the same as one empty row: everything."""
-    return tuple(tuple(map(_actor, row)) for row in rows) or (EVERYTHING,)
-
-
-def _rule(document: Document, action: RuleAction) -> Rule:
-    resolve_as = document.get("resolve_labels_as") or {}
-    return Rule(
-        id=_behind_version(document["href"]),
-        action=action,
-        providers=tuple(map(_actor, document.get("providers") or ())),
-        consumers=tuple(map(_actor, document.get("consumers") or ())),
-        services=tuple(
-            tail(service["href"]) if service.get("href") else _ports(service)
-            for service in document.get("ingress_services") or ()
-            if service.get("href") or service.get("proto") is not None
-        ),
-        enabled=document.get("enabled", True) is not False,
-        unscoped_consumers=bool(document.get("unscoped_consumers")),
-        stateless=bool(document.get("stateless")),
-        provider_labels_are_workloads="workloads" in resolve_as.get("providers", ("workloads",)),
-        provider_labels_are_services="virtual_services" in resolve_as.get("providers", ()),
-        consumer_labels_are_workloads="workloads" in resolve_as.get("consumers", ("workloads",)),
-        consumer_labels_are_services="virtual_services" in resolve_as.get("consumers", ()),
-        unenforceable=tuple(what for field, what in _DEMANDS.items() if document.get(field))
-        + (("a network that is not corporate",) if _is_elsewhere(document) else ()),
-    )
-
-
-_DEMANDS = {
-    "consuming_security_principals": "user groups",
-    "sec_connect": "encryption",
-    "machine_auth": "machine authentication",
-    "egress_services": "processes of the consumer",
-    "use_workload_subnets": "subnets of workloads",
-    "all_ips_except_for_in_consumers": "all addresses but the consumers'",
-    "all_ips_except_for_in_providers": "all addresses but the providers'",
-}
-"""Fields that ask for what is not enforced here, and what it is."""
-
-
-def _is_elsewhere(document: Document) -> bool:
-    """Only for hosts outside the corporate network, which servers never are."""
-    return document.get("network_type") == "non_brn"
-
-
-def _actor(document: Document) -> Actor:
-    """An entry of providers, consumers or a scope: exactly one key names what it is."""
-    exclusion = bool(document.get("exclusion"))
-    if document.get("actors") == "ams":
-        return Actor("ams")
-    if (label := document.get("label")) is not None:
-        return Actor("label", tail(label["href"]), exclusion)
-    if (label_group := document.get("label_group")) is not None:
-        return Actor("label_group", tail(label_group["href"]), exclusion)
-    if (workload := document.get("workload")) is not None:
-        return Actor("workload", tail(workload["href"]))
-    if (ip_list := document.get("ip_list")) is not None:
-        return Actor("ip_list", tail(ip_list["href"]))
-    if (service := document.get("virtual_service")) is not None:
-        return Actor("virtual_service", tail(service["href"]))
-    if document.get("actors") == "container_host":
-        return Actor("container_host")
-    names = sorted(name for name in document if name != "exclusion")
-    return Actor("other", str(document.get("actors") or " ".join(names)))
-
-
-def _behind_version(href: str) -> str:
-    """``rule_sets/3/sec_rules/12`` of ``/orgs/1/sec_policy/active/rule_sets/3/sec_rules/12``."""
-    return href.partition("/sec_policy/")[2].partition("/")[2] or href
 
 
 def firewall_settings_of(settings: Iterable[Document]) -> FirewallSettings:
@@ -387,7 +265,7 @@ def _coexistence(document: Document) -> Coexistence:
 
 def _settings_scopes(document: Document, field: str) -> tuple[Scope, ...]:
     """Scopes of a setting: no row means nowhere, where in a rule set it means everywhere."""
-    return tuple(tuple(map(_actor, row)) for row in document.get(field) or ())
+    return tuple(tuple(map(actor_of, row)) for row in document.get(field) or ())
 
 
 def _blocks_ipv6(document: Document) -> bool:

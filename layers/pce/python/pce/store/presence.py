@@ -3,20 +3,7 @@
 A sign of life is one conditional UpdateItem: the condition checks the token's hash, so that
 authentication and write are one request, and the old item that comes back tells what changed.
 It goes through ``store/dynamodb.py``: pynamodb would double the cold start of the hot functions.
-
-Attributes (short, since every byte is read by every sweep): ``p`` ``v`` key, ``hb`` last
-heartbeat, ``up`` uptime, ``st`` status letter, ``fl`` flag letters, ``gb`` goodbye time, ``un``
-when it was unpaired, ``ty`` type letter, ``iv`` its own clocks (seconds, ``heartbeat,flows``, with
-``m`` for the comma where a maintenance token is required), ``mi`` the machine and boot that was
-heard last, ``mp`` the one before, ``th`` token hash, ``tn`` hash of a refreshed token that was not
-used yet, ``te`` target: the narrow name of its policy, ``ws`` wide parts that belong to it (a bit
-a slot, the lowest first), ``wg`` generation of the wide head that came with them, ``cs`` number of
-the compile that set these, ``ae`` applied etag, ``fh`` hash of host facts, ``ci`` bolt connection,
-``bo`` when a bolt was queued that no request has followed yet, ``sp`` policy waits for a person:
-1, who has not said so yet, or 2, who has; ``ac`` pending actions, ``ux`` when the upgrade among
-them expires, ``ho`` host of a container workload. The row of a container workload has no heartbeat
-of its own and no connection: it names what the container should hold and holds, under its host's
-token.
+``presence_item.py`` says what the attributes mean.
 """
 
 import hashlib
@@ -28,22 +15,20 @@ from typing import Any
 
 from pce.errors import Problem, Unauthenticated
 from pce.identifiers import OrgId
-from pce.policy.parts import Target, split_etag
-from pce.presence.record import (
-    STATUS_LETTERS,
-    TYPE_LETTERS,
-    Clocks,
-    Presence,
-    clocks_of,
-    clocks_text,
-    flags_of,
+from pce.policy.parts import Target
+from pce.presence.record import Clocks, Presence, clocks_text
+from pce.store.dynamodb import ConditionFailed, DynamoDB, Item
+from pce.store.presence_item import (
+    STAGED,
+    TO_BE_APPLIED,
+    bits,
+    etag_value,
+    item_key,
+    presence_of,
 )
-from pce.store.dynamodb import ConditionFailed, DynamoDB, Item, Value
-from pce.store.presence_key import presence_key, presence_partitions
+from pce.store.presence_key import presence_partitions
 from ven_protocol.paths import AgentToken
 
-_STAGED, _TO_BE_APPLIED = "1", "2"
-"""Values of ``sp``."""
 _SWEEP_ATTRIBUTES = "p, v, hb, st, fl, gb, un, ty, iv, ci, ux"
 
 
@@ -78,7 +63,7 @@ class PresenceStore:
         """
         values: dict[str, Any] = {"hb": {"N": str(now)}}
         if applied_etag is not None:
-            values["ae"] = _etag_value(applied_etag)
+            values["ae"] = etag_value(applied_etag)
         if uptime_s is not None:
             values["up"] = {"N": str(uptime_s)}
         values.update(attributes or {})
@@ -105,25 +90,25 @@ class PresenceStore:
             self._update(
                 token.org_id, token.ven_id, promote, ("tn",), condition="attribute_exists(tn)"
             )
-        return _presence(old)
+        return presence_of(old)
 
     def get(self, org_id: OrgId, ven_id: uuid.UUID) -> Presence | None:
         """One VEN's row, read strongly, or None."""
         item = self._get(org_id, ven_id)
-        return None if item is None else _presence(item)
+        return None if item is None else presence_of(item)
 
     def get_many(self, org_id: OrgId, ven_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Presence]:
         """The rows of these VENs (none named twice) that exist, read strongly; one request per
         100."""
-        keys = [_key(org_id, ven_id) for ven_id in ven_ids]
-        rows = map(_presence, self._dynamodb.get_all(self._table, keys, strongly=True))
+        keys = [item_key(org_id, ven_id) for ven_id in ven_ids]
+        rows = map(presence_of, self._dynamodb.get_all(self._table, keys, strongly=True))
         return {row.ven_id: row for row in rows}
 
     def all_of(self, org_id: OrgId) -> list[Presence]:
         """All VENs and container workloads of an org, read strongly; 16 queries side by side would
         not be cheaper."""
         return [
-            _presence(item)
+            presence_of(item)
             for partition in presence_partitions(org_id)
             for page in self._dynamodb.pages(
                 "Query",
@@ -139,7 +124,7 @@ class PresenceStore:
         """VENs of one partition (of ``presence_partitions``) that have a bolt connection and wide
         parts, and container workloads with wide parts, with what a wave needs, read strongly."""
         return [
-            _presence(item)
+            presence_of(item)
             for page in self._dynamodb.pages(
                 "Query",
                 TableName=self._table,
@@ -165,7 +150,7 @@ class PresenceStore:
             ProjectionExpression=_SWEEP_ATTRIBUTES,
             FilterExpression="attribute_not_exists(ho)",  # containers are heard through their host
         ):
-            yield from map(_presence, page)
+            yield from map(presence_of, page)
 
     def set_target(
         self,
@@ -183,14 +168,14 @@ class PresenceStore:
         Notes that a bolt is queued at ``now``, unless one is under way or the policy waits for a
         person. One write; another where the bolt before went unanswered for long.
         """
-        values: dict[str, Any] = {"te": _etag_value(target.name), "cs": {"N": str(compile_number)}}
+        values: dict[str, Any] = {"te": etag_value(target.name), "cs": {"N": str(compile_number)}}
         if target.slots:
-            values["ws"] = {"B": _bits(target.slots)}
+            values["ws"] = {"B": bits(target.slots)}
         if target.slots and wide_since:
             values["wg"] = {"N": str(wide_since)}
         removed = {"ws", "wg"} - values.keys()
         if target.static:
-            first = {"sp": {"N": _STAGED}}
+            first = {"sp": {"N": STAGED}}
         else:
             first = {"bo": {"N": str(now)}}
             removed.add("sp")
@@ -203,7 +188,7 @@ class PresenceStore:
             condition_values={":n": {"N": str(compile_number)}},
             first=first,
         )
-        before = None if old is None else _presence(old)
+        before = None if old is None else presence_of(old)
         if before and before.bolt_at is not None and not before.awaits_bolt(now):
             lost = {":bo": {"N": str(before.bolt_at)}}
             again = {"bo": {"N": str(now)}}
@@ -216,15 +201,15 @@ class PresenceStore:
         old = self._update(
             org_id,
             ven_id,
-            {"sp": {"N": _TO_BE_APPLIED}, "bo": {"N": str(now)}},
+            {"sp": {"N": TO_BE_APPLIED}, "bo": {"N": str(now)}},
             (),
             condition="attribute_exists(sp)",
         )
-        return None if old is None else replace(_presence(old), apply_asked=True, bolt_at=None)
+        return None if old is None else replace(presence_of(old), apply_asked=True, bolt_at=None)
 
     def stop_applying(self, org_id: OrgId, ven_id: uuid.UUID) -> None:
         """What is newer than what the VEN has reported waits again. One write."""
-        values = {"sp": {"N": _STAGED}}
+        values = {"sp": {"N": STAGED}}
         self._update(org_id, ven_id, values, (), condition="attribute_exists(sp)")
 
     def answer_bolt(self, org_id: OrgId, ven_id: uuid.UUID, connection_id: str) -> Presence | None:
@@ -239,7 +224,7 @@ class PresenceStore:
             condition="ci = :ci",
             condition_values={":ci": {"S": connection_id}},
         )
-        return None if old is None else _presence(old)
+        return None if old is None else presence_of(old)
 
     def drop_connection(
         self, org_id: OrgId, ven_id: uuid.UUID, connection_id: str, heard_before: int
@@ -310,10 +295,10 @@ class PresenceStore:
 
     def delete(self, org_id: OrgId, ven_id: uuid.UUID) -> None:
         """Remove a VEN's row: its token is void from now on. Safe to repeat."""
-        self._dynamodb.call("DeleteItem", TableName=self._table, Key=_key(org_id, ven_id))
+        self._dynamodb.call("DeleteItem", TableName=self._table, Key=item_key(org_id, ven_id))
 
     def _get(self, org_id: OrgId, ven_id: uuid.UUID) -> Item | None:
-        key = _key(org_id, ven_id)
+        key = item_key(org_id, ven_id)
         return self._dynamodb.call(
             "GetItem", TableName=self._table, Key=key, ConsistentRead=True
         ).item
@@ -345,7 +330,7 @@ class PresenceStore:
             reply = self._dynamodb.call(
                 "UpdateItem",
                 TableName=self._table,
-                Key=_key(org_id, ven_id),
+                Key=item_key(org_id, ven_id),
                 UpdateExpression=expression.strip(),
                 ConditionExpression=condition,
                 ReturnValues="ALL_OLD",
@@ -354,65 +339,3 @@ class PresenceStore:
         except ConditionFailed:
             return None
         return reply.attributes
-
-
-def _key(org_id: int, ven_id: uuid.UUID) -> dict[str, Any]:
-    key = presence_key(OrgId(org_id), ven_id)
-    return {"p": {"S": key.partition}, "v": {"B": key.sort}}
-
-
-def _etag_value(etag: str) -> dict[str, Any]:
-    """An etag of ours in half its length, as bytes; what a VEN says instead as text."""
-    named = split_etag(etag)
-    if named is None:
-        return {"S": etag}
-    packed, generation = bytes.fromhex(named[0]), named[1]
-    if generation is not None:
-        packed += generation.to_bytes(max(1, (generation.bit_length() + 7) // 8), "big")
-    return {"B": packed} if _etag_in(Value(B=packed)) == etag else {"S": etag}
-
-
-def _etag_in(value: Value) -> str:
-    if not value.B:
-        return value.S
-    name, generation = value.B[:16].hex(), value.B[16:]
-    return f"{name}.{int.from_bytes(generation, 'big')}" if generation else name
-
-
-def _bits(slots: int) -> bytes:
-    return slots.to_bytes((slots.bit_length() + 7) // 8, "little")
-
-
-def _presence(item: Item) -> Presence:
-    def text(name: str) -> str:
-        return item[name].S if name in item else ""
-
-    def number(name: str) -> int:
-        return int(item[name].N) if name in item else 0
-
-    return Presence(
-        org_id=OrgId(int(item["p"].S.partition("#")[0])),
-        ven_id=uuid.UUID(bytes=item["v"].B),
-        last_heartbeat=number("hb"),
-        status=STATUS_LETTERS.get(text("st"), "active"),
-        flags=flags_of(text("fl")),
-        goodbye_at=number("gb") or None,
-        unpaired_at=number("un") or None,
-        ven_type=TYPE_LETTERS.get(text("ty"), "server"),
-        clocks=clocks_of(text("iv")),
-        instance=item["mi"].B if "mi" in item else b"",
-        earlier_instance=item["mp"].B if "mp" in item else b"",
-        uptime_s=number("up"),
-        target=_etag_in(item["te"]) if "te" in item else "",
-        wide_slots=int.from_bytes(item["ws"].B, "little") if "ws" in item else 0,
-        wide_since=number("wg"),
-        applied_etag=_etag_in(item["ae"]) if "ae" in item else "",
-        facts_hash=item["fh"].B if "fh" in item else b"",
-        connection_id=text("ci"),
-        bolt_at=number("bo") or None,
-        static="sp" in item,
-        apply_asked="sp" in item and item["sp"].N == _TO_BE_APPLIED,
-        host=uuid.UUID(bytes=item["ho"].B) if "ho" in item else None,
-        actions=text("ac"),
-        upgrade_expires_at=number("ux") or None,
-    )

@@ -12,18 +12,17 @@ from pce.policy.estate import Workload
 from pce.policy.estate_from_documents import (
     Surroundings,
     bound_workloads,
-    boundary_of,
     estate_from_documents,
     firewall_settings_of,
     ip_list_of,
     label_group_of,
     label_keys_of,
     port_overrides_of,
-    rule_set_of,
     service_of,
     virtual_service_of,
     workload_of,
 )
+from pce.policy.rules_from_documents import boundary_of, rule_set_of
 from pce.usecases.read_containers import HOSTS, all_containers, join_containers
 from pce.usecases.report_containers import REPORTS
 from pce.usecases.stores import Stores
