@@ -14,7 +14,8 @@ from ven.configuration import Identity, Server
 from ven.edge import http
 from ven.edge.files import DataDirectory
 from ven.edge.host import host_facts
-from ven.edge.http import AuthenticationRefused, Pce, PceConnection, Refused, Unreachable, trust
+from ven.edge.http import AuthenticationRefused, PceConnection, Refused, Unreachable, trust
+from ven.edge.pce import Pce
 from ven.edge.simulated import SimulatedKernel
 from ven_protocol.messages import Heartbeat, ServicesReport
 from ven_protocol.messages import OpenPort as Port

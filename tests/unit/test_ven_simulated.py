@@ -3,7 +3,8 @@
 import pytest
 
 from ven.core.kernel import Decision
-from ven.edge.simulated import SimulatedKernel, judge
+from ven.edge.judgement import judge
+from ven.edge.simulated import SimulatedKernel
 from ven_protocol.policy import Firewall, PolicyDocument, Rule, Service
 
 HOST, PEER, PEER6 = "10.0.0.1", "10.0.0.2", "2001:db8::2"

@@ -11,7 +11,8 @@ from ven.configuration import Identity, Server
 from ven.core.kernel import Kernel
 from ven.edge.files import DataDirectory, NotActivated
 from ven.edge.host import machine_id
-from ven.edge.http import Pce, PceConnection, Refused, RequestFailed, activate, trust
+from ven.edge.http import PceConnection, Refused, RequestFailed, trust
+from ven.edge.pce import Pce, activate
 from ven_protocol.messages import (
     Activate,
     Activated,

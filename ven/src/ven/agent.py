@@ -51,7 +51,8 @@ from ven.core.timing import NEVER, Dice, Tick
 from ven.edge.bolts import BoltConnection, Busy
 from ven.edge.clock import Clock
 from ven.edge.files import DataDirectory, KeptPolicy, Status
-from ven.edge.http import Pce, PceConnection, RequestFailed, Unreachable, trust, upload
+from ven.edge.http import PceConnection, RequestFailed, Unreachable, trust, upload
+from ven.edge.pce import Pce
 from ven.enforcement import Enforcement
 from ven.firewall_watch import FirewallWatch
 from ven.host_reports import HostReports

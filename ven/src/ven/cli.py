@@ -13,19 +13,25 @@ imports.
 """
 
 import argparse
-import asyncio
-import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ven.agent_process import (
+    BOOT_UNIT,
+    UNIT,
+    CannotDo,
+    await_start,
+    has_unit,
+    hostname,
+    run,
+    start_in_background,
+    stop_agent,
+)
 from ven.configuration import (
     DATA_DIRECTORY_VARIABLE,
     DEFAULT_DATA_DIRECTORY,
@@ -37,28 +43,11 @@ from ven.core.kernel import Kernel, KernelRefused
 from ven.edge.files import AlreadyRunning, DataDirectory, NotActivated
 from ven.edge.host import host_facts
 from ven.edge.http import RequestFailed
-from ven.edge.simulated import SimulatedKernel, serve
+from ven.edge.simulated import SimulatedKernel
 from ven_protocol.messages import ClusterMembership
 
-if TYPE_CHECKING:
-    from ven.upgrade import Upgrades
-
-STOP_TIMEOUT_S = 20
-"""For goodbye (4 s) and a request that was under way."""
-START_TIMEOUT_S = 20
 TOKEN_VARIABLE = "VEN_MAINTENANCE_TOKEN"  # noqa: S105  its name
 """So that the token is not seen in a list of processes."""
-UNIT = "ven.service"
-BOOT_UNIT = "ven-boot.service"
-AGENT_THREADS = 4
-"""One request, one kernel change, one look at processes, one upgrade or support report at a time.
-"""
-
-
-class CannotDo(Exception):
-    """The command makes no sense now; the text says why and what to do."""
-
-
 EXPECTED = (
     *(CannotDo, NotActivated, AlreadyRunning, InvalidServer),
     *(RequestFailed, KernelRefused, OSError),
@@ -180,10 +169,6 @@ def _kernel(options: argparse.Namespace, data: DataDirectory) -> Kernel:
     return LinuxKernel(data.path)
 
 
-def _hostname(kernel: Kernel) -> str:
-    return kernel.hostname if isinstance(kernel, SimulatedKernel) else ""
-
-
 def _activate(options: argparse.Namespace, data: DataDirectory) -> int:
     from ven.activation import MODES, AlreadyActivated, become_ven
 
@@ -206,7 +191,7 @@ def _activate(options: argparse.Namespace, data: DataDirectory) -> int:
         identity = become_ven(
             data,
             kernel,
-            host_facts(_hostname(kernel)),
+            host_facts(hostname(kernel)),
             Server.parse(options.management_server),
             options.activation_code,
             options.ca_file,
@@ -227,154 +212,31 @@ def _start(options: argparse.Namespace, data: DataDirectory) -> int:
     if data.suspended:
         raise CannotDo("this VEN is suspended: run 'ven unsuspend' first")
     if options.foreground:
-        return _run(options, data)
+        run(data, lambda: _kernel(options, data))
     if data.running_pid():
         print("the VEN runs already")
         return 0
-    if _has_unit(data):
+    if has_unit(data):
         subprocess.run(["systemctl", "start", UNIT], check=True)
     else:
-        _start_in_background(options, data)
-    return _await_start(data)
-
-
-def _run(options: argparse.Namespace, data: DataDirectory) -> int:
-    from ven.activation import clear
-    from ven.installation import Installation
-    from ven.logs import write_logs
-    from ven.upgrade import Upgrades
-
-    data.create()
-    data.lock()
-    write_logs(data.path / "log", also_to_stderr=sys.stderr.isatty())
-    kernel = _kernel(options, data)
-    workers = ThreadPoolExecutor(AGENT_THREADS, thread_name_prefix="ven")
-    installation = Installation.of_this_process()
-    upgrades = Upgrades(data, installation)
-    try:
-        outcome, restore = asyncio.run(_serve(data, kernel, workers, upgrades))
-        if outcome == "upgrade":
-            upgrades.go_over()
-        elif outcome == "give_up_release":
-            upgrades.give_up()
-    except BaseException:
-        logging.getLogger("ven.agent").exception("the VEN ends; the policy stays in force")
-        raise
-    if outcome == "unpaired":
-        clear(data, kernel, restore)
-    kernel.close()
-    data.unlock()
-    if outcome in ("restart", "upgrade", "give_up_release"):
-        sys.stdout.flush()
-        if installation is not None:
-            os.execv(installation.launcher, [str(installation.launcher), *sys.argv[1:]])  # noqa: S606
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
-    # Worker threads may wait for a network that does not answer; nobody waits for them.
-    sys.stdout.flush()
-    os._exit(0)
-
-
-async def _serve(
-    data: DataDirectory, kernel: Kernel, workers: ThreadPoolExecutor, upgrades: "Upgrades"
-) -> tuple[str, str]:
-    from ven.agent import Agent
-    from ven.enforcement import load_last_known_good
-
-    held = load_last_known_good(data, kernel)
-    agent = Agent(
-        data,
-        data.identity(),
-        kernel,
-        held,
-        lambda public_ip: host_facts(_hostname(kernel), public_ip),
-        workers,
-        upgrades=upgrades,
-    )
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, agent.stop)
-    control = None
-    if isinstance(kernel, SimulatedKernel):
-        control = await serve(kernel, data.path / "simulated.sock")
-    try:
-        return await agent.run(), agent.firewall_restore
-    finally:
-        if control is not None:
-            control.close()
-
-
-def _command() -> list[str]:
-    """What starts another process of this VEN's release in force."""
-    launcher = os.environ.get("VEN_LAUNCHER")
-    return [launcher] if launcher else [sys.executable, "-m", "ven"]
-
-
-def _has_unit(data: DataDirectory) -> bool:
-    """Whether systemd runs this very VEN."""
-    if not Path("/run/systemd/system").exists():
-        return False
-    shown = subprocess.run(
-        ["systemctl", "cat", UNIT], capture_output=True, text=True, check=False
-    ).stdout
-    return f"--data-dir {data.path} " in shown
-
-
-def _start_in_background(options: argparse.Namespace, data: DataDirectory) -> None:
-    flags = ["--simulate"] if options.simulate else []
-    flags += ["--simulated-host", options.simulated_host] if options.simulated_host else []
-    with (data.path / "log" / "start.log").open("ab") as log:
-        subprocess.Popen(
-            [
-                *_command(),
-                *("--data-dir", str(data.path), *flags, "start", "--foreground"),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-        )
-
-
-def _await_start(data: DataDirectory) -> int:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        pid, status = data.running_pid(), data.status()
-        if pid and status is not None and status.pid == pid:
-            print(f"the VEN runs, process {pid}")
-            return 0
-        time.sleep(0.05)
-    raise CannotDo(f"the VEN did not start; see {data.path / 'log'}")
+        flags = ["--simulate"] if options.simulate else []
+        flags += ["--simulated-host", options.simulated_host] if options.simulated_host else []
+        start_in_background(data, flags)
+    print(f"the VEN runs, process {await_start(data)}")
+    return 0
 
 
 def _stop(options: argparse.Namespace, data: DataDirectory) -> int:
-    if not _stop_agent(data):
+    if not stop_agent(data):
         print("the VEN does not run")
         return 0
     print("stopped; the policy stays in force")
     return 0
 
 
-def _stop_agent(data: DataDirectory) -> bool:
-    """Stop the running agent and wait for its end; False when none ran."""
-    pid = data.running_pid()
-    if pid is None:
-        return False
-    if _has_unit(data):
-        subprocess.run(["systemctl", "stop", UNIT], check=True)
-    else:
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while data.running_pid() == pid:
-        if time.monotonic() > deadline:
-            raise CannotDo(f"process {pid} does not stop; see {data.path / 'log' / 'agent.log'}")
-        time.sleep(0.05)
-    return True
-
-
 def _restart(options: argparse.Namespace, data: DataDirectory) -> int:
     data.identity()
-    _stop_agent(data)
+    stop_agent(data)
     options.foreground = False
     return _start(options, data)
 
@@ -410,7 +272,7 @@ def _suspend(options: argparse.Namespace, data: DataDirectory) -> int:
             pce.suspend()
     except RequestFailed as error:
         print(f"ven: the PCE was not told: {error}", file=sys.stderr)
-    _stop_agent(data)
+    stop_agent(data)
     release_containers(data)
     kernel.remove()
     print("suspended: no rules of this VEN are in force; 'ven unsuspend' undoes it")
@@ -436,8 +298,8 @@ def _unpair(options: argparse.Namespace, data: DataDirectory) -> int:
 
     data.identity()
     kernel = _kernel(options, data)
-    _stop_agent(data)
-    if _has_unit(data):
+    stop_agent(data)
+    if has_unit(data):
         subprocess.run(["systemctl", "disable", "--quiet", UNIT, BOOT_UNIT], check=False)
     why = leave(data, kernel, options.restore)
     if why:

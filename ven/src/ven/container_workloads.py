@@ -22,7 +22,8 @@ from ven.core.outbox import Batch
 from ven.edge.clock import Clock, rfc3339
 from ven.edge.contained import ContainedKernel
 from ven.edge.files import DataDirectory
-from ven.edge.http import AuthenticationRefused, Pce, RequestFailed
+from ven.edge.http import AuthenticationRefused, RequestFailed
+from ven.edge.pce import Pce
 from ven.edge.runtimes import ContainerReader, network_of
 from ven.guarded_pod import GuardedPod, folder_of, kernel_of
 from ven.work import Work

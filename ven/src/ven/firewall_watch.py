@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ven.core import coordination, tampering
 from ven.core.kernel import Drained, ForeignChange, Kernel, KernelRefused
-from ven.edge.http import Pce
+from ven.edge.pce import Pce
 from ven.edge.readers import StreamReader
 from ven.enforcement import Enforcement
 from ven.work import Work

@@ -13,7 +13,8 @@ from ven.core.flows import port_owners
 from ven.core.kernel import Drained, Kernel
 from ven.core.neighbourhood import neighbourhood
 from ven.edge.host import uptime_s
-from ven.edge.http import Pce, RequestFailed
+from ven.edge.http import RequestFailed
+from ven.edge.pce import Pce
 from ven.edge.readers import StreamReader
 from ven.enforcement import Enforcement
 from ven.work import Work

@@ -13,7 +13,8 @@ from ven.collection import FlowCollection
 from ven.core import coordination, health, policy_state
 from ven.core.kernel import KernelRefused
 from ven.edge.clock import Clock, rfc3339
-from ven.edge.http import Damaged, Pce, RequestFailed
+from ven.edge.http import Damaged, RequestFailed
+from ven.edge.pce import Pce
 from ven.enforcement import Enforcement
 from ven.name_resolution import NameResolution
 from ven.work import Work

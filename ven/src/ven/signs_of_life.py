@@ -18,7 +18,8 @@ from ven.edge import kerberos
 from ven.edge.clock import Clock, rfc3339
 from ven.edge.files import DataDirectory
 from ven.edge.host import uptime_s
-from ven.edge.http import AuthenticationRefused, Pce, Refused, RequestFailed
+from ven.edge.http import AuthenticationRefused, Refused, RequestFailed
+from ven.edge.pce import Pce
 from ven.work import Work
 from ven_protocol.flows import FlowBatch
 from ven_protocol.messages import Goodbye, Heartbeat, HostFacts, LostAgent, settings_digest

@@ -15,7 +15,8 @@ from ven.configuration import VERSION
 from ven.core import upgrade
 from ven.core.upgrade import UnderWay
 from ven.edge.files import DataDirectory
-from ven.edge.http import Damaged, Pce
+from ven.edge.http import Damaged
+from ven.edge.pce import Pce
 from ven.installation import STARTS_ON_TRIAL, CannotInstall, Installation
 from ven_protocol.messages import Action, SoftwareRelease
 
