@@ -260,6 +260,25 @@ def test_refused_token_leads_to_minimal(
 
 
 @pytest.mark.usefixtures("paired")
+def test_the_end_of_a_suspension_is_told_until_it_is_heard(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """The PCE would not miss the heartbeats of a VEN that it takes for suspended."""
+    data.suspend()
+    data.unsuspend()
+    pce.say = {"unsuspend": 503}
+    with running(data, kernel):
+        wait_until("a second attempt", lambda: len(pce.told("unsuspend")) > 1)
+        assert data.unsuspended_untold and pce.heartbeats()
+        pce.say = {}
+        wait_until("it heard", lambda: not data.unsuspended_untold)
+        asked = len(pce.told("unsuspend"))
+        heard = len(pce.heard)
+        wait_until("more signs of life", lambda: len(pce.heard) > heard + 1)
+    assert len(pce.told("unsuspend")) == asked
+
+
+@pytest.mark.usefixtures("paired")
 def test_bolts_are_renewed_when_enforcement_begins(
     pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
 ) -> None:

@@ -1,9 +1,7 @@
 """A VEN on a host of its own, a PCE on this machine, and what may go wrong between the two."""
 
 import json
-import os
 import shutil
-import signal
 import socket
 import threading
 import time
@@ -152,22 +150,6 @@ class FaultyNetwork:
             "resolve_labels_as": {"providers": ["workloads"], "consumers": ["workloads"]},
         }
         self.operator.create(f"{rule_set}/sec_rules", rule)
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """The VEN's process stands still: to the PCE it is silent, without a goodbye."""
-        assert self._ven is not None
-        os.killpg(self._ven.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.killpg(self._ven.pid, signal.SIGCONT)
-
-    def events(self, event_type: str) -> int:
-        """How many of them tell of this VEN."""
-        ven = self.href.replace("/workloads/", "/vens/")
-        found = self.operator.events(event_type)
-        return sum(ven in json.dumps(e) or self.href in json.dumps(e) for e in found)
 
     def enforces(self) -> bool:
         """Whether the friend gets in and the stranger does not."""

@@ -117,23 +117,3 @@ def test_the_clock_jumps(net: FaultyNetwork, shift: int) -> None:
         assert "missed" not in net.log_since_begin()
     finally:
         net.clock(0)
-
-
-def test_timers_in_real_time(net: FaultyNetwork) -> None:
-    """A silent VEN is warned about, then offline, each told once; heard again, it is back. It is
-    alone, so the brake that holds when a region falls silent does not."""
-    settings = f"{net.operator.org}/settings/workloads"
-    offline = "workload_disconnected_timeout_seconds"
-    net.operator.update(settings, {offline: [{"scope": [], "value": 5}]})
-    try:
-        with net.stopped():
-            missed = "system_task.agent_missed_heartbeats_check"
-            wait_for("the warning", lambda: net.events(missed))
-            assert net.online()
-            wait_for("offline", lambda: not net.online())
-            assert net.enforces(), "the kernel goes on without its VEN"
-        wait_for("online", net.online)
-        counts = [net.events(kind) for kind in (missed, "system_task.agent_offline_check")]
-        assert counts == [1, 1]
-    finally:
-        net.operator.update(settings, {offline: []})

@@ -131,7 +131,7 @@ def test_forgetting_leaves_nothing_of_the_pairing(data: DataDirectory) -> None:
     data.save_identity(identity())
     data.save_policy(policy_digest(document(1)), document(1))
     data.save_batch(data.next_sequence(), b"x")
-    data.set_suspended(True)
+    data.suspend()
     data.save_ca(b"pem")
     data.forget_all()
     left = {path.name for path in data.path.rglob("*") if path.is_file()}

@@ -266,7 +266,7 @@ def _suspend(options: argparse.Namespace, data: DataDirectory) -> int:
     identity = data.identity()
     kernel = _kernel(options, data)
     # First on disk: from here on the VEN neither starts nor says goodbye, whatever happens next.
-    data.set_suspended(True)
+    data.suspend()
     try:
         with connected(identity) as pce:
             pce.suspend()
@@ -283,12 +283,13 @@ def _unsuspend(options: argparse.Namespace, data: DataDirectory) -> int:
     from ven.activation import connected
 
     identity = data.identity()
-    data.set_suspended(False)
+    data.unsuspend()
     try:
         with connected(identity) as pce:
             pce.unsuspend()
+        data.unsuspended_told()
     except RequestFailed as error:
-        print(f"ven: the PCE was not told: {error}", file=sys.stderr)
+        print(f"ven: the PCE was not told, the VEN will: {error}", file=sys.stderr)
     options.foreground = False
     return _start(options, data)
 

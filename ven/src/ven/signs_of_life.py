@@ -72,6 +72,8 @@ class SignsOfLife:
         """Ends in ``HeartbeatAnswered`` or ``HeartbeatMissed``."""
         if self._refused and self._identity.kerberos:
             await self._renew_token()
+        if self._data.unsuspended_untold:
+            await self._tell_unsuspended()
         try:
             reply = await self._work.request(self._pce.heartbeat, self._heartbeat(state, done))
         except RequestFailed as error:
@@ -116,6 +118,16 @@ class SignsOfLife:
             return
         _log.warning("the refused token was renewed by a Kerberos ticket")
         self._on_token(token)
+
+    async def _tell_unsuspended(self) -> None:
+        """Nobody heard it when it was; a PCE that takes this VEN for suspended would not miss its
+        heartbeats."""
+        try:
+            await self._work.request(self._pce.unsuspend)
+        except RequestFailed as error:
+            _log.warning("the PCE does not know yet that this VEN is unsuspended: %s", error)
+        else:
+            self._data.unsuspended_told()
 
     async def tell_lost(self, hostname: str) -> None:
         """The PCE does not know this VEN any more: say so, once."""

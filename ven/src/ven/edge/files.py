@@ -13,6 +13,7 @@
     names.json            addresses of domain names in the policy, for a start without DNS
     addresses.json        where the PCE was found last, for a start without DNS
     suspended             present while the VEN is suspended
+    unsuspended           present until the PCE has heard that it is not any more
     status.json           what ``ven status`` shows; for people, may be old
     agent.lock            locked by the running agent, holds its process id
     log/                  agent.log, vtap.log
@@ -104,8 +105,8 @@ class DataDirectory:
         """Remove identity, policy and flows: the VEN is no longer paired. Logs stay."""
         names = (
             "identity.json", "policy.json", "policy.previous.json", "actions.json",
-            "names.json", "addresses.json", "suspended", "status.json", "ca.pem", "upgrade.json",
-            "maintenance.json",
+            "names.json", "addresses.json", "suspended", "unsuspended", "status.json", "ca.pem",
+            "upgrade.json", "maintenance.json",
         )  # fmt: skip
         for name in names:
             (self.path / name).unlink(missing_ok=True)
@@ -219,12 +220,24 @@ class DataDirectory:
         """Whether the VEN was suspended: it neither enforces nor starts."""
         return (self.path / "suspended").exists()
 
-    def set_suspended(self, suspended: bool) -> None:
-        """Remember across restarts that the VEN is (not) suspended."""
-        if suspended:
-            self._write("suspended", b"")
-        else:
-            (self.path / "suspended").unlink(missing_ok=True)
+    def suspend(self) -> None:
+        """Remember across restarts that the VEN is suspended."""
+        self._write("suspended", b"")
+        (self.path / "unsuspended").unlink(missing_ok=True)
+
+    def unsuspend(self) -> None:
+        """It is not any more; the PCE may not know."""
+        self._write("unsuspended", b"")
+        (self.path / "suspended").unlink(missing_ok=True)
+
+    @property
+    def unsuspended_untold(self) -> bool:
+        """Whether the PCE may still take this VEN for suspended, and so for silent on purpose."""
+        return (self.path / "unsuspended").exists()
+
+    def unsuspended_told(self) -> None:
+        """The PCE knows."""
+        (self.path / "unsuspended").unlink(missing_ok=True)
 
     def status(self) -> Status | None:
         """What the agent wrote last; it may have died since."""
