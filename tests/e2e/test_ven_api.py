@@ -202,7 +202,7 @@ def test_a_token_is_refreshed(operator: Operator) -> None:
 
 
 def test_a_lost_agent_is_an_event(operator: Operator) -> None:
-    """A VEN whose token is void can still say that it is lost; once."""
+    """A VEN whose token is void can still say that it is lost, once; a person reads what to do."""
     ven = VenClient.pair(operator, "10.77.9.8")
     void = ven.activated.agent_token[:-3] + "AAA"
     for _ in range(2):
@@ -213,6 +213,7 @@ def test_a_lost_agent_is_an_event(operator: Operator) -> None:
         if event["notifications"][0]["info"]["hostname"] == "h"
     ]
     assert len(found) == 1
+    assert "Uninstall or reinstall it" in found[0]["notifications"][0]["info"]["message"]
 
 
 @pytest.mark.parametrize("code", ["", "x" * 64, "nonsense!", "a" * 300])

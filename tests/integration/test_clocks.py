@@ -226,6 +226,13 @@ def test_a_change_of_labels_or_settings_counts_from_the_next_sweep(pce: Pce) -> 
     assert pce.online(ven)
 
 
+def test_an_installation_tells_vens_the_documents_intervals(pce: Pce) -> None:
+    """Where nobody set others: heartbeats every 5 minutes, the traffic log every 10."""
+    settings = pce.heartbeat(pce.pair("one"), "one", settings_digest="0" * 16).settings
+    assert settings is not None
+    assert (settings.intervals.heartbeat_s, settings.intervals.flows_s) == (300, 600)
+
+
 def test_intervals_reach_the_ven_by_bolt_and_heartbeat(pce: Pce) -> None:
     """A scope's heartbeat and flow interval come with the next reply, a bolt asks for it, others
     keep theirs, and a VEN that pairs later has them from the start. At rest nothing is written."""

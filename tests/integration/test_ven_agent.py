@@ -279,6 +279,18 @@ def test_the_end_of_a_suspension_is_told_until_it_is_heard(
 
 
 @pytest.mark.usefixtures("paired")
+def test_a_goodbye_that_nobody_hears_holds_nothing_up(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """Best effort: tried once, and the VEN ends; its policy stays in force."""
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+        pce.say = {"goodbye": 503}
+    assert len(pce.told("goodbye")) == 1
+    assert kernel.connect(STRANGER, HOST, 6, 443).decision == Decision.BLOCKED
+
+
+@pytest.mark.usefixtures("paired")
 def test_bolts_are_renewed_when_enforcement_begins(
     pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
 ) -> None:

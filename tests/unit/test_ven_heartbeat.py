@@ -16,9 +16,9 @@ from ven.core.heartbeat import (
     TellLost,
 )
 from ven.core.timing import NEVER, Dice, Tick
-from ven_protocol.limits import MINIMAL_INTERVAL_S
 
 INTERVAL_S = 300
+FOUR_HOURS_S = 4 * 3600
 
 
 def started() -> HeartbeatState:
@@ -68,7 +68,7 @@ def test_failed_authentication_leads_to_minimal_and_one_answer_out() -> None:
     assert minimal.mode == "minimal"
     assert commands == (ModeChanged("minimal"), EnterMinimal())
     wait_s = heartbeat.wake_at(minimal) - 1000
-    assert wait_s == pytest.approx(MINIMAL_INTERVAL_S, rel=JITTER)
+    assert wait_s == pytest.approx(FOUR_HOURS_S, rel=JITTER)
     normal, commands = heartbeat.step(minimal, Answered(300), 2000)
     assert normal.mode == "normal"
     assert commands == (ModeChanged("normal"), LeaveMinimal())
@@ -87,10 +87,10 @@ def test_lost_is_told_once_after_four_hours_of_refusals() -> None:
     refused = Missed(authentication=True)
     state = after(refused, refused, refused)
     assert TellLost() not in heartbeat.step(state, refused, 3600)[1]
-    assert heartbeat.step(state, Missed(), MINIMAL_INTERVAL_S)[1] == ()
-    state, commands = heartbeat.step(state, refused, MINIMAL_INTERVAL_S)
+    assert heartbeat.step(state, Missed(), FOUR_HOURS_S)[1] == ()
+    state, commands = heartbeat.step(state, refused, FOUR_HOURS_S)
     assert commands == (TellLost(),)
-    assert heartbeat.step(state, refused, 2 * MINIMAL_INTERVAL_S)[1] == ()
+    assert heartbeat.step(state, refused, 2 * FOUR_HOURS_S)[1] == ()
 
 
 def test_a_hint_brings_the_next_one_forward_within_its_spread() -> None:
