@@ -145,12 +145,13 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     ),
     FunctionSpec(
         name="ven_reports",
-        does="Takes interfaces, services, users, container workloads and tampering; gives the URL"
-        " that a support report is uploaded to.",
+        does="Takes interfaces, services, users, compatibility, container workloads and tampering;"
+        " gives the URL that a support report is uploaded to.",
         routes=(
             f"PUT {VEN}/interfaces",
             f"PUT {VEN}/services",
             f"PUT {VEN}/users",
+            f"PUT {VEN}/compatibility",
             f"PUT {VEN}/container_workloads",
             f"GET {VEN}/container_workloads",
             f"POST {VEN}/tampering",

@@ -1,5 +1,5 @@
-"""PUT .../interfaces, services, users; PUT and GET .../container_workloads; POST .../tampering,
-support_reports."""
+"""PUT .../interfaces, services, users, compatibility; PUT and GET .../container_workloads; POST
+.../tampering, support_reports."""
 
 from pce.errors import NotFound, Problem
 from pce.runtime.clock import now_s
@@ -7,6 +7,7 @@ from pce.runtime.http import Reply, Request, agent_of, http_function, json_body,
 from pce.runtime.wiring import wiring
 from pce.usecases.record_reports import (
     accept_support_report,
+    record_compatibility,
     record_interfaces,
     record_services,
     record_tampering,
@@ -14,6 +15,7 @@ from pce.usecases.record_reports import (
 )
 from pce.usecases.report_containers import container_policies, record_container_workloads
 from ven_protocol.messages import (
+    CompatibilityReport,
     ContainerWorkloadsReport,
     InterfacesReport,
     ServicesReport,
@@ -35,6 +37,8 @@ def handler(request: Request) -> Reply:
             record_services(token, json_body(request, ServicesReport), wiring(), now, ip)
         case "users":
             record_users(token, json_body(request, UsersReport), wiring(), now, ip)
+        case "compatibility":
+            record_compatibility(token, json_body(request, CompatibilityReport), wiring(), now, ip)
         case "container_workloads" if request.method == "GET":
             return json_reply(200, container_policies(token, wiring(), now))
         case "container_workloads":

@@ -57,7 +57,8 @@ HTTP_ROUTES: tuple[Route, ...] = (
     *_ven("ven_flows", "POST", "flows"),
     *_ven("ven_policy", "GET", "policy"),
     *_ven("ven_policy", "POST", "policy/applied"),
-    *_ven("ven_reports", "PUT", "interfaces", "services", "users", "container_workloads"),
+    *_ven("ven_reports", "PUT", "interfaces", "services", "users", "compatibility"),
+    *_ven("ven_reports", "PUT", "container_workloads"),
     *_ven("ven_reports", "GET", "container_workloads"),
     *_ven("ven_reports", "POST", "tampering", "support_reports"),
     *_ven(

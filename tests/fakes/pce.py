@@ -39,6 +39,7 @@ from ven_protocol.messages import (
     Activate,
     Activated,
     AppliedReply,
+    CompatibilityReport,
     FlowsAccepted,
     Heartbeat,
     HeartbeatReply,
@@ -152,6 +153,10 @@ class FakePce:
     def services(self) -> list[ServicesReport]:
         found = self.told("services")
         return [msgspec.json.decode(heard.body, type=ServicesReport) for heard in found]
+
+    def compatibility(self) -> list[CompatibilityReport]:
+        found = self.told("compatibility")
+        return [msgspec.json.decode(heard.body, type=CompatibilityReport) for heard in found]
 
     def settings(self) -> Settings:
         return Settings(

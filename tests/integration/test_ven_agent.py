@@ -29,7 +29,7 @@ from ven.edge.host import host_facts
 from ven.edge.simulated import SimulatedKernel
 from ven.enforcement import load_last_known_good
 from ven_protocol.flows import to_summaries
-from ven_protocol.messages import Action, InteractiveUser, Intervals
+from ven_protocol.messages import Action, CompatibilityReport, InteractiveUser, Intervals
 
 HOST, FRIEND, STRANGER = "10.0.0.1", "10.0.0.2", "10.0.0.9"
 MEMORY_BUDGET_BYTES = 40 * 2**20
@@ -385,6 +385,20 @@ def test_users_are_reported_where_there_are_any(
     with running(data, kernel):
         report = wait_until("users", pce.users)[0]
         assert [user.name for user in report.users] == ["ann", "bob"]
+
+
+@pytest.mark.usefixtures("paired")
+def test_an_idle_host_is_looked_at_for_what_is_in_the_way(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """As soon as it is idle, and not before; told again when it is another."""
+    kernel.found = CompatibilityReport(ipv4_rules=7, ipv6_connections=10)
+    with running(data, kernel):
+        wait_until("services", pce.services)
+        assert not pce.told("compatibility")
+        pce.set_policy(msgspec.structs.replace(document(2), mode="idle"), bolt=True)
+        (report,) = wait_until("what is in the way", pce.compatibility)
+    assert report == kernel.found
 
 
 @pytest.mark.usefixtures("paired")

@@ -287,6 +287,8 @@ class Agent:
                 spawn(self._watch.report(command))
             case coordination.ObserveServices():
                 spawn(self._host.observe_services())
+            case coordination.ObserveCompatibility():
+                spawn(self._host.observe_compatibility())
             case reports.SendReport(kind):
                 spawn(self._host.send(kind))
             case actions.Do(action):

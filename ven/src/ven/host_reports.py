@@ -1,4 +1,5 @@
-"""What this host is: its interfaces, services and users, looked at and reported.
+"""What this host is: its interfaces, services, users and, while it is idle, what may get in the way
+of policy; looked at and reported.
 
 When a report is owed is decided in ``ven.core.reports``. Flow collection is told what was seen, so
 that it knows which networks are near and which process owns a port.
@@ -6,6 +7,8 @@ that it knows which networks are near and which process owns a port.
 
 import logging
 from collections.abc import Callable
+
+from msgspec.structs import replace
 
 from ven.collection import FlowCollection
 from ven.core import coordination, reports
@@ -19,6 +22,7 @@ from ven.edge.readers import StreamReader
 from ven.enforcement import Enforcement
 from ven.work import Work
 from ven_protocol.messages import (
+    CompatibilityReport,
     InteractiveUser,
     Interface,
     InterfacesReport,
@@ -57,6 +61,7 @@ class HostReports:
         self._interfaces: list[Interface] = []
         self._services: tuple[list[OpenPort], list[Process]] = ([], [])
         self._users: list[InteractiveUser] = []
+        self._compatibility = CompatibilityReport()
         self._reader: StreamReader[None] | None = None
 
     def start(self) -> None:
@@ -86,6 +91,14 @@ class HostReports:
             self._users = users
             self._feed(reports.Observed("users", reports.digest(users)))
 
+    async def observe_compatibility(self) -> None:
+        """Ends in ``Observed``."""
+        found = await self._work.in_thread(self._kernel.compatibility)
+        # The most that there were: they come and go, and say the same.
+        most = max(found.ipv6_connections, self._compatibility.ipv6_connections)
+        self._compatibility = replace(found, ipv6_connections=most)
+        self._feed(reports.Observed("compatibility", reports.digest(self._compatibility)))
+
     async def send(self, kind: reports.ReportKind) -> None:
         """Ends in ``ReportAccepted`` or ``ReportFailed``."""
         try:
@@ -95,6 +108,8 @@ class HostReports:
                 )
             elif kind == "users":
                 await self._work.request(self._pce.users, UsersReport(users=self._users))
+            elif kind == "compatibility":
+                await self._work.request(self._pce.compatibility, self._compatibility)
             else:
                 ports, processes = self._services
                 report = ServicesReport(

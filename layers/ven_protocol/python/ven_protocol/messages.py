@@ -254,6 +254,33 @@ class UsersReport(Message, frozen=True, kw_only=True):
     users: Annotated[list[InteractiveUser], Meta(max_length=4096)]
 
 
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class CompatibilityReport(Message, frozen=True, kw_only=True):
+    """PUT .../compatibility: what on the host of an idle VEN may get in the way of policy. Sent
+    when it changed; counts of packets and connections are rounded down to a power of ten, so that a
+    host in use has nothing new to say. The host's addresses are in its :class:`InterfacesReport`.
+    """
+
+    ipv4_rules: Count = 0
+    """Firewall rules of others that see IPv4; a chain that drops by default counts as one."""
+    ipv6_rules: Count = 0
+    untracking_rules: Count = 0
+    """Those of them that take packets away from connection tracking."""
+    firewall_services: Annotated[list[Name], Meta(max_length=32)] = []
+    """Services that run and write firewall rules of their own."""
+    ipv4_forwarding: bool = False
+    ipv4_forwarded_packets: Count = 0
+    """Since the host started."""
+    ipv6_connections: Count = 0
+    """The most that were seen at once; those of the host with itself are left out."""
+    ipsec: bool = False
+    """The kernel encrypts some traffic, or lets it in encrypted only."""
+    missing: Annotated[list[Name], Meta(max_length=32)] = []
+    """What enforcement needs and this host does not have."""
+
+
 class ContainerWorkload(Message, frozen=True, kw_only=True):
     """One pod or container of a container host, with a network of its own.
 

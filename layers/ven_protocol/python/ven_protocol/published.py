@@ -73,6 +73,12 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("put", "users", "Interactive users (Windows)", messages.UsersReport),
     Operation(
         "put",
+        "compatibility",
+        "What may get in the way of policy (idle VENs)",
+        messages.CompatibilityReport,
+    ),
+    Operation(
+        "put",
         "container_workloads",
         "Pods or containers of the host",
         messages.ContainerWorkloadsReport,

@@ -33,7 +33,8 @@ TOLD_WITHIN_S = 1.0
 finished together is spread by what it did."""
 
 OBSERVE_SERVICES_S = 300
-"""Seconds between looks at open ports and processes; a look takes about 50 ms of CPU."""
+"""Seconds between looks at open ports and processes, and at what may get in the way of policy on an
+idle host; a look takes about 50 ms of CPU."""
 
 
 class VenState(Struct, frozen=True, kw_only=True):
@@ -170,6 +171,11 @@ class ObserveServices(Struct, frozen=True):
     """Look at open ports, processes and users; ends in ``reports.Observed``."""
 
 
+class ObserveCompatibility(Struct, frozen=True):
+    """Look at what may get in the way of policy; ends in ``reports.Observed``. Only of an idle
+    host: what enforcement needs is what it is asked for before."""
+
+
 class StartCollecting(Struct, frozen=True):
     """Collect flows (again)."""
 
@@ -189,6 +195,7 @@ Command = (
     | PostFlows
     | CloseWindow
     | ObserveServices
+    | ObserveCompatibility
     | StartCollecting
     | StopCollecting
     | SaveSettings
@@ -312,6 +319,7 @@ def _tick(state: VenState, now: float) -> _Result:
     if now >= state.observe_at:
         state = replace(state, observe_at=now + OBSERVE_SERVICES_S)
         commands += (ObserveServices(),)
+        commands += (ObserveCompatibility(),) if _idle(state.policy) else ()
     return state, commands
 
 
@@ -350,10 +358,8 @@ def _settings(state: VenState, settings: Settings | None, now: float) -> _Result
 
 
 def _window_s(state: VenState, now: float) -> float:
-    document = state.policy.document
-    idle = document is not None and document.mode == "idle"
     intervals = state.settings.intervals
-    usual_s = intervals.snapshot_s if idle else intervals.flows_s
+    usual_s = intervals.snapshot_s if _idle(state.policy) else intervals.flows_s
     return min(usual_s, FREQUENT_FLOWS_INTERVAL_S) if now < state.flows_often_until else usual_s
 
 
@@ -452,6 +458,8 @@ def _policy(state: VenState, event: policy_state.PolicyEvent, now: float) -> _Re
             case _:
                 commands += (command,)
     begins = _enforces(machine) and not _enforces(state.policy)
+    if _idle(machine) and not _idle(state.policy):
+        state = replace(state, observe_at=now)
     state = replace(state, policy=machine)
     if begins:
         state, more = _bolts(state, bolts.Renew(), now)
@@ -461,6 +469,10 @@ def _policy(state: VenState, event: policy_state.PolicyEvent, now: float) -> _Re
 
 def _enforces(policy: policy_state.PolicyState) -> bool:
     return policy.document is not None and policy.document.mode != "idle"
+
+
+def _idle(policy: policy_state.PolicyState) -> bool:
+    return policy.document is not None and policy.document.mode == "idle"
 
 
 def _bolts(state: VenState, event: bolts.BoltEvent, now: float) -> _Result:

@@ -13,7 +13,13 @@ from typing import Generic, Literal, Protocol, TypeVar
 from msgspec import Struct
 
 from ven.core.dns import Answer
-from ven_protocol.messages import InteractiveUser, Interface, OpenPort, Process
+from ven_protocol.messages import (
+    CompatibilityReport,
+    InteractiveUser,
+    Interface,
+    OpenPort,
+    Process,
+)
 from ven_protocol.policy import PolicyDocument
 
 
@@ -232,3 +238,6 @@ class Kernel(Protocol):
 
     def interactive_users(self) -> list[InteractiveUser] | None:
         """Who is logged on, sorted by name; None where that is not reported (all but Windows)."""
+
+    def compatibility(self) -> CompatibilityReport:
+        """What on the host may get in the way of policy; some milliseconds."""

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-ReportKind = Literal["interfaces", "services", "users"]
-KINDS: tuple[ReportKind, ...] = ("interfaces", "services", "users")
+ReportKind = Literal["interfaces", "services", "users", "compatibility"]
+KINDS: tuple[ReportKind, ...] = ("interfaces", "services", "users", "compatibility")
 
 
 def digest(content: object) -> str:
@@ -37,6 +37,7 @@ class ReportState(Struct, frozen=True, kw_only=True):
     interfaces: Report = Report()
     services: Report = Report()
     users: Report = Report()
+    compatibility: Report = Report()
 
 
 class Observed(Struct, frozen=True):
@@ -111,6 +112,8 @@ def _of(state: ReportState, kind: ReportKind) -> Report:
             return state.services
         case "users":
             return state.users
+        case "compatibility":
+            return state.compatibility
 
 
 def _with(state: ReportState, kind: ReportKind, report: Report) -> ReportState:
@@ -121,3 +124,5 @@ def _with(state: ReportState, kind: ReportKind, report: Report) -> ReportState:
             return replace(state, services=report)
         case "users":
             return replace(state, users=report)
+        case "compatibility":
+            return replace(state, compatibility=report)

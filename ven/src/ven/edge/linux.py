@@ -23,6 +23,7 @@ from ven.core.ruleset import Endpoint, Ruleset, compile_ruleset, with_learned
 from ven.core.table import DNS_PORT, NFLOG_GROUP, answers_group
 from ven.edge import conntrack, older_connections, processes
 from ven.edge.answers import AnswerLog
+from ven.edge.compatibility import read_compatibility
 from ven.edge.conntrack_room import make_conntrack_room
 from ven.edge.interfaces import InterfaceEvents, read_container_links, read_interfaces
 from ven.edge.nflog import DropLog
@@ -30,7 +31,13 @@ from ven.edge.nftables import Firewall
 from ven.edge.processes import user_name
 from ven.edge.sockets import connected_sockets
 from ven.edge.table_watch import TableWatch
-from ven_protocol.messages import InteractiveUser, Interface, OpenPort, Process
+from ven_protocol.messages import (
+    CompatibilityReport,
+    InteractiveUser,
+    Interface,
+    OpenPort,
+    Process,
+)
 from ven_protocol.policy import PolicyDocument
 
 COUNT_EVERY_S = 5.0
@@ -214,6 +221,10 @@ class LinuxKernel:
     def interactive_users(self) -> list[InteractiveUser] | None:
         """Nobody's business but Windows'."""
         return None
+
+    def compatibility(self) -> CompatibilityReport:
+        """What may get in the way of policy here."""
+        return read_compatibility()
 
 
 class Drops:

@@ -20,6 +20,7 @@ from ven.core.kernel import Drained
 # linux/netlink.h
 NETLINK_ROUTE = 0
 NETLINK_SOCK_DIAG = 4
+NETLINK_XFRM = 6
 NETLINK_NETFILTER = 12
 
 NLM_F_REQUEST = 0x1

@@ -41,8 +41,8 @@ NEWTABLE, DELTABLE, GETCHAIN, NEWRULE, GETRULE, DELRULE = map(kind, (0, 2, 4, 6,
 NEWSET, GETSET, DELSET = map(kind, (9, 10, 11))
 NEWSETELEM, GETSETELEM, DELSETELEM, NEWGEN, GETGEN = map(kind, (12, 13, 14, 15, 16))
 
-_FAMILY_INET = 1
-_HEADER = netfilter_header(_FAMILY_INET)
+FAMILY_INET = 1
+_HEADER = netfilter_header(FAMILY_INET)
 _TABLE = text(1, TABLE)  # NFTA_*_TABLE is 1 in every message
 
 _ELEMENT_FLAGS_INTERVAL_END = attribute(3, struct.pack(">I", 1))
@@ -246,6 +246,21 @@ def table_of(body: bytes) -> str:
         if number == 1:
             return _string(payload)
     return ""
+
+
+def drops_by_default(body: bytes) -> bool:
+    """Whether a chain message is about a base chain whose policy is to drop."""
+    found = dict(attributes(body, NETFILTER_HEADER_BYTES))
+    return 4 in found and found.get(5) == b"\0\0\0\0"  # NFTA_CHAIN_HOOK, _POLICY, NF_DROP
+
+
+def expressions_of(body: bytes) -> list[str]:
+    """Names of the expressions of a rule message, in their order."""
+    found = dict(attributes(body, NETFILTER_HEADER_BYTES))
+    return [
+        _string(dict(attributes(expression)).get(1, b""))
+        for _, expression in attributes(found.get(4, b""))
+    ]
 
 
 def _string(payload: bytes) -> str:

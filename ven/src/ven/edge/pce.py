@@ -13,6 +13,7 @@ from ven_protocol.messages import (
     Activate,
     Activated,
     AppliedReply,
+    CompatibilityReport,
     ContainerPolicies,
     ContainerWorkloadsReport,
     Deactivate,
@@ -83,6 +84,10 @@ class Pce:
     def users(self, message: UsersReport) -> None:
         """PUT users."""
         self._tell("PUT", "users", message)
+
+    def compatibility(self, message: CompatibilityReport) -> None:
+        """PUT compatibility."""
+        self._tell("PUT", "compatibility", message)
 
     def container_workloads(self, message: ContainerWorkloadsReport) -> None:
         """PUT container_workloads."""

@@ -28,7 +28,13 @@ from ven.core.kernel import (
     Untold,
 )
 from ven.edge.judgement import Judgement, judge
-from ven_protocol.messages import InteractiveUser, Interface, OpenPort, Process
+from ven_protocol.messages import (
+    CompatibilityReport,
+    InteractiveUser,
+    Interface,
+    OpenPort,
+    Process,
+)
 from ven_protocol.policy import PolicyDocument
 
 _Item = TypeVar("_Item")
@@ -89,6 +95,8 @@ class SimulatedKernel:
         self.tampered = False
         self.users: list[InteractiveUser] | None = None
         """Who is logged on; None on a host that is no Windows."""
+        self.found = CompatibilityReport()
+        """What may get in the way of policy."""
 
     # What the agent uses
 
@@ -173,6 +181,9 @@ class SimulatedKernel:
 
     def interactive_users(self) -> list[InteractiveUser] | None:
         return None if self.users is None else sorted(self.users, key=lambda user: user.name)
+
+    def compatibility(self) -> CompatibilityReport:
+        return self.found
 
     # What the outside world does to it
 

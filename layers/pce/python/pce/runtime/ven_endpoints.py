@@ -3,7 +3,6 @@
 ``api_routes.py`` says which path and method lead here.
 """
 
-from pce.objects.compatibility_report import compatibility_report
 from pce.runtime.api_call import Call, created, no_content, ok, whole
 from pce.runtime.http import Reply, json_reply
 from pce.runtime.workload_endpoints import listed_hosts
@@ -14,6 +13,7 @@ from pce.usecases.clear_conditions import clear_conditions
 from pce.usecases.count_vens import count_vens
 from pce.usecases.issue_maintenance_token import issue_maintenance_token
 from pce.usecases.limit_requests import count_unpair
+from pce.usecases.read_compatibility import read_compatibility
 from pce.usecases.unpair_vens import unpair_vens
 from pce.usecases.update_ven import update_ven
 from pce.usecases.upgrade_vens import upgrade_vens
@@ -65,7 +65,7 @@ def clear(call: Call) -> Reply:
 
 def get_compatibility_report(call: Call) -> Reply:
     """GET vens/{id}/compatibility_report."""
-    return ok(compatibility_report(read_hosts.get_ven(call.caller, call.id, call.stores)))
+    return ok(read_compatibility(call.caller, call.id, call.stores))
 
 
 def statistics(call: Call) -> Reply:

@@ -5,7 +5,6 @@ from typing import Any
 from urllib.parse import unquote
 
 from pce.errors import NotFound, Problem
-from pce.objects.compatibility_report import compatibility_report
 from pce.objects.hrefs import item_id
 from pce.objects.ven import VENS
 from pce.objects.workload import WORKLOADS
@@ -22,6 +21,7 @@ from pce.runtime.api_call import (
 from pce.runtime.http import Reply
 from pce.usecases import edit_interfaces, export_collection, read_hosts
 from pce.usecases.apply_staged_policy import apply_staged_policy
+from pce.usecases.read_compatibility import read_compatibility
 from pce.usecases.read_objects import Page
 from pce.usecases.read_vulnerabilities import findings_of_workloads
 from pce.usecases.set_flow_reporting_frequency import set_flow_reporting_frequency as hasten_flows
@@ -141,8 +141,7 @@ def update_agent(call: Call) -> Reply:
 
 def get_compatibility_report(call: Call) -> Reply:
     """GET agents/{id}/compatibility_report: the older path of the VEN's."""
-    ven = read_hosts.get_ven(call.caller, _ven_id(call), call.stores)
-    return ok(compatibility_report(ven))
+    return ok(read_compatibility(call.caller, _ven_id(call), call.stores))
 
 
 def _ven_id(call: Call) -> str:

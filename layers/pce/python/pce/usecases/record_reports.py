@@ -1,4 +1,4 @@
-"""What a VEN reports about its host: interfaces, services, users, tampering."""
+"""What a VEN reports about its host: interfaces, services, users, compatibility, tampering."""
 
 import uuid
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from pce.usecases.record_return import record_return_and_facts
 from pce.usecases.stores import Stores
 from pce.usecases.ven_records import VenRecords, ven_action
 from ven_protocol.messages import (
+    CompatibilityReport,
     InterfacesReport,
     ServicesReport,
     SupportReportRequest,
@@ -26,6 +27,7 @@ from ven_protocol.messages import (
 )
 from ven_protocol.paths import AgentToken
 
+COMPATIBILITY_REPORTS = "compatibility_reports"
 ATTEMPTS = 5
 """A report races only with people who edit the same workload, so a few tries are plenty."""
 UPLOAD_EXPIRES_S = 3600
@@ -69,6 +71,18 @@ def record_users(
     _replace_report(
         token, "user_reports", document, "agent.update_interactive_users", stores, now, source_ip
     )
+
+
+def record_compatibility(
+    token: AgentToken,
+    report: CompatibilityReport,
+    stores: Stores,
+    now: int,
+    source_ip: str = "",
+) -> None:
+    """Store what may get in the way of policy on the host of an idle VEN."""
+    document = msgspec.to_builtins(report)
+    _replace_report(token, COMPATIBILITY_REPORTS, document, "agent.update", stores, now, source_ip)
 
 
 def record_tampering(token: AgentToken, report: Tampering, stores: Stores, now: int) -> None:
