@@ -127,6 +127,8 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
         tables={
             **SIGN_OF_LIFE,
             "presence": ("GetItem", "UpdateItem"),
+            # Query: traffic collector settings, every half minute.
+            "objects": (*SIGN_OF_LIFE["objects"], "Query"),
             "flows": ("PutItem",),
             "policy": ("GetItem",),
         },
@@ -277,7 +279,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             # Query, BatchGetItem: users and permissions of an org that is to get an owner.
             "objects": (
                 *("GetItem", "BatchGetItem", "Query"),
-                *("PutItem", "UpdateItem", "BatchWriteItem"),
+                *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"),
             ),
             "events": ("PutItem",),
         },

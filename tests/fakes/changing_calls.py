@@ -50,6 +50,8 @@ def _people(org: str, me: str) -> Calls:
     }
     viewer = {"role": {"href": f"{org}/roles/read_only"}}
     yield from _life(f"{org}/permissions", permission, viewer)
+    restriction = {"name": "office", "ips": ["192.0.2.0/24"]}
+    yield from _life(f"{org}/access_restrictions", restriction, {"description": "walked"})
     yield "DELETE", user["href"], None
     key = yield from _made("POST", f"{me}/api_keys", {"name": "one"})
     yield "DELETE", key["href"], None
@@ -181,9 +183,9 @@ def _settings(org: str) -> Calls:
     yield "PUT", f"{settings}/events", {"format": "CEF"}
     yield "PUT", f"{settings}/reports", {"max_queued_reports": 7}
     yield "PUT", f"{settings}/trusted_proxy_ips", {"trusted_proxy_ips": ["192.0.2.1"]}
-    yield "PUT", f"{org}/optional_features", [{"name": "walk", "enabled": True}]
+    yield "PUT", f"{org}/optional_features", [{"name": "lightning_default", "enabled": False}]
     collector = {"transmission": "broadcast", "action": "drop", "target": {"proto": 17}}
-    yield from _life(f"{settings}/traffic_collector", collector, {"data_source": "walked"})
+    yield from _life(f"{settings}/traffic_collector", collector, {"target": {"proto": 6}})
     remote = {"address": "192.0.2.9", "port": 514, "protocol": 17, "tls_enabled": False}
     destination = {"pce_scope": ["x"], "type": "remote_syslog", "remote_syslog": remote}
     other = {"remote_syslog": {**remote, "port": 515}}

@@ -87,6 +87,32 @@ def test_a_report_of_named_rule_sets_holds_those(api: Api, rules: list[str]) -> 
     assert _table(api, made) == []
 
 
+def test_hits_count_where_the_firewall_settings_say(
+    api: Api, rules: list[str], stores: Wiring
+) -> None:
+    """``rule_hit_count_enabled_scopes``: flows with an end in one of them; all without any."""
+    pair(api, stores)
+    label = api.post(f"{api.org}/labels", {"key": "role", "value": "counted"})
+    body = {"name": "g", "key": "role", "labels": [{"href": label["href"]}]}
+    group = api.post(f"{api.draft}/label_groups", body)
+    for address, labels in (("10.5.0.1", body["labels"]), ("10.5.0.2", [])):
+        workload = {
+            "name": "w",
+            "labels": labels,
+            "interfaces": [{"name": "e", "address": address}],
+        }
+        api.post(f"{api.org}/workloads", workload)
+    compile_policy(api.created["org_id"], stores, time.time)
+    flows = b"10.5.0.1,10.0.0.7,443,6\n10.5.0.2,10.0.0.7,443,6\n"
+    assert api.call("POST", f"{api.org}/agents/bulk_traffic_flows", flows).status == 201
+    for scopes, hits in (([], "2"), ([[{"label_group": {"href": group["href"]}}]], "1")):
+        api.put(f"{api.draft}/firewall_settings", {"rule_hit_count_enabled_scopes": scopes})
+        api.call("POST", f"{api.org}/sec_policy", {})
+        made = api.post(f"{api.org}/reports", _order(api))["href"]
+        _work(api, made)
+        assert [row["Hit Count"] for row in _table(api, made)] == [hits, "0"]
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

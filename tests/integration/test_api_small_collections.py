@@ -1,5 +1,7 @@
 """Collections and settings that clients read and write, and that policy does not follow from."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.fakes.api import Api
@@ -54,7 +56,10 @@ def test_traffic_collectors_read_as_clients_expect(api: Api) -> None:
     [
         ("settings", {"label_display": "key_value", "advanced_ruleset_display": True}),
         ("settings/reports", {"report_retention_days": 3, "max_queued_reports": 5}),
-        ("settings/trusted_proxy_ips", {"trusted_proxy_ips": ["192.0.2.0/24"]}),
+        (
+            "settings/trusted_proxy_ips",
+            {"trusted_proxy_ips": [{"pce_fqdn": None, "ip": "192.0.2.0/24"}]},
+        ),
     ],
 )
 def test_settings_keep_what_is_said(api: Api, path: str, change: dict[str, object]) -> None:
@@ -67,12 +72,35 @@ def test_settings_keep_what_is_said(api: Api, path: str, change: dict[str, objec
 
 
 def test_optional_features_are_a_list(api: Api) -> None:
-    """Read and replaced as a whole."""
+    """Of what can be switched; what is not there cannot be switched on, and is off already."""
     path = f"{api.org}/optional_features"
-    assert api.get(path) == []
-    api.put(path, [{"name": "labels_ui", "enabled": True}])
-    assert api.get(path) == [{"name": "labels_ui", "enabled": True}]
+    assert api.get(path) == [{"name": "lightning_default", "enabled": True}]
+    api.put(path, [{"name": "lightning_default", "enabled": False}])
+    api.put(path, [{"name": "labels_ui", "enabled": False}])
+    assert api.get(path) == [{"name": "lightning_default", "enabled": False}]
+    unknown = api.call("PUT", path, [{"name": "labels_ui", "enabled": True}])
+    assert (unknown.status, unknown.tokens) == (406, ["unknown_optional_feature"])
     assert api.call("PUT", path, [{"enabled": True}]).status == 406
+
+
+def test_what_does_not_exist_cannot_be_switched_on(api: Api) -> None:
+    """A setting without an effect is refused rather than kept."""
+    answer = api.call("PUT", f"{api.org}/settings", {"use_census_permissions": True})
+    assert answer.tokens == ["use_census_permissions_not_supported"]
+    api.put(f"{api.org}/settings", {"use_census_permissions": False})
+
+
+def test_a_traffic_query_is_no_longer_than_the_org_allows(api: Api) -> None:
+    """Once the org has said how long; both forms of query."""
+    long = {"start_date": "2020-01-01T00:00:00Z", "end_date": "2030-01-01T00:00:00Z"}
+    short = {"start_date": datetime.now(UTC).isoformat()}
+    asked = f"{api.org}/traffic_flows/async_queries"
+    at_once = f"{api.org}/traffic_flows/traffic_analysis_queries"
+    assert api.call("POST", asked, long).status == 202
+    api.put(f"{api.org}/settings", {"max_explorer_query_timespan_days": 7})
+    for path, status in ((asked, 202), (at_once, 200)):
+        assert api.call("POST", path, long).tokens == ["query_timespan_too_long"]
+        assert api.call("POST", path, short).status == status
 
 
 def test_label_types_say_whether_groups_use_them(api: Api) -> None:

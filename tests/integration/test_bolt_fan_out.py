@@ -9,7 +9,7 @@ from pce.identifiers import OrgId
 from pce.policy.pacing import HORIZON_S, PER_ORG
 from pce.policy.parts import Target
 from pce.runtime.wiring import Wiring
-from pce.store.change import Change, PresenceChange
+from pce.store.change import Change, PresenceChange, Put
 from pce.store.presence import token_hash
 from pce.store.queues import BoltBatch, BoltOrder, WaveOrder, WavePart
 from pce.usecases import send_wave
@@ -54,6 +54,18 @@ def ven(stores: Wiring, connection: str = "", slots: int = 0) -> AgentToken:
     attributes = {"ci": {"S": connection}} if connection else {}
     stores.presence.sign_of_life(token, NOW - 100, attributes=attributes, remove=("bo",))
     return token
+
+
+def test_without_lightning_bolts_policy_waits_for_the_heartbeat(stores: Wiring) -> None:
+    """An org that has switched them off: nothing is booked or queued, whatever changed."""
+    features = {"features": [{"name": "lightning_default", "enabled": False}]}
+    off = Put("settings", "optional_features", features)
+    stores.objects.commit(Change(ORG, puts=(off,)))
+    changed = [retarget(stores, ven(stores, "c1"), 2, NOW)]
+    wide = [WideChange(7, 0b1, tightens=True)]
+    announced = announce_policy(ORG, changed, wide, "test", stores, NOW)
+    assert announced == Announced(left_to_heartbeat=1)
+    assert not queued(stores).messages
 
 
 def retarget(stores: Wiring, token: AgentToken, compile: int, now: int) -> NewTarget:

@@ -1,5 +1,6 @@
 """All collections by name."""
 
+from pce.objects.access_restriction import ACCESS_RESTRICTIONS
 from pce.objects.auth_security_principal import AUTH_SECURITY_PRINCIPALS
 from pce.objects.collection import Collection
 from pce.objects.container_cluster import CONTAINER_CLUSTERS
@@ -40,6 +41,7 @@ PROVISIONED: tuple[Collection, ...] = (
 COLLECTIONS: dict[str, Collection] = {
     collection.name: collection
     for collection in (
+        ACCESS_RESTRICTIONS,
         AUTH_SECURITY_PRINCIPALS,
         PERMISSIONS,
         SERVICE_ACCOUNTS,

@@ -34,5 +34,6 @@ EXAMPLES: Mapping[str, Any] = {
     "vulnerability_reports": {"reference_id": "scan-7", "name": "monthly scan"},
     "users": {"username": "ann@example.com", "full_name": "Ann Lee", "time_zone": "UTC"},
     "auth_security_principals": {"name": "operators", "type": "group"},
+    "access_restrictions": {"name": "office", "ips": ["192.0.2.0/24"]},
     "service_accounts": {"name": "deployment", "permissions": [], "api_key": {}},
 }

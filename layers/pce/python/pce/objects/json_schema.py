@@ -21,7 +21,7 @@ from pce.objects.fields import (
 )
 from pce.objects.permission import RoleReference
 from pce.objects.rule import Actor, ResolveLabelsAs
-from pce.objects.settings import Timer, TimerEntry
+from pce.objects.settings import Never, Timer, TimerEntry, TrustedProxy
 
 Schema = dict[str, Any]
 
@@ -47,6 +47,8 @@ def sent(field: Any) -> Schema:
             return _or_not_said({"type": "integer"})
         case Flag():
             return _or_not_said({"type": "boolean"})
+        case Never():
+            return {"enum": [False, None, ""]}
         case Choice():
             return {"enum": [*field.words, None, ""]}
         case Choices():
@@ -70,6 +72,9 @@ def sent(field: Any) -> Schema:
             return {"type": "object", "properties": kinds}
         case ResolveLabelsAs():
             return {"type": ["object", "null"]}
+        case TrustedProxy():
+            ip: Schema = {"type": "string"}
+            return {"anyOf": [ip, {"type": "object", "properties": {"ip": ip}}]}
     return {}
 
 
@@ -90,7 +95,7 @@ def shown(field: Any) -> Schema:
             return {"type": ["string", "null"]}
         case Integer() | Timer():
             return {"type": ["integer", "null"]}
-        case Flag():
+        case Flag() | Never():
             return {"type": ["boolean", "null"]}
         case Choices():
             return {"type": ["array", "null"]}
@@ -98,7 +103,14 @@ def shown(field: Any) -> Schema:
             return {"type": ["array", "null"], "items": shown(field.entry)}
         case Record():
             return {"type": ["object", "null"], "properties": _shown_fields(field.shape)}
-        case Reference() | RoleReference() | Actor() | TimerEntry() | ResolveLabelsAs():
+        case (
+            Reference()
+            | RoleReference()
+            | Actor()
+            | TimerEntry()
+            | ResolveLabelsAs()
+            | TrustedProxy()
+        ):
             return {"type": ["object", "null"]}
     return {}
 

@@ -28,6 +28,7 @@ LIMITS = {
     "permissions": 10_000,
     "service_accounts": 1_000,
     "users": 1_000,
+    "access_restrictions": 50,  # the documented limit
 }
 OTHERS = 1_000
 """Of a collection that is not listed: none of them has as many in any use that is known."""

@@ -69,8 +69,11 @@ PERMISSIONS = Collection(
     shown_in_events=("href", "role", "scope", "auth_security_principal"),
 )
 
+RESTRICTED = "access_restriction"
+
 
 def grants_of(principal_type: str, name: str) -> str:
     """The object store's collection of what a principal was granted: looked up on each request,
-    so it holds copies of its permissions, written together with them."""
+    so it holds copies of its permissions, written together with them; and under
+    :data:`RESTRICTED` which access restriction it has, if any."""
     return f"grants#{principal_type}:{name.lower()}"

@@ -6,7 +6,7 @@ it is active now, matches; VENs report connections, not rules.
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +27,7 @@ from pce.objects.fields import (
     Text,
     Time,
 )
+from pce.objects.label_group import members
 
 RULE_HIT_COUNT = "rule_hit_count_report"
 MAX_DAYS = 90
@@ -97,6 +98,38 @@ def time_range(report: Mapping[str, Any], now: int) -> tuple[int, int]:
         return now - int(timedelta(days=said["last_num_days"]).total_seconds()), now
     start, end = (datetime.fromisoformat(said[name]) for name in ("start_date", "end_date"))
     return int(start.timestamp()), int(end.timestamp())
+
+
+def counted_by(
+    scopes: Iterable[Iterable[Mapping[str, Any]]], groups: Mapping[str, Mapping[str, Any]]
+) -> Callable[[Mapping[str, Any]], bool]:
+    """Which flow records count, by ``rule_hit_count_enabled_scopes``: those with an end in one of
+    the scopes, by the labels that it had then; all of them when there is no scope.
+
+    ``groups``: label groups by href.
+    """
+    rows = [
+        [(set(labels_of(entry, groups)), bool(entry.get("exclusion"))) for entry in row]
+        for row in scopes
+    ]
+
+    def counts(record: Mapping[str, Any]) -> bool:
+        ends = [record[side].get("workload") for side in ("src", "dst")]
+        labels = [{label["href"] for label in end["labels"]} for end in ends if end]
+        return not rows or any(
+            all(bool(wanted & had) is not excluded for wanted, excluded in row)
+            for row in rows
+            for had in labels
+        )
+
+    return counts
+
+
+def labels_of(entry: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
+    """The labels that an entry of a scope stands for."""
+    if "label" in entry:
+        return (entry["label"]["href"],)
+    return (label["href"] for label in members(entry["label_group"]["href"], groups))
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pce.errors import Problem
 from pce.objects.collection import Collection
-from pce.objects.fields import MAX_TEXT, ListOf, Record, Shape, Text
+from pce.objects.fields import MAX_TEXT, ListOf, Record, Reference, Shape, Text
 from pce.objects.filters import contains
 from pce.objects.permission import SCOPE, RoleReference, scope_problems
 
@@ -21,6 +21,7 @@ SERVICE_ACCOUNTS = Collection(
         {
             "name": Text(),
             "description": Text(MAX_TEXT),
+            "access_restriction": Reference("access_restrictions", nullable=True),
             "permissions": ListOf(
                 Record(Shape({"role": RoleReference(), "scope": SCOPE}, ("role",)), also=_problems),
                 max_entries=100,

@@ -18,6 +18,7 @@ from pce.objects.fields import (
     Shape,
     Text,
 )
+from pce.objects.optional_feature import PAGE
 from pce.objects.ven_conditions import DETECTS_CLONES
 from pce.presence.timers import (
     DEFAULT_ENDPOINT_OFFLINE_S,
@@ -77,6 +78,35 @@ class TimerEntry:
         }
         clean = Record(Shape(fields, self.required)).check(value, at, problems)
         return {"scope": [], "ven_type": "server", **clean}
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """A switch of what this product has not: false is all that it can be."""
+
+    why: str
+
+    def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
+        """False."""
+        if value is not False:
+            message = f"{at}: {self.why}; false is all that it can be"
+            problems.append(Problem(f"{at}_not_supported", message, at))
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedProxy:
+    """``{"pce_fqdn": null, "ip": "192.0.2.0/24"}``, or the address alone."""
+
+    def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
+        """The entry as clients read it."""
+        given = value.get("ip") if isinstance(value, Mapping) else value
+        return {"pce_fqdn": None, "ip": Address(prefix=True).check(given, at, problems)}
+
+
+def proxy_networks(settings: Mapping[str, Any]) -> list[str]:
+    """The addresses and networks of trusted proxies."""
+    return [entry["ip"] for entry in settings.get("trusted_proxy_ips") or ()]
 
 
 def _timers(**values: Field) -> ListOf:
@@ -178,8 +208,9 @@ ORG_SETTINGS = Settings(
             "ven_maintenance_token_required": Flag(),
             "clone_detection_enabled": Flag(),
             "automatic_clone_reactivation": Flag(),
-            "use_census_permissions": Flag(),
+            "use_census_permissions": Never("permissions by census do not exist here"),
             "max_explorer_query_timespan_days": Integer(1, 3650),
+            # For consoles; it changes nothing else. So does label_display.
             "advanced_ruleset_display": Flag(),
             "automatic_label_application_on_ven_activation": Flag(),
             "rule_based_label_maker_schedule_enabled": Flag(),
@@ -211,16 +242,16 @@ REPORT_SETTINGS = Settings(
 TRUSTED_PROXIES = Settings(
     name="trusted_proxy_ips",
     path="settings/trusted_proxy_ips",
-    # Kept for clients. A caller's address is what API Gateway says, never what a header claims.
-    shape=Shape({"trusted_proxy_ips": ListOf(Address(prefix=True), max_entries=100)}),
+    # Whose X-Forwarded-For is believed (pce.access.addresses).
+    shape=Shape({"trusted_proxy_ips": ListOf(TrustedProxy(), max_entries=100)}),
     defaults={"trusted_proxy_ips": []},
     event_type="trusted_proxy_ips.update",
 )
 
 OPTIONAL_FEATURES = Settings(
-    name="optional_features",
+    name=PAGE,
     path="optional_features",
-    # Kept for clients: what the product can do, it does.
+    # Which there are, and what they do: pce.objects.optional_feature.
     shape=Shape(
         {
             "features": ListOf(

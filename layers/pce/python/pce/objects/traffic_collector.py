@@ -1,4 +1,8 @@
-"""Traffic collector settings: broadcasts and multicasts that an org does not want to keep."""
+"""Traffic collector settings: flows that an org does not want to keep (``flows/drops.py``).
+
+``aggregate`` asks for what is done in any case: connections with the same ends and service are one
+summary of their window.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -29,6 +33,10 @@ def _whole_problems(document: Mapping[str, Any]) -> Iterable[Problem]:
     if document.get("action") == "aggregate" and document.get("target"):
         message = "target goes with the action drop; what is aggregated is all of the transmission"
         yield Problem("traffic_collector_target_not_allowed", message, "target")
+    for name in ("data_source", "network"):
+        if document.get(name):
+            message = f"{name}: a flow has none here, so it cannot be told by it; leave it empty"
+            yield Problem(f"traffic_collector_{name}_not_supported", message, name)
 
 
 def _displayed(setting: Mapping[str, Any]) -> dict[str, Any]:

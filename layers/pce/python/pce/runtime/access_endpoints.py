@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pce.access.addresses import forwarded_hops
 from pce.errors import NotFound, Problem
 from pce.identifiers import tail
 from pce.objects.auth_security_principal import AUTH_SECURITY_PRINCIPALS
@@ -18,8 +19,8 @@ from pce.usecases import (
     manage_api_keys,
     manage_service_accounts,
     manage_users,
+    restrict_access,
 )
-from pce.usecases.delete_object import delete_object
 from pce.usecases.write_object import find
 
 # Logging in
@@ -152,6 +153,12 @@ def create_service_account(call: Call) -> Reply:
     return created(SERVICE_ACCOUNTS.shown(document))
 
 
+def update_service_account(call: Call) -> Reply:
+    """PUT service_accounts/{id}."""
+    restrict_access.update_account(call.caller, call.identity, call.id, call.body, call.stores)
+    return no_content()
+
+
 def delete_service_account(call: Call) -> Reply:
     """DELETE service_accounts/{id}."""
     manage_service_accounts.delete_service_account(call.caller, call.id, call.stores)
@@ -217,8 +224,44 @@ def delete_permission(call: Call) -> Reply:
     return no_content()
 
 
+def create_principal(call: Call) -> Reply:
+    """POST auth_security_principals."""
+    made = restrict_access.create_principal(call.caller, call.identity, call.body, call.stores)
+    return created(AUTH_SECURITY_PRINCIPALS.shown(made))
+
+
+def update_principal(call: Call) -> Reply:
+    """PUT auth_security_principals/{id}."""
+    restrict_access.update_principal(call.caller, call.identity, call.id, call.body, call.stores)
+    return no_content()
+
+
 def delete_principal(call: Call) -> Reply:
     """DELETE auth_security_principals/{id}."""
     grant_permission.refuse_principal_in_use(call.caller, call.id, call.stores)
-    delete_object(call.caller, AUTH_SECURITY_PRINCIPALS, call.id, call.stores)
+    restrict_access.delete_principal(call.caller, call.id, call.stores)
+    return no_content()
+
+
+# Access restrictions
+
+
+def update_restriction(call: Call) -> Reply:
+    """PUT access_restrictions/{id}."""
+    restrict_access.update_restriction(call.caller, call.identity, call.id, call.body, call.stores)
+    return no_content()
+
+
+def delete_restriction(call: Call) -> Reply:
+    """DELETE access_restrictions/{id}."""
+    restrict_access.delete_restriction(call.caller, call.id, call.stores)
+    return no_content()
+
+
+def set_trusted_proxies(call: Call) -> Reply:
+    """PUT settings/trusted_proxy_ips."""
+    hops = forwarded_hops(call.request.headers.get("x-forwarded-for", ""))
+    restrict_access.set_trusted_proxies(
+        call.caller, call.identity, call.request.source_ip, hops, call.body, call.stores
+    )
     return no_content()

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pce.access.addresses import forwarded_hops
 from pce.access.roles import Grant, Right
 from pce.errors import NotAllowed, PceError, Problem, Unauthenticated
 from pce.events.journal import SYSTEM, HttpAction
@@ -26,6 +27,7 @@ from pce.usecases.check_password import (
 from pce.usecases.limit_requests import count_request, refuse_when_known
 from pce.usecases.log_in import identity_of_token
 from pce.usecases.record_refusal import record_refusal
+from pce.usecases.restrict_access import address_of, require_allowed
 from pce.usecases.stores import Stores
 
 
@@ -39,19 +41,27 @@ def admit(
     """
     # The journal sets the status: it is known when the change is written.
     action = HttpAction(request.path, request.method, 0, request.source_ip)
+    hops = forwarded_hops(request.headers.get("x-forwarded-for", ""))
     try:
         identity = _identity(request, stores, now)
     except Unauthenticated as error:
-        refused = replace(action, status=STATUS[Unauthenticated])
+        address = address_of(request.source_ip, hops, error.org_id, stores)
+        refused = replace(action, status=STATUS[Unauthenticated], source_ip=address)
         org_id, kind = OrgId(error.org_id), "request.authentication_failed"
         record_refusal(org_id, SYSTEM, refused, kind, error, stores, now)
         raise
     count_request(identity.auth_username or identity.href, stores, now)
+    address = address_of(request.source_ip, hops, identity.org_id, stores)
+    action = replace(action, source_ip=address)
     caller = Caller(identity.org_id, identity.href, identity.name, now, (), action)
     try:
+        require_allowed(identity, address, stores)
         if "org" in path:
             require_org(identity, path["org"])
         grants = _grants(identity, request, path, right)
+    except Unauthenticated as error:
+        record_failure(caller, "request.authentication_failed", error, stores)
+        raise
     except NotAllowed as error:
         record_not_allowed(caller, error, stores)
         raise

@@ -7,6 +7,7 @@ not.
 
 from collections.abc import Iterator
 
+from pce.objects.access_restriction import ACCESS_RESTRICTIONS
 from pce.objects.auth_security_principal import AUTH_SECURITY_PRINCIPALS
 from pce.objects.authentication_settings import AUTHENTICATION_SETTINGS, PASSWORD_POLICY
 from pce.objects.collection import Collection
@@ -133,7 +134,7 @@ ENDPOINTS: tuple[Row, ...] = (
     ("GET", f"{_O}/service_accounts", to.list_all(SERVICE_ACCOUNTS)),
     ("POST", f"{_O}/service_accounts", people.create_service_account),
     ("GET", f"{_O}/service_accounts/{{id}}", to.get_one(SERVICE_ACCOUNTS)),
-    ("PUT", f"{_O}/service_accounts/{{id}}", to.update(SERVICE_ACCOUNTS)),
+    ("PUT", f"{_O}/service_accounts/{{id}}", people.update_service_account),
     ("DELETE", f"{_O}/service_accounts/{{id}}", people.delete_service_account),
     ("GET", f"{_ACCOUNT_KEYS}", people.list_service_account_keys),
     ("POST", f"{_ACCOUNT_KEYS}", people.create_service_account_key),
@@ -144,7 +145,11 @@ ENDPOINTS: tuple[Row, ...] = (
     ("PUT", "/authentication_settings/password_policy", settings.put_settings(PASSWORD_POLICY)),
     ("GET", "/authentication_settings/ldap_configs", to.nothing),
     ("GET", "/authentication_settings/saml_configs", to.nothing),
-    ("GET", f"{_O}/access_restrictions", to.nothing),
+    ("GET", f"{_O}/access_restrictions", to.list_all(ACCESS_RESTRICTIONS)),
+    ("POST", f"{_O}/access_restrictions", to.create(ACCESS_RESTRICTIONS)),
+    ("GET", f"{_O}/access_restrictions/{{id}}", to.get_one(ACCESS_RESTRICTIONS)),
+    ("PUT", f"{_O}/access_restrictions/{{id}}", people.update_restriction),
+    ("DELETE", f"{_O}/access_restrictions/{{id}}", people.delete_restriction),
     # Roles and permissions
     ("GET", f"{_O}/roles", people.list_roles),
     ("GET", f"{_O}/roles/{{id}}", people.get_role),
@@ -154,9 +159,9 @@ ENDPOINTS: tuple[Row, ...] = (
     ("PUT", f"{_O}/permissions/{{id}}", people.update_permission),
     ("DELETE", f"{_O}/permissions/{{id}}", people.delete_permission),
     ("GET", f"{_O}/auth_security_principals", to.list_all(AUTH_SECURITY_PRINCIPALS)),
-    ("POST", f"{_O}/auth_security_principals", to.create(AUTH_SECURITY_PRINCIPALS)),
+    ("POST", f"{_O}/auth_security_principals", people.create_principal),
     ("GET", f"{_O}/auth_security_principals/{{id}}", to.get_one(AUTH_SECURITY_PRINCIPALS)),
-    ("PUT", f"{_O}/auth_security_principals/{{id}}", to.update(AUTH_SECURITY_PRINCIPALS)),
+    ("PUT", f"{_O}/auth_security_principals/{{id}}", people.update_principal),
     ("DELETE", f"{_O}/auth_security_principals/{{id}}", people.delete_principal),
     # Labels
     *_all_methods(f"{_O}/labels", LABELS),
@@ -342,7 +347,7 @@ ENDPOINTS: tuple[Row, ...] = (
     ("GET", f"{_O}/settings/reports", settings.get_settings(REPORT_SETTINGS)),
     ("PUT", f"{_O}/settings/reports", settings.put_settings(REPORT_SETTINGS)),
     ("GET", f"{_O}/settings/trusted_proxy_ips", settings.get_settings(TRUSTED_PROXIES)),
-    ("PUT", f"{_O}/settings/trusted_proxy_ips", settings.put_settings(TRUSTED_PROXIES)),
+    ("PUT", f"{_O}/settings/trusted_proxy_ips", people.set_trusted_proxies),
     ("GET", f"{_O}/optional_features", settings.get_optional_features),
     ("PUT", f"{_O}/optional_features", settings.put_optional_features),
     *_all_methods(f"{_O}/settings/traffic_collector", TRAFFIC_COLLECTORS, "settings"),

@@ -1,10 +1,11 @@
 """What the endpoints of an org's settings do."""
 
-from pce.objects.settings import OPTIONAL_FEATURES, Settings
+from pce.objects.settings import Settings
 from pce.runtime.api_call import Call, Endpoint, no_content, ok, whole
 from pce.runtime.http import Reply
 from pce.usecases.change_settings import change_settings, read_settings
 from pce.usecases.set_keytab import read_kerberos, set_keytab
+from pce.usecases.switch_features import read_features, switch_features
 
 
 def get_settings(settings: Settings) -> Endpoint:
@@ -35,10 +36,10 @@ def put_kerberos(call: Call) -> Reply:
 
 def get_optional_features(call: Call) -> Reply:
     """GET optional_features: a list."""
-    return whole(call, read_settings(call.caller, OPTIONAL_FEATURES, call.stores)["features"])
+    return whole(call, read_features(call.caller, call.stores))
 
 
 def put_optional_features(call: Call) -> Reply:
-    """PUT optional_features: a list that replaces the one before."""
-    change_settings(call.caller, OPTIONAL_FEATURES, {"features": call.body}, call.stores)
+    """PUT optional_features: a list of those to switch."""
+    switch_features(call.caller, call.body, call.stores)
     return no_content()

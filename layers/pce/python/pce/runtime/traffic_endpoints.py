@@ -34,6 +34,7 @@ def upload_flows(call: Call) -> Reply:
 def analyze_traffic(call: Call) -> Reply:
     """POST traffic_flows/traffic_analysis_queries: the records at once, as older clients ask."""
     query = validate_query(call.body)
+    query_traffic.refuse_too_long(call.caller, query, call.stores)
     _, records = find_flows(call.caller.org_id, query, call.stores, call.caller.now_s)
     return ok(records)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pce.store.dynamodb import DynamoDB
     from pce.store.event_log import EventLog
     from pce.store.events import EventStore
+    from pce.store.flow_drops import FlowDrops
     from pce.store.flows import FlowStore
     from pce.store.lanes import LaneStore
     from pce.store.object_counts import ObjectCounts
@@ -127,6 +128,13 @@ class Wiring:
         from pce.store.policy_versions import PolicyVersions
 
         return PolicyVersions(self.objects)
+
+    @cached_property
+    def flow_drops(self) -> "FlowDrops":
+        """Which flows orgs do not want to keep."""
+        from pce.store.flow_drops import FlowDrops
+
+        return FlowDrops(self.objects)
 
     @cached_property
     def flows(self) -> "FlowStore":

@@ -12,6 +12,7 @@ from pce.policy.pacing import HORIZON_S, PER_ORG, Urgency
 from pce.presence.record import Presence
 from pce.store.queues import BOLTS_PER_MESSAGE, BoltBatch, BoltKind, BoltOrder, WaveOrder
 from pce.usecases.current_etag import current_etag
+from pce.usecases.lightning import has_lightning
 from pce.usecases.stores import Stores
 
 SPREAD_S = 5.0
@@ -71,10 +72,13 @@ def announce_policy(
     before waves. ``now`` in epoch seconds.
 
     Requests: for each of the two, 3 and one for every 1,000 bolts, and 3 for a wave; none for what
-    there is none of. The answer does not count waves: their bolts are queued later.
+    there is none of. One to learn whether the org has bolts. The answer does not count waves: their
+    bolts are queued later.
     """
     wanted = list(_reachable(targets, stores, int(now)))
     changes = list(wide)
+    if (wanted or changes) and not has_lightning(org_id, stores):
+        return Announced(left_to_heartbeat=len(wanted))
     announced = []
     for tightens in (True, False):
         orders = [

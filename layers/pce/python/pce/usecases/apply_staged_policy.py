@@ -16,6 +16,7 @@ from pce.usecases.announce_policy import queue_bolts
 from pce.usecases.caller import Caller
 from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.current_etag import newest_etag
+from pce.usecases.lightning import has_lightning
 from pce.usecases.stores import Stores
 from pce.usecases.vens_in_bulk import errors_by_cause, hrefs_in
 from pce.usecases.write_object import find, not_found
@@ -55,7 +56,8 @@ def apply_staged_policy(caller: Caller, body: Any, stores: Stores) -> dict[str, 
         said = Notification("workloads.apply_policy", {"workloads": applied})
         event = caller.journal(stores, 200).event("workloads.apply_policy", notifications=[said])
         stores.objects.commit(Change(caller.org_id, events=(event,)))
-        queue_bolts(caller.org_id, bolts, True, "apply_policy", stores, caller.now)
+        if has_lightning(caller.org_id, stores):
+            queue_bolts(caller.org_id, bolts, True, "apply_policy", stores, caller.now)
     return errors_by_cause(failed)
 
 

@@ -6,12 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pce.access.addresses import API_KEYS, USER_SESSIONS
 from pce.access.roles import Grant, grant_of
 from pce.errors import Conflict, NotAllowed, Problem, Unauthenticated
 from pce.identifiers import INSTALLATION, OrgId, tail
 from pce.objects.api_key import is_secret_of, key_id_of
 from pce.objects.auth_security_principal import USER
-from pce.objects.permission import grants_of
+from pce.objects.permission import RESTRICTED, grants_of
 from pce.objects.service_account import SERVICE_ACCOUNTS
 from pce.store.change import Change, Put
 from pce.store.objects import Stored
@@ -34,6 +35,10 @@ class Identity:
     auth_username: str
     grants: tuple[Grant, ...]
     """As they are now: a permission that is taken away is gone with the next request."""
+    kind: str = API_KEYS
+    """Of the credentials: a password, and what follows from it, is of ``USER_SESSIONS``."""
+    restriction: str = ""
+    """Href of the access restriction that holds for them, if any."""
 
 
 def authenticate(authorization: str, stores: Stores, now: int) -> Identity:
@@ -71,14 +76,20 @@ def identity_of(credential: Mapping[str, Any], auth_username: str, stores: Store
     org_id, href = OrgId(credential["org_id"]), str(credential["user_href"])
     name = str(credential["username"])
     if href.startswith("/users/"):
-        granted = [one.document for one in stores.objects.all_of(org_id, grants_of(USER, name))]
+        found = stores.objects.all_of(org_id, grants_of(USER, name))
+        granted = [one.document for one in found if one.id != RESTRICTED]
+        reference = next((one.document for one in found if one.id == RESTRICTED), None)
     else:
         account = stores.objects.get(org_id, SERVICE_ACCOUNTS.name, tail(href))
         if account is None:
             raise _refused("the service account was deleted", org_id)
         granted = account.document["permissions"]
+        reference = account.document.get("access_restriction")
     grants = tuple(grant_of(permission) for permission in granted)
-    return Identity(org_id, href, name, auth_username, grants)
+    # Sessions know how long they may be idle; a password has no user name of a key.
+    kind = USER_SESSIONS if "idle_s" in credential or not auth_username else API_KEYS
+    restriction = str(reference["href"]) if reference else ""
+    return Identity(org_id, href, name, auth_username, grants, kind, restriction)
 
 
 def require_org(identity: Identity, org: str) -> None:

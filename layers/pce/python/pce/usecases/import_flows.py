@@ -7,6 +7,7 @@ from typing import Any
 from pce.errors import Invalid, Problem
 from pce.events.journal import ResourceChange
 from pce.flows.batch import pack_parts
+from pce.flows.drops import without_dropped
 from pce.store.change import Change
 from pce.usecases.caller import Caller
 from pce.usecases.stores import Stores
@@ -76,13 +77,16 @@ def _flow(line: str, now: int) -> FlowSummary:
 
 
 def _store(caller: Caller, flows: list[FlowSummary], stores: Stores) -> None:
-    """As ``ingest_flows`` stores a VEN's batch; the upload itself takes the place of the VEN."""
+    """As ``ingest_flows`` stores a VEN's batch, without what the org drops; the upload itself takes
+    the place of the VEN."""
     upload, seq, end = uuid.uuid4(), 0, caller.now_s
     heartbeat = Heartbeat(host=HostFacts(hostname="upload", version="0"), uptime_seconds=0)
     batch = decode_batch(encode_batch(seq, end, end, heartbeat, flows))
-    parts = pack_parts(batch, upload, stores.directory.load(caller.org_id))
-    stores.flows.put(caller.org_id, upload, seq, end, parts)
-    stores.arrivals.note(caller.org_id, upload, seq, end, len(parts), end)
+    batch = without_dropped(batch, stores.flow_drops.of(caller.org_id))
+    if len(batch):
+        parts = pack_parts(batch, upload, stores.directory.load(caller.org_id))
+        stores.flows.put(caller.org_id, upload, seq, end, parts)
+        stores.arrivals.note(caller.org_id, upload, seq, end, len(parts), end)
     changed = ResourceChange("traffic_flows", {"count": len(flows)}, "create", {})
     event = caller.journal(stores, 201).event("agents.bulk_traffic_flows", changes=[changed])
     stores.objects.commit(Change(caller.org_id, events=(event,)))

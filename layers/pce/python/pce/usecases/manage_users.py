@@ -17,7 +17,7 @@ from pce.objects.api_key import secret_hash
 from pce.objects.auth_security_principal import AUTH_SECURITY_PRINCIPALS, USER
 from pce.objects.authentication_settings import PASSWORD_POLICY
 from pce.objects.hrefs import item_id
-from pce.objects.permission import grants_of
+from pce.objects.permission import RESTRICTED, grants_of
 from pce.objects.user import USERS, login_id
 from pce.store.change import Change, Delete, Put
 from pce.store.objects import Stored
@@ -160,7 +160,8 @@ def delete_user(caller: Caller, id: str, stores: Stores) -> None:
     user = find_user(caller, id, stores)
     granted = stores.objects.all_of(caller.org_id, grants_of(USER, user["username"]))
     for permission in granted:
-        delete_permission(caller, permission.id, stores)
+        if permission.id != RESTRICTED:  # stays with the principal
+            delete_permission(caller, permission.id, stores)
     for key in list_api_keys(caller, user["href"], stores):
         delete_api_key(caller, key, stores)
     end_sessions(caller, user["href"], stores)

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pce.errors import Invalid, NotFound, Problem
-from pce.flows.query import validate_query
+from pce.flows.query import Query, validate_query
 from pce.flows.selection import Selection
 from pce.objects.filters import MalformedParameter, boolean, whole_number
+from pce.objects.settings import ORG_SETTINGS
 from pce.objects.traffic_query import FINAL, drafts_asked, new_query, shown
 from pce.store.change import Change, Delete, Put
 from pce.store.objects import Stored
@@ -18,6 +19,7 @@ from pce.usecases.stores import Stores
 from pce.usecases.write_object import until_settled
 
 QUERIES = "traffic_queries"
+DAY_S = 86_400
 
 ResultForm = Literal["json", "csv", "draft.csv"]
 """``draft.csv`` has a column more, and exists once draft decisions were made."""
@@ -28,7 +30,9 @@ def start_query(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
     hrefs of unknown objects included."""
     if not isinstance(body, Mapping):
         raise Invalid(Problem("invalid_traffic_query", "the body must be an object"))
-    Selection(validate_query(body), FlowResolver(caller.org_id, stores))
+    asked = validate_query(body)
+    refuse_too_long(caller, asked, stores)
+    Selection(asked, FlowResolver(caller.org_id, stores))
     id = str(uuid.uuid4())
     href = caller.path("traffic_flows", "async_queries", id)
     query = new_query(href, body, caller.user_href, caller.now_s)
@@ -36,6 +40,19 @@ def start_query(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
     stores.objects.commit(Change(caller.org_id, puts=(put,)))
     stores.queues.run_traffic_query(caller.org_id, id)
     return shown(query)
+
+
+def refuse_too_long(caller: Caller, asked: Query, stores: Stores) -> None:
+    """Raise :class:`Invalid` for a query over more days than the org has said in ``settings``. As
+    long as it has said nothing, whatever is kept may be asked for. One read."""
+    stored = stores.objects.get(caller.org_id, "settings", ORG_SETTINGS.name)
+    days = stored.document.get("max_explorer_query_timespan_days") if stored else None
+    start, end = asked.start or 0, asked.end or caller.now_s
+    if days and min(end, caller.now_s) - start > days * DAY_S:
+        message = (
+            f"the query spans more than the {days} days that the organization's settings allow"
+        )
+        raise Invalid(Problem("query_timespan_too_long", message, "start_date"))
 
 
 def list_queries(caller: Caller, stores: Stores) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pce.objects.user import USERS
 from pce.usecases.caller import SYSTEM_USER, Caller
 from pce.usecases.create_object import create_object
 from pce.usecases.grant_permission import create_permission
+from pce.usecases.restrict_access import update_principal
 from pce.usecases.stores import Stores
 
 
@@ -27,7 +28,8 @@ class RestoredOwner:
 
 
 def restore_owner(org_id: int, username: str, stores: Stores, now: int) -> RestoredOwner:
-    """Give a user of the org the role owner; "" stands for the org's first user.
+    """Give a user of the org the role owner; "" stands for the org's first user. What restricts the
+    addresses that they may call from is taken away: it may be what locked them out.
 
     Their keys are an owner's from the next request on. A user who has the role is left as they are.
     Raises :class:`NotFound` for the org and :class:`Invalid` for a user who is not of it.
@@ -36,14 +38,17 @@ def restore_owner(org_id: int, username: str, stores: Stores, now: int) -> Resto
     if stores.objects.get(INSTALLATION, "orgs", item_id(str(org_id))) is None:
         raise NotFound(Problem("org_not_found", f"there is no organization {org_id}", "org_id"))
     name = _username(org, username, stores)
+    system = Caller(org, SYSTEM_USER, "system", now, EVERYTHING)
+    principal = _principal(system, name, stores)
+    free = {"access_restriction": None}
+    update_principal(system, None, tail(principal), free, stores)
     for granted in stores.objects.all_of(org, grants_of(USER, name)):
         if grant_of(granted.document).role == OWNER:
             return RestoredOwner(org_id, name, granted.document["href"])
-    system = Caller(org, SYSTEM_USER, "system", now, EVERYTHING)
     body = {
         "role": {"href": role_href(org, OWNER)},
         "scope": [],
-        "auth_security_principal": {"href": _principal(system, name, stores)},
+        "auth_security_principal": {"href": principal},
     }
     return RestoredOwner(org_id, name, create_permission(system, body, stores)["href"])
 

@@ -10,7 +10,7 @@ from pce.flows.query import Query
 from pce.identifiers import OrgId
 from pce.objects.hrefs import ACTIVE, in_version
 from pce.objects.policy_content import PolicyContent
-from pce.objects.report import Hits, rule_hits_csv, time_range
+from pce.objects.report import Hits, counted_by, rule_hits_csv, time_range
 from pce.store.change import Change, Put
 from pce.store.objects import Stored
 from pce.timestamps import rfc3339
@@ -53,6 +53,10 @@ def _rule_hits(org_id: OrgId, report: Mapping[str, Any], stores: Stores, now: in
     _, records = find_flows(org_id, Query(start=start, end=end), stores, now)
     content = read_policy(org_id, ACTIVE, stores)
     hits: dict[str, Hits] = defaultdict(Hits)
+    groups = {str(group["href"]): group for group in content.documents.get("label_groups", ())}
+    [firewall] = content.documents.get("firewall_settings") or ({},)
+    counts = counted_by(firewall.get("rule_hit_count_enabled_scopes") or (), groups)
+    records = [record for record in records if counts(record)]
     for record in decided_records(records, content, workloads_of(org_id, records, stores)):
         for rule in (rule for name in _MATCHED for rule in record[name]):
             hits[rule["href"]].add(record)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pce.store.directory import DirectoryStore
     from pce.store.event_log import EventLog
     from pce.store.events import EventStore
+    from pce.store.flow_drops import FlowDrops
     from pce.store.flows import FlowStore
     from pce.store.lanes import LaneStore
     from pce.store.object_counts import ObjectCounts
@@ -66,6 +67,10 @@ class Stores(Protocol):
     @property
     def policy_versions(self) -> "PolicyVersions":
         """Drafts, provisioned versions and their revisions."""
+
+    @property
+    def flow_drops(self) -> "FlowDrops":
+        """Which flows orgs do not want to keep."""
 
     @property
     def flows(self) -> "FlowStore":
