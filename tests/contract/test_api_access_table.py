@@ -2,7 +2,9 @@
 
 import pytest
 
-from pce.access.roles import ADMIN, OWNER, ROLES, VIEWER
+from pce.access.caps import PROVISION, roles_with
+from pce.access.roles import ADMIN, OWNER, ROLES, VIEWER, Grant
+from pce.objects.catalogue import COLLECTIONS, PROVISIONED
 from pce.runtime.api_access import ACCESS, NOBODY, right_to
 from pce.runtime.api_routes import ENDPOINTS
 
@@ -40,3 +42,26 @@ def test_owners_may_everything_and_viewers_change_nothing(method: str, path: str
         assert VIEWER not in right.roles
     if method == "GET":
         assert {ADMIN, VIEWER} <= right.roles
+
+
+@pytest.mark.parametrize(
+    ("collection", "path"),
+    [
+        (collection, path)
+        for method, path in CALLS
+        for collection in path.removesuffix("/{id}").rsplit("/", 1)[-1:]
+        if method == "PUT"
+        and path.endswith("/{id}")
+        and collection in {*COLLECTIONS, "destinations"}
+    ],
+)
+def test_caps_promise_what_the_table_allows(collection: str, path: str) -> None:
+    """``write`` is shown to who may use PUT, and to nobody else."""
+    assert roles_with("write", collection) == right_to("PUT", path).roles
+
+
+@pytest.mark.parametrize("collection", [collection.name for collection in PROVISIONED])
+def test_caps_promise_who_provisions(collection: str) -> None:
+    """``provision`` is shown to the roles that may provision and have to do with the collection."""
+    may = right_to("POST", "/orgs/{org}/sec_policy").roles
+    assert roles_with(PROVISION, collection) == {r for r in may if Grant(r).concerns(collection)}

@@ -20,6 +20,7 @@ from pce.runtime.wiring import Wiring
 from pce.store.change import Change, Delete
 from pce.usecases.authenticate import authenticate
 from tests.fakes.api import Api, new_org
+from tests.fakes.pairing import pair
 from tests.fakes.people import member, permit
 
 LIST = {"name": "l", "ip_ranges": [{"from_ip": "192.0.2.0/24"}]}
@@ -439,3 +440,56 @@ def test_jobs_are_seen_by_who_asked(owner: Api, stores: Wiring) -> None:
     assert viewer.call("GET", job).status == 404
     assert viewer.call("GET", job.replace("jobs", "datafiles")).status == 404
     assert job not in [one["href"] for one in viewer.get(f"{owner.org}/jobs")]
+
+
+# Caps
+
+
+def test_caps_say_what_the_reader_may_do(estate: Estate) -> None:
+    """By role and scope, of lists and of objects alone, drafts, hosts and what is pending."""
+    owner, stores, org = estate.owner, estate.stores, estate.owner.org
+    mine, other = estate.workload(estate.shop), estate.workload(estate.bank)
+    in_scope, beyond = estate.rule_set("cap", [estate.shop]), estate.rule_set("no", [estate.bank])
+    list_ = owner.post(f"{owner.draft}/ip_lists", {**LIST, "name": "caps"})
+    label = _label(owner, "loc", "here")
+
+    def caps(api: Api, document: dict[str, Any]) -> set[str]:
+        href, collection = document["href"], document["href"].rpartition("/")[0]
+        listed = {d["href"]: d["caps"] for d in api.get(collection, max_results="500")}
+        alone = api.get(href)["caps"]
+        assert alone == listed[href]
+        return set(alone)
+
+    assert [caps(owner, d) for d in (mine, label)] == [{"write"}, {"write"}]
+    assert caps(owner, list_) == caps(owner, in_scope) == {"write", "provision"}
+    viewer = member(owner, stores, "read_only")
+    for document in (mine, label, list_, in_scope):
+        assert caps(viewer, document) == set()
+    workloads = _scoped(owner, stores, "workload_manager", estate.shop)
+    assert (caps(workloads, mine), caps(workloads, other)) == ({"write"}, set())
+    assert caps(workloads, label) == caps(workloads, in_scope) == set()
+    manager = _scoped(owner, stores, "ruleset_manager", estate.shop)
+    assert (caps(manager, in_scope), caps(manager, beyond)) == ({"write"}, set())
+    permit(owner, manager.created["user"]["username"], "ruleset_provisioner")
+    assert (caps(manager, in_scope), caps(manager, beyond)) == (
+        {"write", "provision"},
+        {"provision"},
+    )
+    objects = member(owner, stores, "global_object_provisioner")
+    assert caps(objects, list_) == {"provision"}
+    pending = objects.get(f"{org}/sec_policy/pending")
+    found = {p["href"]: p["caps"] for kind in ("ip_lists", "rule_sets") for p in pending[kind]}
+    assert (found[list_["href"]], found[in_scope["href"]]) == (["provision"], [])
+
+
+def test_caps_of_vens_are_those_of_their_workloads(estate: Estate) -> None:
+    """Upgrade, unpair and support reports go with editing the workload."""
+    ven = pair(estate.owner, estate.stores)
+    estate.owner.put(ven.workload_href, {"labels": [{"href": estate.shop["href"]}]})
+    everything = estate.owner.get(ven.href)["caps"]
+    assert "unpair" in everything
+    for label, caps in ((estate.shop, everything), (estate.bank, [])):
+        api = _scoped(estate.owner, estate.stores, "workload_manager", label)
+        assert api.get(ven.href)["caps"] == caps
+        [listed] = [v for v in api.get(f"{api.org}/vens") if v["href"] == ven.href]
+        assert listed["caps"] == caps

@@ -65,7 +65,9 @@ def admit(
     except NotAllowed as error:
         record_not_allowed(caller, error, stores)
         raise
-    return Call(request, path, replace(caller, grants=grants), identity, stores)
+    return Call(
+        request, path, replace(caller, grants=grants, held=identity.grants), identity, stores
+    )
 
 
 def record_not_allowed(caller: Caller, error: NotAllowed, stores: Stores) -> None:

@@ -32,13 +32,13 @@ def provision(call: Call) -> Reply:
 
 def list_pending(call: Call) -> Reply:
     """GET sec_policy/pending: pending drafts by type."""
-    return ok(_by_type(provisioning.pending(call.caller, call.stores)))
+    return ok(_by_type(call, provisioning.pending(call.caller, call.stores)))
 
 
-def _by_type(drafts: list[Any]) -> dict[str, list[dict[str, Any]]]:
+def _by_type(call: Call, drafts: list[Any]) -> dict[str, list[dict[str, Any]]]:
     by_type: dict[str, list[dict[str, Any]]] = {}
-    for found in drafts:
-        shown = provisioning.shown_pending(found)
+    entries = provisioning.shown_pending(call.caller, drafts, call.stores)
+    for found, shown in zip(drafts, entries, strict=True):
         by_type.setdefault(found.draft.collection, []).append(shown)
     return by_type
 
@@ -68,14 +68,14 @@ def find_dependencies(call: Call) -> Reply:
     list, as the two kinds of clients expect."""
     needed = provisioning.dependencies(call.caller, _named(call), call.stores)
     if isinstance(call.body, list):
-        return ok([provisioning.shown_pending(found) for found in needed])
-    return ok(_by_type(needed))
+        return ok(provisioning.shown_pending(call.caller, needed, call.stores))
+    return ok(_by_type(call, needed))
 
 
 def restore(call: Call) -> Reply:
     """POST sec_policy/{n}/restore: drafts as they were in a version; 200 with what is pending."""
     pending = reset_drafts.restore(call.caller, int(call.path["number"]), call.stores)
-    return ok(_by_type(pending))
+    return ok(_by_type(call, pending))
 
 
 def list_modified(call: Call) -> Reply:

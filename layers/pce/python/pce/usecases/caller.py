@@ -34,6 +34,8 @@ class Caller:
     grants: tuple[Grant, ...]
     """Those by which this call is allowed; see ``usecases/check_scope.py``."""
     action: HttpAction | None = None
+    held: tuple[Grant, ...] = ()
+    """All grants that the caller has; empty where nobody asked but for :attr:`grants`."""
 
     @property
     def at(self) -> str:

@@ -42,7 +42,7 @@ class ScopeCheck:
     def may_see(self, rule_set: Document) -> bool:
         """Whether a rule set is to be shown: ruleset viewers see those in their scopes."""
         return any(
-            grant.role != RULESET_VIEWER or self._is_inside(grant, "rule_sets", (rule_set,))
+            grant.role != RULESET_VIEWER or self.is_inside(grant, "rule_sets", (rule_set,))
             for grant in self._caller.grants
         )
 
@@ -50,11 +50,12 @@ class ScopeCheck:
         limited = grant.role == LIMITED_RULESET_MANAGER
         return (
             grant.concerns(collection.name)
-            and self._is_inside(grant, collection.name, documents)
+            and self.is_inside(grant, collection.name, documents)
             and (not limited or is_limited_edit(documents))
         )
 
-    def _is_inside(self, grant: Grant, collection: str, documents: Sequence[Document]) -> bool:
+    def is_inside(self, grant: Grant, collection: str, documents: Sequence[Document]) -> bool:
+        """Whether all states of an object lie inside the scope of a grant."""
         inside = _INSIDE.get(collection)
         return not grant.is_scoped or (
             inside is not None and all(inside(d, grant.scope, self._expand) for d in documents)
@@ -85,6 +86,7 @@ def _scoped(document: Document, scope: Any, expand: Any) -> bool:
 
 _INSIDE: Mapping[str, Callable[[Document, Any, Any], bool]] = {
     "workloads": _labelled,
+    "vens": _labelled,
     "pairing_profiles": _labelled,
     "rule_sets": _scoped,
 }

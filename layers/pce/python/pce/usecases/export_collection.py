@@ -62,7 +62,8 @@ def export_hosts(
     if stores.directory.count(caller.org_id) <= MADE_AT_ONCE:
         return None
     id = str(uuid.uuid4())
-    work = {"collection": collection, "query": dict(query)}
+    grants = [[grant.role, list(grant.scope)] for grant in caller.held or caller.grants]
+    work = {"collection": collection, "query": dict(query), "grants": grants}
     href = _put(caller, {**_new_job(caller, id, description), "work": work}, stores)
     stores.queues.run_export(caller.org_id, id)
     return href

@@ -16,7 +16,7 @@ def list_modified_objects(caller: Caller, version: str, stores: Stores) -> list[
     Deleted ones have the href that they had in the version before. Raises :class:`NotFound`.
     """
     if version == DRAFT:
-        entries = [shown_pending(found) for found in pending(caller, stores)]
+        entries = shown_pending(caller, pending(caller, stores), stores)
         return [{**entry, "change_type": entry["update_type"]} for entry in entries]
     number = stores.policy_versions.head(caller.org_id).version
     if version != ACTIVE:

@@ -28,6 +28,7 @@ from pce.usecases.grant_permission import delete_permission
 from pce.usecases.limit_objects import admit_objects
 from pce.usecases.login_records import LOGINS, find_login, put_login
 from pce.usecases.manage_api_keys import CREDENTIALS, delete_api_key, list_api_keys
+from pce.usecases.show_caps import with_caps
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import until_settled
 
@@ -54,10 +55,11 @@ def shown_users(caller: Caller, users: list[Document], stores: Stores) -> list[d
     """Users as clients see them, with the state of their log-ins. One batch read."""
     ids = [login_id(str(user["username"])) for user in users]
     logins = stores.objects.get_many(INSTALLATION, LOGINS, ids)
-    return [
+    shown = [
         {**USERS.shown(user), **_login_state(logins.get(id), caller.now)}
         for user, id in zip(users, ids, strict=True)
     ]
+    return with_caps(caller, USERS.name, shown, stores)
 
 
 def _login_state(stored: Stored | None, now: float) -> dict[str, Any]:

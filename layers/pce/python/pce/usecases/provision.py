@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pce.access.caps import PROVISION
 from pce.errors import Conflict, Invalid, PceError, Problem
 from pce.events.journal import ResourceChange
 from pce.objects.active_policy import active_problems
@@ -28,6 +29,7 @@ from pce.store.policy_versions import Head, PolicyVersions, StoredDraft
 from pce.usecases.affected_workloads import count_affected
 from pce.usecases.caller import Caller
 from pce.usecases.check_scope import ScopeCheck
+from pce.usecases.show_caps import caps_of
 from pce.usecases.stores import Stores
 
 MAX_DESCRIPTION = 4096
@@ -56,11 +58,19 @@ def pending_among(drafts: Iterable[StoredDraft]) -> list[StoredDraft]:
     return [d for d in drafts if not d.draft.is_gone and d.draft.update_type is not None]
 
 
-def shown_pending(found: StoredDraft) -> dict[str, Any]:
-    """A pending draft as the list of pending changes shows it."""
+def shown_pending(
+    caller: Caller, drafts: Iterable[StoredDraft], stores: Stores
+) -> list[dict[str, Any]]:
+    """Pending drafts as the list of pending changes shows them."""
+    check = ScopeCheck(caller, stores)
+    return [_shown_pending(caller, check, found) for found in drafts]
+
+
+def _shown_pending(caller: Caller, check: ScopeCheck, found: StoredDraft) -> dict[str, Any]:
     shown = shown_draft(found.draft, None)
+    caps = caps_of(caller, check, found.draft.collection, {**shown, "caps": [PROVISION]})
     names = ("href", "name", "update_type", "updated_at", "updated_by", "created_at", "created_by")
-    return {name: shown.get(name) for name in names} | {"caps": ["provision"]}
+    return {name: shown.get(name) for name in names} | {"caps": caps}
 
 
 def provision(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:

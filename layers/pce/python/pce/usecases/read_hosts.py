@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from pce.identifiers import tail
+from pce.objects.collection import Collection
 from pce.objects.filters import boolean, exact_first, matching
 from pce.objects.shown import referred_to, with_names
 from pce.objects.ven import SHOWN_FILTERS as VEN_FILTERS
@@ -23,6 +24,7 @@ from pce.usecases.name_references import by_href
 from pce.usecases.read_firewalls import read_firewalls
 from pce.usecases.read_objects import Page, Query
 from pce.usecases.read_vulnerabilities import findings_of_workloads
+from pce.usecases.show_caps import with_caps
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import find
 from ven_protocol.policy import Firewall
@@ -52,7 +54,7 @@ def list_workloads(caller: Caller, query: Query, stores: Stores, limit: int | No
         return Page(shown_workloads(caller, found[:limit], stores, findings), len(found))
     hosts = _with_findings(_hosts(caller, found, stores), findings)
     matched = matching([shown_workload(host) for host in hosts], WORKLOAD_FILTERS, query)
-    return Page(_labelled(caller, matched[:limit], stores), len(matched))
+    return Page(_labelled(caller, WORKLOADS, matched[:limit], stores), len(matched))
 
 
 def findings_asked_for(caller: Caller, query: Query, stores: Stores) -> Findings:
@@ -69,12 +71,14 @@ def shown_workloads(
     """Workloads as clients see them, of their documents and what scanners found on them. A batch
     read per 100, of VENs, presence and labels each."""
     hosts = _with_findings(_hosts(caller, documents, stores), findings)
-    return _labelled(caller, [shown_workload(host) for host in hosts], stores)
+    return _labelled(caller, WORKLOADS, [shown_workload(host) for host in hosts], stores)
 
 
 def shown_vens(caller: Caller, workloads: Sequence[Mapping[str, Any]], stores: Stores) -> Shown:
     """The VENs of workloads as clients see them. Reads as :func:`shown_workloads` does."""
-    return _labelled(caller, [shown_ven(h) for h in _hosts(caller, workloads, stores)], stores)
+    return _labelled(
+        caller, VENS, [shown_ven(h) for h in _hosts(caller, workloads, stores)], stores
+    )
 
 
 def _with_findings(hosts: list[Host], findings: Findings) -> list[Host]:
@@ -96,7 +100,7 @@ def get_workload(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
         user_report=users.document if users else None,
         findings=findings_of_workloads(caller, stores).get(stored.document["href"], ()),
     )
-    return _labelled(caller, [shown_workload(host)], stores)[0]
+    return _labelled(caller, WORKLOADS, [shown_workload(host)], stores)[0]
 
 
 def list_vens(caller: Caller, query: Query, stores: Stores, limit: int | None) -> Page:
@@ -111,7 +115,7 @@ def list_vens(caller: Caller, query: Query, stores: Stores, limit: int | None) -
     ]
     matched = matching([shown_ven(host) for host in hosts], VEN_FILTERS, query)
     found = exact_first(matched, VENS.searched, query)
-    return Page(_labelled(caller, found[:limit], stores), len(found))
+    return Page(_labelled(caller, VENS, found[:limit], stores), len(found))
 
 
 def get_ven(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
@@ -171,10 +175,11 @@ def _presence(caller: Caller, ids: Sequence[str], stores: Stores) -> dict[str, P
 
 
 def _labelled(
-    caller: Caller, shown: Sequence[Mapping[str, Any]], stores: Stores
+    caller: Caller, collection: Collection, shown: Sequence[Mapping[str, Any]], stores: Stores
 ) -> list[dict[str, Any]]:
     labels = by_href(caller, "labels", referred_to(shown, "labels"), stores)
-    return [with_names(_inner(document, labels), "labels", labels) for document in shown]
+    named = [with_names(_inner(document, labels), "labels", labels) for document in shown]
+    return with_caps(caller, collection.name, named, stores)
 
 
 def _inner(

@@ -14,6 +14,7 @@ from pce.usecases.caller import Caller
 from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.find_usage import USAGES, usage_by_href, used_in_drafts
 from pce.usecases.name_references import with_names_of_references
+from pce.usecases.show_caps import with_caps
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import find, not_found
 
@@ -61,7 +62,7 @@ def list_objects(
     if not boolean(query.get("include_deleted", ""), "include_deleted"):
         documents = [document for document in documents if not document.get("deleted")]
     page, total = _first(collection, documents, query, limit)
-    shown = [collection.shown(document) for document in page]
+    shown = with_caps(caller, collection.name, map(collection.shown, page), stores)
     shown = with_names_of_references(caller, collection, shown, stores)
     return Page(_with_usage(caller, collection, shown, query, stores), total)
 
@@ -70,7 +71,8 @@ def get_object(
     caller: Caller, collection: Collection, id: str, query: Query, stores: Stores
 ) -> dict[str, Any]:
     """One object without policy versions, deleted or not. Raises :class:`NotFound`."""
-    shown = [collection.shown(find(caller, collection, id, stores).document)]
+    found = collection.shown(find(caller, collection, id, stores).document)
+    shown = with_caps(caller, collection.name, [found], stores)
     shown = with_names_of_references(caller, collection, shown, stores)
     return _with_usage(caller, collection, shown, query, stores)[0]
 
@@ -170,10 +172,11 @@ def _shown_drafts(
     manifest = {collection.name: changed}
     documents = stores.policy_versions.documents(caller.org_id, manifest, manifest)
     active = {document["href"]: document for document in documents[collection.name]}
-    return [
+    shown = [
         collection.shown(shown_draft(found.draft, active.get(found.draft.document["href"])))
         for found in drafts
     ]
+    return with_caps(caller, collection.name, shown, stores)
 
 
 def _shown_provisioned(collection: Collection, document: Document, version: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pce.access.roles import Grant
 from pce.errors import Conflict, PceError
 from pce.identifiers import OrgId
 from pce.store.change import Change, Put
@@ -33,8 +34,9 @@ def run_export(org_id: OrgId, job_id: str, stores: Stores, clock: Callable[[], f
     if stored is None or stored.document["status"] == "done":
         return
     job = stored.document
-    caller = Caller(org_id, SYSTEM_USER, "system", clock(), ())
     work = job["work"]
+    grants = tuple(Grant(role, tuple(scope)) for role, scope in work.get("grants", ()))
+    caller = Caller(org_id, SYSTEM_USER, "system", clock(), grants)  # shown as to who asked
     try:
         objects = stream_hosts(caller, work["collection"], work["query"], stores)
         size = stores.archive.put_parts(
