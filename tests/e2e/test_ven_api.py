@@ -8,7 +8,7 @@ import uuid
 import msgspec
 import pytest
 
-from demo.operator import Operator, wait_for
+from demo.operator import Operator, RequestFailed, wait_for
 from tests.e2e.ven_client import VenClient, activate, problem_token
 from ven_protocol.flows import FlowSummary
 from ven_protocol.messages import (
@@ -84,6 +84,22 @@ def test_interfaces_are_stored(operator: Operator, ven: VenClient) -> None:
         ven.call("PUT", "interfaces", report, expect=204)
     addresses = [i["address"] for i in operator.get(ven.workload_href)["interfaces"]]
     assert addresses == ["10.77.0.1", "fd77::1"]
+
+
+def test_interfaces_that_cannot_be_are_refused_whole(operator: Operator) -> None:
+    """An address that is none, or more of them than a host has: the place is named, and what was
+    reported before stays. Nobody pairs with one either."""
+    ven = VenClient.pair(operator, "10.77.9.15")
+    good, bad = (Interface(name="eth1", address=text) for text in ("10.77.9.16", "10.77.9.999"))
+    reply = ven.call("PUT", "interfaces", InterfacesReport(interfaces=[good, bad]))
+    assert (reply.status, problem_token(reply)) == (406, "invalid_address")
+    assert reply.json[0]["field"] == "interfaces[1].address"
+    reply = ven.call("PUT", "interfaces", InterfacesReport(interfaces=[good] * 4097))
+    assert (reply.status, reply.json[0]["field"]) == (406, "interfaces")
+    [shown] = operator.get(ven.workload_href)["interfaces"]
+    assert shown["address"] == "10.77.9.15"
+    with pytest.raises(RequestFailed, match=r"406.*invalid_address"):
+        VenClient.pair(operator, "10.77.9.999")
 
 
 def test_open_ports_are_stored(operator: Operator, ven: VenClient) -> None:

@@ -12,6 +12,7 @@ from pce.identifiers import INSTALLATION, OrgId, ven_href, workload_href
 from pce.objects.container_cluster import CONTAINER_CLUSTERS
 from pce.objects.container_cluster import token_hash as cluster_token_hash
 from pce.objects.hrefs import item_id
+from pce.objects.reported_interfaces import check_interfaces
 from pce.objects.ven import new_ven
 from pce.objects.workload import new_managed_workload
 from pce.pairing.activation import Grant, check_key, code_hash, grant, used_up
@@ -36,7 +37,8 @@ def activate_ven(wish: Activate, stores: Stores, now: int, source_ip: str = "") 
     share; then everything else is written in one transaction, and if that fails the use is given
     back. A process that dies in between loses a use; a code is never used more often than it
     allows. Raises :class:`Unauthenticated` with ``activation_code_unknown``, ``_expired``,
-    ``_used_up`` or ``_disabled``; :class:`Invalid` for a wished label that does not exist.
+    ``_used_up`` or ``_disabled``; :class:`Invalid` for a wished label that does not exist and an
+    address that is none.
     """
     key, profile = _key_and_profile(wish.activation_code, stores, now)
     limit: int | None = key.document.get("max_uses")
@@ -52,6 +54,7 @@ def activate_ven(wish: Activate, stores: Stores, now: int, source_ip: str = "") 
 def _activate(
     wish: Activate, key: Stored, profile: Stored, stores: Stores, now: int, source_ip: str
 ) -> Activated:
+    check_interfaces(wish.interfaces)
     org_id = OrgId(key.document["org_id"])
     labels = stores.objects.all_of(org_id, "labels")
     keys = {label.document["href"]: label.document["key"] for label in labels}

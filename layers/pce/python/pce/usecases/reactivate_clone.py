@@ -5,6 +5,7 @@ import uuid
 from pce.errors import NotAllowed, NotFound, Problem
 from pce.events.journal import ResourceChange, ven_actor
 from pce.identifiers import OrgId, ven_href, workload_href
+from pce.objects.reported_interfaces import check_interfaces
 from pce.objects.ven import VENS, new_ven
 from pce.objects.ven_conditions import CLONE_DETECTED, without_condition
 from pce.objects.workload import new_managed_workload
@@ -25,7 +26,7 @@ def reactivate_clone(
 
     Asked again (the reply was lost) it is the same VEN with another token. Raises
     :class:`NotAllowed` unless a clone was detected, the org wants clones to be paired anew and the
-    machine is another than the one that activated.
+    machine is another than the one that activated; :class:`Invalid` for an address that is none.
     """
     before = stores.presence.sign_of_life(token, now)
     records = VenRecords.read(stores, before.org_id, before.ven_id)
@@ -35,6 +36,7 @@ def reactivate_clone(
     if not (allowed and machine_id and machine_id != original.get("machine_id")):
         message = "this machine is not known as a clone that is to be paired anew"
         raise NotAllowed(Problem("not_a_clone", message))
+    check_interfaces(wish.interfaces)
     ven_id = uuid.uuid5(before.ven_id, machine_id)
     new = AgentToken.new(before.org_id, ven_id)
     if stores.presence.get(before.org_id, ven_id) is None:

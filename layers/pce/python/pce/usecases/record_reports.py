@@ -9,6 +9,7 @@ import msgspec
 from pce.errors import Conflict, Problem
 from pce.events.journal import Notification, ResourceChange
 from pce.identifiers import OrgId
+from pce.objects.reported_interfaces import check_interfaces
 from pce.presence.record import SILENT, Presence
 from pce.store.change import Change, Put
 from pce.timestamps import rfc3339
@@ -38,9 +39,11 @@ REPORT_KEPT_S = 30 * 86_400
 def record_interfaces(
     token: AgentToken, report: InterfacesReport, stores: Stores, now: int, source_ip: str = ""
 ) -> None:
-    """Store the host's addresses; when they changed, policy is computed again."""
+    """Store the host's addresses; when they changed, policy is computed again. Raises
+    :class:`Invalid` for what is no address."""
 
     def change(records: VenRecords) -> Change | None:
+        check_interfaces(report.interfaces)
         interfaces = msgspec.to_builtins(report.interfaces)
         puts, changes = records.changed({"interfaces": interfaces})
         if not puts:

@@ -17,6 +17,7 @@ from pce.events.journal import ResourceChange
 from pce.identifiers import OrgId, tail, workload_href
 from pce.objects.container_workload import COLLECTION, DEFAULT_NAMESPACE, new_profile, reported
 from pce.objects.container_workload_profile import CONTAINER_WORKLOAD_PROFILES
+from pce.objects.reported_interfaces import check_interfaces
 from pce.presence.record import SILENT
 from pce.store.change import Change, Delete, PolicyChange, Put
 from pce.store.objects import Stored
@@ -46,7 +47,7 @@ def record_container_workloads(
 
     A namespace that is seen for the first time gets a profile of its own, a copy of the cluster's
     default one. Raises :class:`Invalid` for a host that is in no container cluster, and for an id
-    that is there twice.
+    that is there twice, or an address that is none.
     """
     records = _authenticated(token, stores, now)
     cluster = records.workload.document.get("container_cluster")
@@ -60,6 +61,8 @@ def record_container_workloads(
     if len(said) < len(report.container_workloads):
         message = "container_workloads: two of them have the same id"
         raise Invalid(Problem("container_workload_not_unique", message, "container_workloads"))
+    for number, pod in enumerate(report.container_workloads):
+        check_interfaces(pod.interfaces, f"container_workloads[{number}].interfaces")
     former = stores.objects.get(records.org_id, REPORTS, str(token.ven_id))
     document = {
         "report": msgspec.to_builtins(report),
