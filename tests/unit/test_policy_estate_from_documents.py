@@ -297,20 +297,21 @@ def test_demands_that_are_not_enforced_are_named(field):
 
 
 @pytest.mark.parametrize(
-    ("settings", "blocks"),
+    ("settings", "blocks", "older_block"),
     [
-        ({"ipv6_mode": "block_all"}, True),
-        ({"ipv6_mode": "policy_based", "allow_ipv6": False}, False),
-        ({"allow_ipv6": False}, True),
-        ({"allow_ipv6": True}, False),
-        ({}, False),
+        ({"ipv6_mode": "block_all"}, True, False),
+        ({"ipv6_mode": "policy_based", "allow_ipv6": False}, False, True),
+        ({"allow_ipv6": False}, True, True),
+        ({"allow_ipv6": True}, False, False),
+        ({}, False, False),
     ],
 )
-def test_the_ipv6_switch(settings, blocks):
-    """The newer field wins; by default IPv6 follows the rules."""
+def test_the_ipv6_switch(settings, blocks, older_block):
+    """The newer field wins, but for VENs before 20.2.0; by default IPv6 follows the rules."""
     documents = {"firewall_settings": [{"href": f"{A}/firewall_settings", **settings}]}
     firewall = estate_from_documents([], [], documents).firewall
     assert (firewall.ipv6 == "blocked_in_full") is blocks
+    assert firewall.older_ipv6 == ("blocked_in_full" if older_block else "allowed")
 
 
 @pytest.mark.parametrize(
