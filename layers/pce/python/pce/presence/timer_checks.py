@@ -52,7 +52,7 @@ def timer_problems(
     for ven_type in VEN_TYPES:
         default_s = default_offline_s(ven_type, heartbeat_s)
         kind = "endpoint" if ven_type == "endpoint" else "server"  # before a container's default
-        offline = (*settings.offline, Entry(frozenset(), kind, default_s, "its default"))
+        offline = (*settings.offline, Entry(frozenset(), kind, default_s, f"{OFFLINE}, by default"))
         pairs = [(step, offline) for step in steps] + list(pairwise(steps))
         if settings.info and settings.error:
             pairs.append((settings.info, settings.error))
@@ -60,11 +60,7 @@ def timer_problems(
             for first, second in _meeting(earlier, later, ven_type, keys):
                 if second.value != NEVER and first.value > second.value and first.at not in told:
                     told.add(first.at)
-                    after = (
-                        f"the offline timer ({OFFLINE}, {second.at})"
-                        if later is offline
-                        else second.at
-                    )
+                    after = f"the offline timer ({second.at})" if later is offline else second.at
                     message = (
                         f"{first.at}: {first.value} s comes after {after} of {second.value} s, for"
                         f" the same VENs ({ven_type}); warn before, or -1 for never"
