@@ -35,16 +35,24 @@ class ContainerHost:
         host.run("ip", "address", "add", f"{PREFIX}.1/24", "dev", "pods")
         host.run("ip", "link", "set", "pods", "up")
 
-    def run_pod(self, name: str, number: int, **labels: str) -> None:
+    def run_pod(self, name: str, number: int, namespace: str = "shop", **labels: str) -> None:
         """A pod that sleeps, at ``10.42.0.<number>``, with annotations as Kubernetes has them."""
+        self.start_pod(name, namespace, **labels)
+        self.link_pod(Path(f"/proc/{self.pid(name)}/ns/net"), name, number)
+
+    def start_pod(
+        self, name: str, namespace: str = "shop", network: Path | None = None, **labels: str
+    ) -> None:
+        """A pod without a link of its own yet, or in a network that was made before."""
         bundle = self._folder / name
         bundle.mkdir()
         annotations = {
-            "io.kubernetes.cri.sandbox-namespace": "shop",
+            "io.kubernetes.cri.sandbox-namespace": namespace,
             "io.kubernetes.cri.sandbox-name": name,
             **{f"com.illumio.{key}": value for key, value in labels.items()},
         }
-        namespaces = ("pid", "network", "ipc", "uts", "mount")
+        namespaces = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")]
+        namespaces.append({"type": "network"} | ({"path": str(network)} if network else {}))
         config = {
             "ociVersion": "1.0.2",
             "process": {
@@ -55,7 +63,7 @@ class ContainerHost:
             },
             "root": {"path": str(self._root)},
             "annotations": annotations,
-            "linux": {"namespaces": [{"type": kind} for kind in namespaces]},
+            "linux": {"namespaces": namespaces},
             "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
         }
         (bundle / "config.json").write_text(json.dumps(config))
@@ -63,10 +71,13 @@ class ContainerHost:
         # Only the network is the host's: runc needs the machine's cgroups.
         with self.host.entered():
             self._runc("run", "--detach", "--bundle", str(bundle), name)
-        there = f"/proc/{self.pid(name)}/ns/net"
-        self.host.run("ip", "link", "add", name, "type", "veth", "peer", "eth0", "netns", there)
+
+    def link_pod(self, network: Path, name: str, number: int) -> None:
+        """A pair of links between a pod's network and the bridge, and an address."""
+        pair = ("type", "veth", "peer", "eth0", "netns", str(network))
+        self.host.run("ip", "link", "add", name, *pair)
         self.host.run("ip", "link", "set", name, "master", "pods", "up")
-        with self.entered(name):
+        with entered_network(network):
             for command in (
                 ("link", "set", "lo", "up"),
                 ("address", "add", f"{PREFIX}.{number}/24", "dev", "eth0"),

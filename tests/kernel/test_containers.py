@@ -18,9 +18,10 @@ from demo.operator import Credentials, Operator
 from tests.fakes.local_host import LocalHost, wait_until
 from tests.kernel.container_host import PREFIX, ContainerHost
 from tests.kernel.namespaces import Network
+from tests.kernel.new_pod import NewPod
 from ven.edge.files import DataDirectory
 
-WEB, DB, STRANGER = 2, 3, 4
+WEB, DB, STRANGER, EARLY, LATE, ELSEWHERE = 2, 3, 4, 11, 12, 13
 VEN = Path(sys.executable).with_name("ven")
 
 
@@ -200,11 +201,48 @@ def test_a_killed_ven_leaves_its_pods_enforced(story: Story) -> None:
 
 
 def test_a_suspended_host_leaves_no_rule(story: Story) -> None:
-    """Neither its own nor those of its pods: all open, as before; then the VEN enforces again."""
-    assert "inet ven" in story.node.host.run("nft", "list", "tables")
+    """Neither its own nor those of its pods, nor the gate before new ones: all open, as before;
+    then the VEN enforces again."""
+    wait_until(lambda: "bridge ven_pods" in story.node.host.run("nft", "list", "tables"), 30)
     story.ven("suspend")
-    assert "inet ven" not in story.node.host.run("nft", "list", "tables")
+    assert not story.node.host.run("nft", "list", "tables")
     with story.node.listening("db", DB, 81):
         assert story.node.connects("web", DB, 81)
         story.ven("unsuspend")
         wait_until(lambda: not story.node.connects("web", DB, 81, timeout_s=0.3), 30)
+    wait_until(lambda: "bridge ven_pods" in story.node.host.run("nft", "list", "tables"), 30)
+
+
+@pytest.mark.parametrize("process_first", [True, False])
+def test_nothing_forbidden_passes_from_the_first_instant(story: Story, process_first: bool) -> None:
+    """Neither to the pod nor from it, whichever comes first, its network or its process; and what
+    its policy allows passes once it is there."""
+    pod = NewPod(story.node, f"new-{process_first}".lower(), EARLY if process_first else LATE)
+    with pod.in_its_own_order(process_first=process_first):
+        wait_until(lambda: pod.name in story.pods(), 30)
+        wait_until(lambda: pod.counted()["left"] > 0)
+        with story.node.listening(pod.name, pod.number, 80):
+            wait_until(lambda: story.node.connects("web", pod.number, 80), 20)
+        assert pod.counted()["arrived"] == 0
+        assert not pod.was_heard()
+
+
+def test_pods_of_a_namespace_that_is_not_enforced_pass(story: Story) -> None:
+    """The same senders reach a pod whose namespace is not managed, and so show that they would
+    have been heard."""
+    pod = NewPod(story.node, "unmanaged", ELSEWHERE, namespace="elsewhere")
+    with pod.in_its_own_order(process_first=False):
+        wait_until(lambda: pod.counted()["arrived"] > 0 and pod.was_heard(), 30)
+
+
+def test_a_gate_that_somebody_removed_is_put_back(story: Story) -> None:
+    """Within seconds, and told."""
+
+    def told() -> bool:
+        # Once more, if it was made anew for a pod that came or went.
+        story.node.host.run("nft", "delete", "table", "bridge", "ven_pods", check=False)
+        with story.node.host.entered():
+            return "the gate" in str(story.operator.events("agent.tampering"))
+
+    wait_until(told, every_s=1)
+    wait_until(lambda: "bridge ven_pods" in story.node.host.run("nft", "list", "tables"))

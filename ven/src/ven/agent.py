@@ -160,6 +160,7 @@ class Agent:
                 clock,
                 on_batch=lambda batch: self._feed(coordination.BatchStored(batch)),
                 on_error=self._fail,
+                host_mode=lambda: document.mode if (document := self.state.policy.document) else "",
             )
         self._timer: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[Outcome] = self._loop.create_future()

@@ -347,6 +347,10 @@ def _load_policy(options: argparse.Namespace, data: DataDirectory) -> int:
         print("suspended: no policy is loaded")
         return 0
     held = load_last_known_good(data, _kernel(options, data))
+    if data.identity().containers:
+        from ven.pod_links import close_at_boot
+
+        close_at_boot(data, held.document.mode if held else "")
     print(f"policy {held.etag} is in the kernel" if held else "there is no policy to load")
     return 0
 

@@ -6,9 +6,12 @@ what each should hold: then, with every heartbeat that it answers, and with ever
 that is not (or no longer) managed keeps no rule of ours.
 
 A pod's policy is kept by its kernel alone: it outlives a VEN that restarts, and ends with the pod.
+While the host enforces, a pod is closed from its first instant until it has a policy
+(``ven.pod_links``).
 """
 
 import asyncio
+import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator
@@ -23,18 +26,21 @@ from ven.edge.clock import Clock, rfc3339
 from ven.edge.contained import ContainedKernel
 from ven.edge.files import DataDirectory
 from ven.edge.http import AuthenticationRefused, RequestFailed
+from ven.edge.interfaces import InterfaceEvents
 from ven.edge.pce import Pce
 from ven.edge.runtimes import ContainerReader, network_of
 from ven.guarded_pod import GuardedPod, folder_of, kernel_of
+from ven.pod_links import PodLinks, open_again
 from ven.work import Work
 from ven_protocol.messages import ContainerWorkloadsReport, PolicyApplied, Tampering
 from ven_protocol.policy import policy_digest
 
 LOOK_S = 1.0
-"""Between looks at the runtimes' state: 22 microseconds a pod (measured). A new pod is unprotected
-for about so long and the seconds until the PCE has its policy."""
-LOOKS_A_CHECK = 2
-"""Each pod's firewall and interfaces are looked at every so many looks: 35 microseconds."""
+"""Between looks at the runtimes' state: 22 microseconds a pod (measured)."""
+LOOK_SOON_S = 0.1
+"""The same while a link is closed, behind which there may be a pod that nobody knows yet."""
+CHECK_S = 2.0
+"""Each pod's firewall and interfaces are looked at so often: 35 microseconds."""
 
 MOST_UNTOLD = 32
 """Reports of tampering that wait while the PCE is away; the oldest go."""
@@ -57,7 +63,9 @@ class ContainerWorkloads:
         clock: Clock,
         on_batch: Callable[[Batch], None],
         on_error: Callable[[BaseException], None],
+        host_mode: Callable[[], str],
     ) -> None:
+        """``host_mode``: of the policy that the host holds now; "" without one."""
         self._data = data
         self._identity = identity
         self._pce = pce
@@ -70,21 +78,27 @@ class ContainerWorkloads:
         self._told = ""
         self._tampering: list[Tampering] = []
         """What the PCE was not told yet."""
-        self._asked = asyncio.Event()
-        self._asked.set()
+        self._links = PodLinks(data, clock, host_mode)
+        self._link_changes = InterfaceEvents()
+        self._wake = asyncio.Event()
+        self._asked = True
         self._collecting = True
         self._reachable = True
         self._again_s = AGAIN_S[0]
-        self._looks = 0
+        self._check_at = 0.0
+        self._closed = False
+        """Whether a link is closed."""
 
     def start(self) -> None:
         """Look from now on, until the agent's work is cancelled."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._link_changes.fileno(), self._links_changed)
         self._work.spawn(self._watch())
 
     def ask(self) -> None:
         """The PCE can be reached, and may have something new: soon ask what pods should hold."""
-        self._reachable = True
-        self._asked.set()
+        self._reachable = self._asked = True
+        self._wake.set()
 
     def wait(self) -> None:
         """The PCE cannot be reached: ask nothing until :meth:`ask`."""
@@ -107,17 +121,24 @@ class ContainerWorkloads:
         """Give descriptors back; what is enforced stays enforced."""
         while self._guards:
             self._guards.popitem()[1].close()
+        asyncio.get_running_loop().remove_reader(self._link_changes.fileno())
+        self._link_changes.close()
+        self._links.close()
 
     async def _watch(self) -> None:
         while True:
+            self._wake.clear()
             news = await self._look()
-            if self._reachable and (news or self._asked.is_set()):
-                self._asked.clear()
+            if self._reachable and (news or self._asked):
+                self._asked = False
                 await self._exchange()
-            try:
-                await asyncio.wait_for(self._asked.wait(), LOOK_S)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), LOOK_SOON_S if self._closed else LOOK_S)
+
+    def _links_changed(self) -> None:
+        self._link_changes.drain()
+        if self._links.enforced:
+            self._wake.set()
 
     async def _look(self) -> bool:
         """See which pods there are and whether their firewalls are as they should be; whether the
@@ -128,11 +149,16 @@ class ContainerWorkloads:
             await self._end(id)
         for id in found.keys() - self._guards.keys():
             await self._begin(found[id])
-        self._looks += 1
-        if self._looks % LOOKS_A_CHECK == 0:
+        await self._admit()
+        now = self._clock.monotonic()
+        if now >= self._check_at:
+            self._check_at = now + CHECK_S
             guards = list(self._guards.values())
             for guard in await self._work.in_thread(_check, guards):
                 await self._revert(guard)
+            if not await self._work.in_thread(self._links.intact):
+                _log.error("the gate in front of containers was changed, and is put back")
+                self._note_tampering("the gate in front of containers", await self._admit())
         return bool(self._tampering) or reports.digest(self._report()) != self._told
 
     def _read_pods(self) -> dict[str, Pod]:
@@ -151,6 +177,31 @@ class ContainerWorkloads:
             _log.info("container %s ended: %s", pod.name, error)
             return
         _log.info("container %s of namespace %s", pod.name, pod.namespace or "default")
+
+    async def _admit(self) -> bool:
+        """Close pods that have no policy yet, where that is wanted, and open links for the others;
+        whether that worked."""
+        guards = list(self._guards.values())
+        if self._links.enforced:
+            for guard in guards:
+                if not guard.looked_after:
+                    await self._close_up(guard)
+        try:
+            self._closed = await self._work.in_thread(self._links.admit, guards)
+        except (KernelRefused, OSError) as error:
+            _log.error("links of containers: %s", error)
+            return False
+        return True
+
+    async def _close_up(self, guard: GuardedPod) -> None:
+        if self._links.is_open(guard.pod.namespace):
+            guard.looked_after = True
+            return
+        try:
+            await self._work.in_thread(guard.close_up)
+        except (KernelRefused, OSError) as error:
+            # Its links stay closed; it is tried again with the next look.
+            _log.info("container %s: %s", guard.pod.name, error)
 
     async def _end(self, id: str) -> None:
         guard = self._guards.pop(id)
@@ -192,14 +243,23 @@ class ContainerWorkloads:
                     await self._update(guard)
             except OSError as error:
                 _log.info("container %s: %s", guard.pod.name, error)
+        try:
+            self._links.learn(self._guards.values())
+        except OSError as error:
+            _log.error("not kept on disk: %s", error)
+        await self._admit()
         self._ask_again(any(not self._guards[id].etag for id in wanted if id in self._guards))
 
     def _ask_again(self, pending: bool) -> None:
         if not pending:
             self._again_s = AGAIN_S[0]
             return
-        asyncio.get_running_loop().call_later(self._again_s, self._asked.set)
+        asyncio.get_running_loop().call_later(self._again_s, self._ask_now)
         self._again_s = min(2 * self._again_s, AGAIN_S[1])
+
+    def _ask_now(self) -> None:
+        self._asked = True
+        self._wake.set()
 
     async def _update(self, guard: GuardedPod) -> None:
         """Fetch, apply and report one pod's policy."""
@@ -242,11 +302,13 @@ class ContainerWorkloads:
         else:
             _log.error("the firewall of container %s was changed, and put back", guard.pod.name)
             succeeded = True
-        message = Tampering(
-            num_reverts=1,
-            revert_succeeded=succeeded,
-            detail=f"container {guard.pod.name} of namespace {guard.pod.namespace or 'default'}",
+        pod = guard.pod
+        self._note_tampering(
+            f"container {pod.name} of namespace {pod.namespace or 'default'}", succeeded
         )
+
+    def _note_tampering(self, detail: str, succeeded: bool) -> None:
+        message = Tampering(num_reverts=1, revert_succeeded=succeeded, detail=detail)
         self._tampering = [*self._tampering, message][-MOST_UNTOLD:]
 
 
@@ -266,6 +328,7 @@ def _check(guards: list[GuardedPod]) -> list[GuardedPod]:
 def release_all(data: DataDirectory, identity: Identity) -> None:
     """Take the rules out of every pod, when the VEN is suspended or leaves; the agent must not be
     running."""
+    open_again()
     for pod, kernel in _kernels(data, identity):
         try:
             kernel.remove()

@@ -15,6 +15,9 @@ from ven_protocol.messages import Interface
 from ven_protocol.paths import container_workload_id
 from ven_protocol.policy import PolicyDocument
 
+CLOSED = PolicyDocument(mode="full", visibility="flow_off", sets={}, rules=[])
+"""Until a pod has its first policy, on a host that enforces."""
+
 
 class GuardedPod:
     """One pod of a container host. Raises OSError when it has ended."""
@@ -30,6 +33,11 @@ class GuardedPod:
         self._changes: Stream[None] = kernel.interface_changes()
         self._seen = False
         self._released = False
+        self._number: int | None = None
+        self.looked_after = False
+        """Whether its own firewall is there, or it needs none: then its links may carry packets."""
+        self.told = False
+        """Whether the PCE has said what it should hold."""
 
     def look(self) -> None:
         """Read its interfaces if they have changed."""
@@ -38,11 +46,33 @@ class GuardedPod:
             self._flows.ledger.neighbourhood = neighbourhood(self.interfaces)
             self._seen = True
 
+    def close_up(self) -> None:
+        """Let nothing in or out until :meth:`apply` or :meth:`release`, unless an earlier VEN left
+        a policy there. Raises KernelRefused."""
+        if self._document is None and not self._kernel.holds_rules():
+            self._kernel.apply(CLOSED)
+            self._document = CLOSED
+            self._released = False
+        self.looked_after = True
+
+    def number(self) -> int | None:
+        """How the host counts its network, as ``ven.edge.interfaces.Pairs`` does; None while no
+        link of the host leads there."""
+        if self._number is None:
+            self._number = self._kernel.number()
+        return self._number
+
+    @property
+    def mode(self) -> str | None:
+        """Of the policy that it holds; None without one."""
+        return self._document.mode if self._document and self.etag else None
+
     def apply(self, etag: str, document: PolicyDocument) -> int:
         """Hold a policy; the number of its rules. Raises KernelRefused."""
         self._released = False
         rules = self._kernel.apply(document)
         self._document, self.etag = document, etag
+        self.looked_after = self.told = True
         self._flows.follow(document)
         self._flows.ledger.owners = port_owners(self._kernel.open_ports())
         return rules
@@ -59,13 +89,14 @@ class GuardedPod:
     def release(self) -> None:
         """It is not managed: leave nothing of ours in it."""
         self.etag, self._document = "", None
+        self.looked_after = self.told = True
         if not self._released:
             self._kernel.remove()
             self._released = True
 
     def collect(self, wanted: bool) -> None:
         """Collect flows while it has a policy."""
-        if wanted and not self._collects and self._document is not None:
+        if wanted and not self._collects and self.etag:
             self._flows.start()
             self._collects = True
         elif self._collects and not wanted:

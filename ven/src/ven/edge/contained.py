@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from ven.core.kernel import Connection, Drop, Stream, Untold
+from ven.edge.interfaces import number_of_network
 from ven.edge.linux import LinuxKernel
 from ven_protocol.messages import Interface, OpenPort
 from ven_protocol.policy import PolicyDocument
@@ -62,6 +63,14 @@ class ContainedKernel:
     def intact(self) -> bool:
         """As :meth:`ven.core.kernel.Kernel.intact`."""
         return self._call(self._kernel.intact)
+
+    def holds_rules(self) -> bool:
+        """Whether there is a table of ours, perhaps of a VEN before this one. 10 ms."""
+        return bool(self._call(self._kernel.listing))
+
+    def number(self) -> int | None:
+        """How the host's network counts this one; None while no link of the host leads here."""
+        return number_of_network(self._namespace)
 
     def interfaces(self) -> list[Interface]:
         """As :meth:`ven.core.kernel.Kernel.interfaces`."""

@@ -10,6 +10,7 @@
     actions.json          ids of actions carried out
     upgrade.json          the upgrade under way
     maintenance.json      digests of the maintenance tokens that open local commands
+    namespaces.json       which namespaces of containers are enforced
     names.json            addresses of domain names in the policy, for a start without DNS
     addresses.json        where the PCE was found last, for a start without DNS
     suspended             present while the VEN is suspended
@@ -106,7 +107,7 @@ class DataDirectory:
         names = (
             "identity.json", "policy.json", "policy.previous.json", "actions.json",
             "names.json", "addresses.json", "suspended", "unsuspended", "status.json", "ca.pem",
-            "upgrade.json", "maintenance.json",
+            "upgrade.json", "maintenance.json", "namespaces.json",
         )  # fmt: skip
         for name in names:
             (self.path / name).unlink(missing_ok=True)
@@ -214,6 +215,14 @@ class DataDirectory:
     def save_remembered_names(self, names: dict[str, list[str]]) -> None:
         """Remember what names mean; may be lost in a crash of the host."""
         self._write("names.json", msgspec.json.encode(names), durable=False)
+
+    def namespaces(self) -> dict[str, bool]:
+        """Namespaces of containers, and whether their pods are enforced."""
+        return self._read("namespaces.json", dict[str, bool]) or {}
+
+    def save_namespaces(self, enforced: dict[str, bool]) -> None:
+        """Remember it for pods that start before the PCE has spoken of them."""
+        self._write("namespaces.json", msgspec.json.encode(enforced))
 
     @property
     def suspended(self) -> bool:

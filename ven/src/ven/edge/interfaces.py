@@ -10,16 +10,25 @@ from typing import Literal
 from msgspec import Struct
 
 from ven.core.kernel import Drained
-from ven.edge.netlink import NETLINK_ROUTE, Message, NetlinkError, NetlinkSocket, attributes
+from ven.edge.netlink import (
+    NETLINK_ROUTE,
+    Message,
+    NetlinkError,
+    NetlinkSocket,
+    attribute,
+    attributes,
+)
 from ven_protocol.messages import Interface
 
 Kind = Literal["ethernet", "wireless", "vpn", "bridge", "virtual", "loopback", "other"]
 LinkState = Literal["up", "down", "unknown"]
 
 # linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
-_GETLINK, _GETADDR, _GETROUTE = 18, 22, 26
+_GETLINK, _GETADDR, _GETROUTE, _GETNSID = 18, 22, 26, 90
 _GROUPS = (1, 5, 7, 9, 11)  # links, IPv4 addresses and routes, IPv6 addresses and routes
 _IFLA_IFNAME, _IFLA_OPERSTATE, _IFLA_LINKINFO, _IFLA_INFO_KIND = 3, 16, 18, 1
+_IFLA_LINK_NETNSID = 37
+_NETNSA_NSID, _NETNSA_FD = 1, 3
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_MULTIPATH, _RTA_VIA = 4, 5, 6, 9, 18
 _IFF_UP, _IFF_LOOPBACK, _IFF_RUNNING = 0x1, 0x8, 0x40
@@ -48,6 +57,15 @@ class _Link(Struct, frozen=True):
     name: str
     state: LinkState
     kind: Kind
+
+
+class Pairs(Struct, frozen=True):
+    """This network's ends of pairs of links."""
+
+    behind: dict[int, int | None]
+    """Index to the number (as this network counts) of the network where the other end is."""
+    uplinks: frozenset[int]
+    """Those that a default route uses."""
 
 
 class InterfaceEvents:
@@ -110,6 +128,41 @@ def read_container_links() -> list[str]:
     )
 
 
+def read_pairs() -> Pairs:
+    """Ends of pairs. Raises OSError when they change all the time. Half a millisecond for 100
+    links."""
+    netlink = NetlinkSocket(NETLINK_ROUTE)
+    try:
+        messages = _dump(netlink, _GETLINK)
+        uplinks = {index for _family, index in _default_gateways(_dump(netlink, _GETROUTE))}
+    finally:
+        netlink.close()
+    if not messages:
+        raise OSError(errno.EINTR, "the list of links changed while it was read")
+    behind: dict[int, int | None] = {}
+    for message in messages:
+        _family, _hardware, index, _flags, _change = _LINK.unpack_from(message.body)
+        found = dict(attributes(message.body, _LINK.size))
+        if _software(found) == "veth":
+            number = found.get(_IFLA_LINK_NETNSID)
+            behind[index] = struct.unpack("=i", number)[0] if number else None
+    return Pairs(behind, frozenset(uplinks & behind.keys()))
+
+
+def number_of_network(descriptor: int) -> int | None:
+    """How this network counts another, open as ``descriptor``; None while no link leads there.
+    20 microseconds."""
+    netlink = NetlinkSocket(NETLINK_ROUTE)
+    try:
+        request = bytes(4) + attribute(_NETNSA_FD, struct.pack("=I", descriptor))
+        answer = netlink.request(_GETNSID, 0, request)
+    finally:
+        netlink.close()
+    number = dict(attributes(answer.body, 4)).get(_NETNSA_NSID) if answer else None
+    found = struct.unpack("=i", number)[0] if number else -1
+    return found if found >= 0 else None
+
+
 def _dump(netlink: NetlinkSocket, kind: int) -> list[Message]:
     header = struct.pack("=B3x12x", socket.AF_UNSPEC)
     for _attempt in range(3):
@@ -128,10 +181,15 @@ def _link(message: Message) -> tuple[int, _Link | None]:
     if _IFLA_IFNAME not in found:
         return index, None
     name = found[_IFLA_IFNAME].rstrip(b"\0").decode(errors="replace")
-    info = dict(attributes(found.get(_IFLA_LINKINFO, b"")))
-    software = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0").decode(errors="replace")
+    software = _software(found)
     operational = found.get(_IFLA_OPERSTATE, b"\0")[0]
     return index, _Link(name, _state(flags, operational), _kind(name, flags, hardware, software))
+
+
+def _software(found: dict[int, bytes]) -> str:
+    """What kind of link software made; "" for hardware."""
+    info = dict(attributes(found.get(_IFLA_LINKINFO, b"")))
+    return info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0").decode(errors="replace")
 
 
 def _state(flags: int, operational: int) -> LinkState:
