@@ -29,6 +29,7 @@ from websockets.sync.server import serve as serve_websockets
 from pce.errors import Invalid
 from pce.flows.admission import admit
 from pce.store.kerberos import principal_of
+from pce.timestamps import rfc3339
 from pce_local.certificates import ensure_certificates, server_context
 from tests.fleet.simulator import name_of, policy_reply
 from ven_protocol.bolts import Bolt
@@ -90,7 +91,7 @@ class FakePce:
     batches: dict[int, FlowBatch] = field(default_factory=dict)
     repeated_batches: int = 0
     behind_s: int = 0
-    """How far its clock is behind the VEN's, where it judges the times of flows."""
+    """How far its clock is behind the VEN's."""
     connections: int = 0
     keepalives: int = 0
     sockets: list[ServerConnection] = field(default_factory=list)
@@ -233,7 +234,7 @@ class FakePce:
         self.actions = [a for a in self.actions if a.id not in message.done_actions]
         return HeartbeatReply(
             etag=self.etag(),
-            server_time=datetime.datetime.now(datetime.UTC).isoformat(),
+            server_time=rfc3339(int(time.time()) - self.behind_s),
             next_heartbeat_s=self.intervals.heartbeat_s,
             actions=self.actions,
             settings=self.settings(),

@@ -208,7 +208,7 @@ def test_a_clock_that_is_ahead_costs_no_flows(
     pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
 ) -> None:
     """What the PCE refuses as from the future waits on disk, and arrives once when it is not; the
-    VEN is not taken for lost."""
+    VEN is not taken for lost, and says with its heartbeats what is wrong."""
     with running(data, kernel) as agent:
         wait_until("policy applied", pce.applied)
         pce.behind_s = 3_600
@@ -216,9 +216,13 @@ def test_a_clock_that_is_ahead_costs_no_flows(
         wait_until("refused posts", lambda: len(pce.told("flows")) >= 3)
         assert data.batches() and not pce.batches
         assert agent.state.heartbeat.mode == "normal"
+        [wrong] = wait_until("what is wrong", lambda: pce.heartbeats()[-1].health)
+        assert wrong.code == "host_clock_off" and "60 minutes ahead" in wrong.message
+        assert any("60 minutes ahead" in line for line in data.status().health)
         pce.behind_s = 0
         wait_until("the batch", lambda: [s.dst_port for s in summaries(pce)] == [443])
         wait_until("the outbox empty", lambda: not data.batches())
+        wait_until("all well", lambda: not pce.heartbeats()[-1].health)
     assert pce.repeated_batches == 0
 
 

@@ -165,6 +165,10 @@ class FaultyNetwork:
         """As the PCE sees it."""
         return bool(self.operator.get(self.href)["online"])
 
+    def conditions(self) -> Any:
+        """What is wrong with the VEN, as the PCE shows it."""
+        return self.operator.get(self.href.replace("/workloads/", "/vens/"))["conditions"]
+
     def heard_at(self) -> datetime:
         """When the PCE heard the VEN last."""
         at = self.operator.get(self.href)["agent"]["status"]["last_heartbeat_on"]

@@ -105,7 +105,8 @@ def test_the_certificate_has_expired(net: FaultyNetwork) -> None:
 
 @pytest.mark.parametrize("shift", [3600, -3600])
 def test_the_clock_jumps(net: FaultyNetwork, shift: int) -> None:
-    """The VEN waits by a clock that only goes forward: heartbeats, bolts and policy go on."""
+    """The VEN waits by a clock that only goes forward: heartbeats, bolts and policy go on. The
+    operator sees which host's clock is wrong, as long as it is."""
     net.clock(shift)
     try:
         net.is_heard()
@@ -115,5 +116,8 @@ def test_the_clock_jumps(net: FaultyNetwork, shift: int) -> None:
         net.is_heard()
         assert net.mode() == "normal"
         assert "missed" not in net.log_since_begin()
+        way = "ahead of" if shift > 0 else "behind"
+        wait_for("the condition", lambda: f"60 minutes {way} the PCE's" in str(net.conditions()))
     finally:
         net.clock(0)
+    wait_for("no condition", lambda: not net.conditions())

@@ -3,9 +3,10 @@
 import pytest
 
 from pce.errors import Invalid
-from pce.flows.admission import CLOCK_TOLERANCE_S, MAX_AGE_S, MAX_WINDOW_S, admit
+from pce.flows.admission import MAX_AGE_S, MAX_WINDOW_S, admit
 from tests.property.flow_batches import HEARTBEAT
 from ven_protocol.flows import decode_batch, encode_batch
+from ven_protocol.limits import CLOCK_TOLERANCE_S
 
 NOW = 1_800_000_000
 

@@ -455,7 +455,10 @@ class Agent:
             bolts=state.bolts.phase,
             last_heartbeat=self._signs.answered_at,
             batches_waiting=len(state.outbox.waiting),
-            health=tuple(f"{c.code}: {c.message}" for c in health.conditions(state.policy)),
+            health=tuple(
+                f"{c.code}: {c.message}"
+                for c in health.conditions(state.policy, self._signs.clock_off_s)
+            ),
         )
         if status != self._status:
             self._status = status

@@ -15,14 +15,21 @@ from ven.configuration import Identity, Server
 from ven.core import actions, coordination, health
 from ven.core.coordination import VenState
 from ven.edge import kerberos
-from ven.edge.clock import Clock, rfc3339
+from ven.edge.clock import Clock, rfc3339, unix_time
 from ven.edge.files import DataDirectory
 from ven.edge.host import uptime_s
 from ven.edge.http import AuthenticationRefused, Refused, RequestFailed
 from ven.edge.pce import Pce
 from ven.work import Work
 from ven_protocol.flows import FlowBatch
-from ven_protocol.messages import Goodbye, Heartbeat, HostFacts, LostAgent, settings_digest
+from ven_protocol.messages import (
+    Goodbye,
+    Heartbeat,
+    HeartbeatReply,
+    HostFacts,
+    LostAgent,
+    settings_digest,
+)
 
 GOODBYE_TIMEOUT_S = 4
 """A stopping host does not wait for a PCE that does not answer; goodbye is best effort."""
@@ -33,6 +40,8 @@ UNREADABLE = (400, 406, 413, 422)
 TOO_EARLY = "flow_window_in_future"
 """The PCE's name for a window that is not over by its clock. That passes, when this host's clock is
 set or when the time has come: until then the batch waits like one that nobody heard."""
+
+CLOCK_RIGHT = "this host's clock agrees with the PCE's again"
 
 _log = logging.getLogger("ven.agent")
 
@@ -67,6 +76,9 @@ class SignsOfLife:
         self._missed = 0
         self.answered_at = ""
         """When the PCE answered the last one (RFC 3339); empty before the first."""
+        self.clock_off_s = 0
+        """By how much this host's clock is ahead of the PCE's, as :func:`health.clock_off` has it.
+        """
 
     async def send_heartbeat(self, state: VenState, done: tuple[str, ...]) -> None:
         """Ends in ``HeartbeatAnswered`` or ``HeartbeatMissed``."""
@@ -82,7 +94,7 @@ class SignsOfLife:
             self._refused = isinstance(error, AuthenticationRefused)
             self._feed(coordination.HeartbeatMissed(self._refused))
         else:
-            self._answered()
+            self._answered(reply)
             self._feed(coordination.HeartbeatAnswered(reply, done))
 
     async def post_flows(self, state: VenState, seq: int, done: tuple[str, ...]) -> None:
@@ -103,7 +115,7 @@ class SignsOfLife:
             else:
                 self._feed(coordination.FlowsMissed(seq))
         else:
-            self._answered()
+            self._answered(reply.heartbeat)
             self._feed(coordination.FlowsTaken(seq, reply.heartbeat, done))
 
     async def _renew_token(self) -> None:
@@ -153,19 +165,31 @@ class SignsOfLife:
             uptime_seconds=uptime_s(),
             agent_mode=state.heartbeat.mode,
             applied_etag=state.policy.held,
-            health=health.conditions(state.policy),
+            health=health.conditions(state.policy, self.clock_off_s),
             enforcement_mode=document.mode if document else None,
             done_actions=list(done),
             failed_actions=actions.failures(state.actions, done),
             settings_digest=settings_digest(state.settings),
         )
 
-    def _answered(self) -> None:
+    def _answered(self, reply: HeartbeatReply) -> None:
+        self._compare_clocks(reply.server_time)
         self._refused = False
         if self._missed:
             _log.warning("the PCE answers again after %d missed heartbeats", self._missed)
         self._missed = 0
         self.answered_at = rfc3339(self._clock.wall())
+
+    def _compare_clocks(self, server_time: str) -> None:
+        theirs = unix_time(server_time)
+        if theirs is None:
+            return
+        known_s, self.clock_off_s = (
+            self.clock_off_s,
+            health.clock_off(self.clock_off_s, self._clock.wall() - theirs),
+        )
+        if self.clock_off_s != known_s:
+            _log.warning("%s", health.clock(self.clock_off_s) if self.clock_off_s else CLOCK_RIGHT)
 
 
 def _is_final(refusal: Refused) -> bool:

@@ -39,6 +39,11 @@ FREQUENT_FLOWS_FOR_S = 600
 """Seconds for which it does so: as long as the usual interval, so that one request costs the PCE at
 most ten posts more, and nobody has to remember to end it."""
 
+CLOCK_TOLERANCE_S = 300
+"""How far in the future a flow window may end, and how far a host's clock may be off before its VEN
+says so. One heartbeat interval: a host without time service drifts by seconds a day, and one that
+is minutes off is told so instead of filling the future."""
+
 MISSED_HEARTBEATS_TO_DEGRADED = 3
 """Failed heartbeats in a row after which a VEN is degraded, and good ones after which it is not."""
 

@@ -16,6 +16,14 @@ class Clock:
         return time.time()
 
 
+def unix_time(text: str) -> float | None:
+    """Of an RFC 3339 time; None for what is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
 def rfc3339(unix_time: float) -> str:
     """RFC 3339 in UTC with milliseconds, as the PCE writes times."""
     text = datetime.fromtimestamp(unix_time, UTC).isoformat(timespec="milliseconds")

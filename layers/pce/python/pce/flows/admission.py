@@ -9,10 +9,7 @@ keeps a batch from the future and posts it again until its time has come.
 from pce.errors import Invalid, Problem
 from pce.timestamps import rfc3339
 from ven_protocol.flows import FlowBatch
-
-CLOCK_TOLERANCE_S = 300
-"""How far in the future a window may end. One heartbeat interval: a host without time service
-drifts by seconds a day, and one that is minutes off is told so instead of filling the future."""
+from ven_protocol.limits import CLOCK_TOLERANCE_S
 
 MAX_AGE_S = 7 * 86_400
 """How long ago a window may have ended: a VEN that was cut off for a week may still deliver. What

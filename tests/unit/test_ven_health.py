@@ -1,0 +1,43 @@
+"""What is wrong with a VEN, in the words of its heartbeats."""
+
+import pytest
+
+from ven.core import health, policy_state
+from ven.core.timing import Dice
+
+HOUR_S = 3600
+
+
+@pytest.mark.parametrize(
+    ("known_s", "seen_s", "said_s"),
+    [
+        (0, 0, 0),
+        (0, 300, 0),
+        (0, -300, 0),
+        (0, 301, 300),
+        (0, -301, -300),
+        (0, HOUR_S + 29, HOUR_S),
+        (HOUR_S, HOUR_S + 59, HOUR_S),
+        (HOUR_S, HOUR_S - 59, HOUR_S),
+        (HOUR_S, HOUR_S + 61, HOUR_S + 60),
+        (HOUR_S, -HOUR_S, -HOUR_S),
+        (300, 299, 300),
+        (300, 241, 300),
+        (300, 240, 0),
+        (HOUR_S, 2, 0),
+    ],
+)
+def test_a_clock_is_off_from_five_minutes_on(known_s: int, seen_s: float, said_s: int) -> None:
+    """In whole minutes; seconds of the network or of a slow drift change nothing that was said."""
+    assert health.clock_off(known_s, seen_s) == said_s
+
+
+def test_a_wrong_clock_is_a_condition() -> None:
+    """It says which way, and what comes of it; a clock that is right is none."""
+    policy = policy_state.start(Dice(1))
+    assert health.conditions(policy) == []
+    [ahead] = health.conditions(policy, HOUR_S)
+    [behind] = health.conditions(policy, -2 * HOUR_S)
+    assert (ahead.code, ahead.severity) == ("host_clock_off", "warning")
+    assert "60 minutes ahead" in ahead.message and "flows wait" in ahead.message
+    assert "120 minutes behind" in behind.message and "refused" in behind.message
