@@ -358,7 +358,8 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     ),
     FunctionSpec(
         name="sweep",
-        does="Every minute: finds VENs that fell silent and goodbyes that ran out.",
+        does="Every minute: finds VENs that fell silent, goodbyes that ran out and reports that are"
+        " due.",
         size=Size(1769, 50, "one core: 100,000 rows in 2 s; ends before the next one starts"),
         tables={
             # The only scan of the product: the whole of one small table, once a minute.
@@ -367,7 +368,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "events": ("PutItem",),
             "policy": ("GetItem", "BatchGetItem", "PutItem"),
         },
-        sends=("compile", "bolts"),
+        sends=("compile", "bolts", "traffic_queries"),
         settings=("PCE_URL", "PCE_HEARTBEAT_INTERVAL_S", "PCE_FLOW_INTERVAL_S"),
         emits_metrics=True,
     ),

@@ -1,4 +1,4 @@
-"""EventBridge Scheduler, every minute: who has been silent for too long?"""
+"""EventBridge Scheduler, every minute: who has been silent for too long? Which reports are due?"""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from pce.runtime.clock import now_s
 from pce.runtime.http import Event
 from pce.runtime.metrics import emit
 from pce.runtime.wiring import wiring
+from pce.usecases.make_due_reports import make_due_reports
 from pce.usecases.sweep_presence import sweep_presence
 
 
@@ -16,4 +17,6 @@ def handler(event: Event, context: object) -> dict[str, Any]:
     swept = sweep_presence(wiring(), now_s(), wiring().environment.sweep_interval_s)
     facts: dict[str, Any] = msgspec.to_builtins(swept)
     emit({"SweepCompleted": 1, "MassOfflineBrake": swept.braked_orgs}, facts)
+    # Last: whatever is wrong with a report, VENs were looked after.
+    make_due_reports(wiring(), now_s())
     return facts

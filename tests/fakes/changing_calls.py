@@ -97,6 +97,8 @@ def _objects(org: str) -> Calls:
     }
     hits = yield from _made("POST", f"{org}/reports", order)
     yield "DELETE", hits["href"], None
+    weekly = {**order, "report_generation_frequency": "weekly"}
+    yield from _life(f"{org}/report_schedules", weekly, {"enabled": False})
     yield "POST", f"{org}/agents/bulk_traffic_flows", b"10.0.0.1,10.0.0.2,443,6\n"
 
 

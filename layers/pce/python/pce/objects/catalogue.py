@@ -13,6 +13,7 @@ from pce.objects.label_dimension import LABEL_DIMENSIONS
 from pce.objects.label_group import LABEL_GROUPS
 from pce.objects.pairing_profile import PAIRING_PROFILES
 from pce.objects.permission import PERMISSIONS
+from pce.objects.report_schedule import REPORT_SCHEDULES
 from pce.objects.rule import DENY_RULES, SEC_RULES
 from pce.objects.rule_set import RULE_SETS
 from pce.objects.security_principal import SECURITY_PRINCIPALS
@@ -58,6 +59,7 @@ COLLECTIONS: dict[str, Collection] = {
         VULNERABILITIES,
         VULNERABILITY_REPORTS,
         TRAFFIC_COLLECTORS,
+        REPORT_SCHEDULES,
         SEC_RULES,
         DENY_RULES,
         *PROVISIONED,

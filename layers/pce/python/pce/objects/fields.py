@@ -147,6 +147,20 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
+class Never:
+    """A switch of what this product has not: false is all that it can be."""
+
+    why: str
+
+    def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
+        """False."""
+        if value is not False:
+            message = f"{at}: {self.why}; false is all that it can be"
+            problems.append(Problem(f"{at}_not_supported", message, at))
+        return False
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of a closed list of words."""
 

@@ -14,6 +14,7 @@ from pce.objects.fields import (
     Flag,
     Integer,
     ListOf,
+    Never,
     Record,
     Reference,
     Shape,
@@ -21,7 +22,7 @@ from pce.objects.fields import (
 )
 from pce.objects.permission import RoleReference
 from pce.objects.rule import Actor, ResolveLabelsAs
-from pce.objects.settings import Never, Timer, TimerEntry, TrustedProxy
+from pce.objects.settings import Timer, TimerEntry, TrustedProxy
 
 Schema = dict[str, Any]
 

@@ -28,6 +28,7 @@ LIMITS = {
     "permissions": 10_000,
     "service_accounts": 1_000,
     "users": 1_000,
+    "report_schedules": 100,  # each is a traffic query over its days
     "access_restrictions": 50,  # the documented limit
 }
 OTHERS = 1_000

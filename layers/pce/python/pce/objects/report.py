@@ -57,19 +57,19 @@ _RANGE = Record(
     also=_range_problems,
 )
 
+PARAMETERS = Shape(
+    {
+        "report_time_range": _RANGE,
+        "rule_sets": ListOf(Reference("rule_sets", version="active")),
+    },
+    required=("report_time_range",),
+)
+
 REPORT_SHAPE = Shape(
     {
         "report_template": Reference("report_templates"),
         "description": Text(MAX_TEXT),
-        "report_parameters": Record(
-            Shape(
-                {
-                    "report_time_range": _RANGE,
-                    "rule_sets": ListOf(Reference("rule_sets", version="active")),
-                },
-                required=("report_time_range",),
-            )
-        ),
+        "report_parameters": Record(PARAMETERS),
         "report_format": Choice(("csv",)),
         "send_by_email": Flag(),
     },

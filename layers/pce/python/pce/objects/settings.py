@@ -13,6 +13,7 @@ from pce.objects.fields import (
     Flag,
     Integer,
     ListOf,
+    Never,
     Record,
     Reference,
     Shape,
@@ -78,20 +79,6 @@ class TimerEntry:
         }
         clean = Record(Shape(fields, self.required)).check(value, at, problems)
         return {"scope": [], "ven_type": "server", **clean}
-
-
-@dataclass(frozen=True, slots=True)
-class Never:
-    """A switch of what this product has not: false is all that it can be."""
-
-    why: str
-
-    def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
-        """False."""
-        if value is not False:
-            message = f"{at}: {self.why}; false is all that it can be"
-            problems.append(Problem(f"{at}_not_supported", message, at))
-        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,7 +250,8 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     # Reports, and what is counted by application
     f"{_O}/report_templates": {"GET": READERS},
     f"{_O}/report_templates/{{id}}": {"GET": READERS},
-    f"{_O}/report_schedules": {"GET": READERS},
+    f"{_O}/report_schedules": {"GET": AUDITORS, "POST": ADMINS},
+    f"{_O}/report_schedules/{{id}}": {"GET": AUDITORS, "PUT": ADMINS, "DELETE": ADMINS},
     f"{_O}/reports": {"GET": AUDITORS, "POST": ADMINS},
     f"{_O}/reports/risk_summary": {"GET": READERS},
     f"{_O}/reports/{{id}}": {"GET": AUDITORS, "DELETE": ADMINS},

@@ -20,6 +20,7 @@ from pce.objects.label_dimension import LABEL_DIMENSIONS
 from pce.objects.label_group import LABEL_GROUPS
 from pce.objects.pairing_profile import PAIRING_PROFILES
 from pce.objects.permission import PERMISSIONS
+from pce.objects.report_schedule import REPORT_SCHEDULES
 from pce.objects.rule import DENY_RULES, SEC_RULES
 from pce.objects.rule_set import RULE_SETS
 from pce.objects.security_principal import SECURITY_PRINCIPALS
@@ -325,7 +326,11 @@ ENDPOINTS: tuple[Row, ...] = (
     # Reports, and what is counted by application
     ("GET", f"{_O}/report_templates", reports.list_templates),
     ("GET", f"{_O}/report_templates/{{id}}", reports.get_template),
-    ("GET", f"{_O}/report_schedules", to.nothing),
+    ("GET", f"{_O}/report_schedules", to.list_all(REPORT_SCHEDULES)),
+    ("POST", f"{_O}/report_schedules", reports.create_schedule),
+    ("GET", f"{_O}/report_schedules/{{id}}", to.get_one(REPORT_SCHEDULES)),
+    ("PUT", f"{_O}/report_schedules/{{id}}", reports.update_schedule),
+    ("DELETE", f"{_O}/report_schedules/{{id}}", to.delete(REPORT_SCHEDULES)),
     ("GET", f"{_O}/reports", reports.list_reports),
     ("POST", f"{_O}/reports", reports.order_report),
     ("GET", f"{_O}/reports/risk_summary", reports.get_risk_summary),

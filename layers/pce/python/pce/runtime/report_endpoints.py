@@ -1,8 +1,10 @@
 """What the endpoints of reports and of application groups do."""
 
+from pce.identifiers import tail
+from pce.objects.report_schedule import REPORT_SCHEDULES
 from pce.runtime.api_call import Call, created, gzipped, no_content, ok, whole
 from pce.runtime.http import Reply
-from pce.usecases import make_report, summarize_app_groups
+from pce.usecases import make_report, read_objects, schedule_reports, summarize_app_groups
 
 
 def list_templates(call: Call) -> Reply:
@@ -40,6 +42,19 @@ def download_report(call: Call) -> Reply:
     """GET reports/{id}/download: CSV."""
     body = make_report.read_report(call.caller, call.id, call.stores)
     return gzipped(body, call, "text/csv")
+
+
+def create_schedule(call: Call) -> Reply:
+    """POST report_schedules: 201 with the schedule, which says when its next report is due."""
+    made = schedule_reports.create_schedule(call.caller, call.body, call.stores)
+    id = tail(made["href"])
+    return created(read_objects.get_object(call.caller, REPORT_SCHEDULES, id, {}, call.stores))
+
+
+def update_schedule(call: Call) -> Reply:
+    """PUT report_schedules/{id}."""
+    schedule_reports.update_schedule(call.caller, call.id, call.body, call.stores)
+    return no_content()
 
 
 def get_app_group_summary(call: Call) -> Reply:

@@ -7,7 +7,7 @@ from typing import Any
 from pce.errors import Invalid, NotFound, Problem
 from pce.events.journal import ResourceChange
 from pce.identifiers import org_href
-from pce.objects.report import REPORT_SHAPE, template
+from pce.objects.report import REPORT_SHAPE, RULE_HIT_COUNT, template
 from pce.objects.settings import REPORT_SETTINGS
 from pce.store.change import Change, Delete, Put
 from pce.store.objects import Stored
@@ -20,7 +20,7 @@ from pce.usecases.write_object import until_settled
 REPORTS = "reports"
 DAY_S = 86_400
 
-_PRIVATE = ("kept_until",)
+_PRIVATE = ("kept_until", "ordered_at")
 _ORDERED = ("report_type", "description", "report_parameters")
 """What events say of a report."""
 
@@ -47,15 +47,27 @@ def order_report(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
         raise Invalid(Problem("invalid_reference", message, "report_template"))
     named = said["report_parameters"].get("rule_sets") or []
     existing(caller, [rule_set["href"] for rule_set in named], stores)
+    id = str(uuid.uuid4())
+    report, event = ordered_report(caller, id, said, stores)
+    put = Put(REPORTS, id, report, ttl=report["kept_until"])
+    stores.objects.commit(Change(caller.org_id, puts=(put,), events=(event,)))
+    stores.queues.run_report(caller.org_id, id)
+    return _shown(report)
+
+
+def ordered_report(
+    caller: Caller, id: str, said: Mapping[str, Any], stores: Stores
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A report that waits for its worker, and its event; neither is written. Raises
+    :class:`Invalid` when too many wait."""
     settings = read_settings(caller, REPORT_SETTINGS, stores)
     waiting = [r for r in _all(caller, stores) if r["status"] == "queued"]
     if len(waiting) >= settings["max_queued_reports"]:
         message = f"{len(waiting)} reports wait already; settings/reports allows no more"
         raise Invalid(Problem("too_many_queued_reports", message))
-    id = str(uuid.uuid4())
     report = {
         "href": caller.path(REPORTS, id),
-        "report_type": known["template_type"],
+        "report_type": RULE_HIT_COUNT,
         "description": said.get("description") or "",
         "report_template": said["report_template"],
         "report_parameters": said["report_parameters"],
@@ -64,16 +76,13 @@ def order_report(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
         "status": "queued",
         "progress_percentage": 0,
         "generated_at": None,
+        "ordered_at": caller.now_s,
         "kept_until": caller.now_s + settings["report_retention_days"] * DAY_S,
         **caller.created(),
     }
     ordered = {name: {"before": None, "after": report[name]} for name in _ORDERED}
     change = ResourceChange("report", {"href": report["href"]}, "create", ordered)
-    event = caller.journal(stores, 201).event("report.create", changes=[change])
-    put = Put(REPORTS, id, report, ttl=report["kept_until"])
-    stores.objects.commit(Change(caller.org_id, puts=(put,), events=(event,)))
-    stores.queues.run_report(caller.org_id, id)
-    return _shown(report)
+    return report, caller.journal(stores, 201).event("report.create", changes=[change])
 
 
 def list_reports(caller: Caller, stores: Stores) -> list[dict[str, Any]]:
