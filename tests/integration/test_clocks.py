@@ -204,6 +204,28 @@ def test_two_sweeps_at_once_tell_everything_once(pce: Pce) -> None:
     assert not any(map(pce.online, vens))
 
 
+def test_a_heartbeat_that_a_sweep_did_not_see_wins(
+    pce: Pce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep read its rows, then the VEN was heard, then the sweep wrote: no warning, and nobody
+    is isolated who is there."""
+    late, alive = pce.pair("late"), pce.pair("alive")
+    pce.sweep()
+    for at in (900, HOUR):
+        pce.now = at
+        pce.heartbeat(alive, "alive")
+        rows = list(pce.stores.presence.all_for_sweep())
+        with monkeypatch.context() as patched:
+            patched.setattr(pce.stores.presence, "all_for_sweep", lambda seen=rows: iter(seen))
+            pce.now = at + 1
+            pce.heartbeat(late, "late")
+            swept = pce.sweep()
+        assert (swept.transitions, swept.lost_races) == (1, 1)
+        pce.stores.presence.sign_of_life(late.token, START)  # silent from the beginning again
+    assert pce.online(late)
+    assert not +pce.told()
+
+
 def test_a_change_of_labels_or_settings_counts_from_the_next_sweep(pce: Pce) -> None:
     """A VEN that gets the label of a short scope is measured by it; an entry that is taken away
     gives the default back."""

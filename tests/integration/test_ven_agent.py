@@ -90,6 +90,8 @@ def test_a_life(pce: FakePce, data: DataDirectory, kernel: SimulatedKernel) -> N
     assert len(pce.told("goodbye")) == 1
     assert pce.heard[-1].resource == "goodbye"
     assert pce.heartbeats()[0].applied_etag == ""
+    host = pce.heartbeats()[0].host
+    assert (host.hostname, bool(host.os_id), bool(host.version)) == ("web", True, True)
     assert pce.batches[max(pce.batches)].heartbeat.applied_etag == etag
 
 
