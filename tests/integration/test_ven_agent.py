@@ -377,6 +377,22 @@ def test_interfaces_are_reported_when_they_change(
 
 
 @pytest.mark.usefixtures("paired")
+def test_a_report_that_is_refused_is_told_until_one_is_taken(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
+) -> None:
+    """A host with more addresses than a report may have, say: the operator sees why its workload
+    does not show them."""
+    pce.say = {"interfaces": 406}
+    with running(data, kernel):
+        [wrong] = wait_until("health", lambda: pce.heartbeats() and pce.heartbeats()[-1].health)
+        assert (wrong.code, wrong.severity) == ("interfaces_report_refused", "error")
+        assert "406" in wrong.message
+        pce.say = {}
+        wait_until("healthy", lambda: not pce.heartbeats()[-1].health)
+    assert pce.interfaces()
+
+
+@pytest.mark.usefixtures("paired")
 def test_users_are_reported_where_there_are_any(
     pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
 ) -> None:

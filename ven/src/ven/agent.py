@@ -457,7 +457,7 @@ class Agent:
             batches_waiting=len(state.outbox.waiting),
             health=tuple(
                 f"{c.code}: {c.message}"
-                for c in health.conditions(state.policy, self._signs.clock_off_s)
+                for c in health.conditions(state.policy, state.reports, self._signs.clock_off_s)
             ),
         )
         if status != self._status:

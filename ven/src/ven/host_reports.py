@@ -16,7 +16,7 @@ from ven.core.flows import port_owners
 from ven.core.kernel import Drained, Kernel
 from ven.core.neighbourhood import neighbourhood
 from ven.edge.host import uptime_s
-from ven.edge.http import RequestFailed
+from ven.edge.http import Refused, RequestFailed
 from ven.edge.pce import Pce
 from ven.edge.readers import StreamReader
 from ven.enforcement import Enforcement
@@ -118,7 +118,8 @@ class HostReports:
                 await self._work.request(self._pce.services, report)
         except RequestFailed as error:
             _log.warning("%s report: %s", kind, error)
-            self._feed(reports.ReportFailed(kind))
+            refused = str(error) if isinstance(error, Refused) else ""
+            self._feed(reports.ReportFailed(kind, refused))
         else:
             self._feed(reports.ReportAccepted(kind))
 

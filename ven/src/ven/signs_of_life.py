@@ -165,7 +165,7 @@ class SignsOfLife:
             uptime_seconds=uptime_s(),
             agent_mode=state.heartbeat.mode,
             applied_etag=state.policy.held,
-            health=health.conditions(state.policy, self.clock_off_s),
+            health=health.conditions(state.policy, state.reports, self.clock_off_s),
             enforcement_mode=document.mode if document else None,
             done_actions=list(done),
             failed_actions=actions.failures(state.actions, done),

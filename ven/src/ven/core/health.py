@@ -1,6 +1,7 @@
 """What is wrong with the VEN, as every heartbeat tells it; pure."""
 
 from ven.core.policy_state import MESSAGE_CHARACTERS, PolicyState
+from ven.core.reports import ReportState, refusals
 from ven_protocol.limits import CLOCK_TOLERANCE_S
 from ven_protocol.messages import HealthCondition
 
@@ -11,10 +12,21 @@ STEP_S = 60
 less: another message costs the PCE an event."""
 
 
-def conditions(policy: PolicyState, clock_off_s: int = 0) -> list[HealthCondition]:
+def conditions(
+    policy: PolicyState, reports: ReportState, clock_off_s: int
+) -> list[HealthCondition]:
     """Everything that is wrong now, the worst first; empty when all is well. ``clock_off_s``: as
     :func:`clock_off` has it."""
     found = [policy.trouble] if policy.trouble else []
+    for kind, why in refusals(reports).items():
+        found.append(
+            HealthCondition(
+                code=f"{kind}_report_refused",
+                # Peers do not know the addresses that are in none.
+                severity="error" if kind == "interfaces" else "warning",
+                message=why[:MESSAGE_CHARACTERS],
+            )
+        )
     if clock_off_s:
         found.append(
             HealthCondition(code=CLOCK_OFF, severity="warning", message=clock(clock_off_s))

@@ -29,6 +29,8 @@ class Report(Struct, frozen=True, kw_only=True):
     seen: str = ""
     sending: str = ""
     accepted: str = ""
+    refused: str = ""
+    """Why the PCE would not take the last one, in its words: this host sends what it may not."""
 
 
 class ReportState(Struct, frozen=True, kw_only=True):
@@ -54,9 +56,10 @@ class ReportAccepted(Struct, frozen=True):
 
 
 class ReportFailed(Struct, frozen=True):
-    """It did not get there."""
+    """It did not get there, or was ``refused``."""
 
     kind: ReportKind
+    refused: str = ""
 
 
 class Reachable(Struct, frozen=True):
@@ -85,16 +88,25 @@ def step(state: ReportState, event: ReportEvent, connected: bool = True) -> _Res
             return _owed(state, kind) if news and connected else (state, ())
         case ReportAccepted(kind):
             report = _of(state, kind)
-            state = _with(state, kind, replace(report, accepted=report.sending, sending=""))
+            state = _with(
+                state, kind, replace(report, accepted=report.sending, sending="", refused="")
+            )
             return _owed(state, kind) if connected else (state, ())
-        case ReportFailed(kind):
-            return _with(state, kind, replace(_of(state, kind), sending="")), ()
+        case ReportFailed(kind, refused):
+            report = _of(state, kind)
+            report = replace(report, sending="", refused=refused or report.refused)
+            return _with(state, kind, report), ()
         case Reachable():
             commands: tuple[SendReport, ...] = ()
             for kind in KINDS:
                 state, more = _owed(state, kind)
                 commands += more
             return state, commands
+
+
+def refusals(state: ReportState) -> dict[ReportKind, str]:
+    """Which kinds the PCE will not take, and why."""
+    return {kind: why for kind in KINDS if (why := _of(state, kind).refused)}
 
 
 def _owed(state: ReportState, kind: ReportKind) -> _Result:
