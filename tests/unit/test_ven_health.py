@@ -59,6 +59,8 @@ def test_a_report_that_the_pce_will_not_take_is_a_condition() -> None:
     [wrong] = health.conditions(policy_state.start(Dice(1)), state, 0)
     assert (wrong.code, wrong.severity) == ("interfaces_report_refused", "error")
     assert wrong.message == "406 invalid_field: at most 4096"
+    was_so, _ = reports.step(state, reports.Observed("interfaces", ""))
+    assert not reports.refusals(was_so), "the PCE has what is the case"
     state, _ = reports.step(state, reports.Reachable())
     state, _ = reports.step(state, reports.ReportAccepted("interfaces"))
     assert health.conditions(policy_state.start(Dice(1)), state, 0) == []

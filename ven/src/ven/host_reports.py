@@ -118,8 +118,8 @@ class HostReports:
                 await self._work.request(self._pce.services, report)
         except RequestFailed as error:
             _log.warning("%s report: %s", kind, error)
-            refused = str(error) if isinstance(error, Refused) else ""
-            self._feed(reports.ReportFailed(kind, refused))
+            refused = isinstance(error, Refused) and error.is_of_content
+            self._feed(reports.ReportFailed(kind, str(error) if refused else ""))
         else:
             self._feed(reports.ReportAccepted(kind))
 

@@ -34,9 +34,6 @@ from ven_protocol.messages import (
 GOODBYE_TIMEOUT_S = 4
 """A stopping host does not wait for a PCE that does not answer; goodbye is best effort."""
 
-UNREADABLE = (400, 406, 413, 422)
-"""Answers to a flow post that repeating cannot mend. Others (a proxy's 403, say) may pass."""
-
 TOO_EARLY = "flow_window_in_future"
 """The PCE's name for a window that is not over by its clock. That passes, when this host's clock is
 set or when the time has come: until then the batch waits like one that nobody heard."""
@@ -193,4 +190,4 @@ class SignsOfLife:
 
 
 def _is_final(refusal: Refused) -> bool:
-    return refusal.status in UNREADABLE and TOO_EARLY not in refusal.tokens
+    return refusal.is_of_content and TOO_EARLY not in refusal.tokens

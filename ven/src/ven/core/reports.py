@@ -84,7 +84,8 @@ def step(state: ReportState, event: ReportEvent, connected: bool = True) -> _Res
         case Observed(kind, digest):
             report = _of(state, kind)
             news = digest != report.seen
-            state = _with(state, kind, replace(report, seen=digest))
+            refused = "" if digest == report.accepted else report.refused
+            state = _with(state, kind, replace(report, seen=digest, refused=refused))
             return _owed(state, kind) if news and connected else (state, ())
         case ReportAccepted(kind):
             report = _of(state, kind)

@@ -74,6 +74,12 @@ class Refused(RequestFailed):
         self.tokens = tuple(tokens)
         """Names of the problems, for programs."""
 
+    @property
+    def is_of_content(self) -> bool:
+        """Whether what was sent is at fault, so that repeating it cannot help. Other refusals (a
+        proxy's 403, say) may pass."""
+        return self.status in (400, 406, 413, 422)
+
 
 class Response(Struct, frozen=True):
     """A complete reply; the body is inflated."""
