@@ -15,7 +15,13 @@ from typing import Literal
 Table = Literal["presence", "objects", "events", "flows", "policy"]
 Queue = Literal["compile", "bolts", "traffic_queries", "streams"]
 Folder = Literal[
-    "support_reports", "traffic_results", "datafiles", "reports", "directories", "keytabs"
+    "support_reports",
+    "traffic_results",
+    "datafiles",
+    "reports",
+    "directories",
+    "keytabs",
+    "enforcement_instructions",
 ]
 Setting = Literal[
     "PCE_URL",
@@ -259,6 +265,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "traffic_results": ("GetObject",),
             "keytabs": ("PutObject", "DeleteObject"),
             "datafiles": ("GetObject", "PutObject"),
+            "enforcement_instructions": ("GetObject", "PutObject"),
             "reports": ("GetObject",),
             "directories": ("GetObject",),
         },

@@ -28,7 +28,13 @@ TABLES: Mapping[Table, tuple[Key, Key, str | None]] = {
 }
 
 #: First folder of a key -> days after which its objects are deleted. The others are current state.
-EXPIRY_DAYS = {"traffic_results": 1, "datafiles": 1, "reports": 7, "support_reports": 30}
+EXPIRY_DAYS = {
+    "traffic_results": 1,
+    "datafiles": 1,
+    "reports": 7,
+    "support_reports": 30,
+    "enforcement_instructions": 30,
+}
 
 RECORDS_CHEAPER_AFTER_DAYS = 30
 RECORDS_EXPIRY_DAYS = 120

@@ -20,6 +20,7 @@ def changing_calls(org: str, me: str, vens: Sequence[PairedVen]) -> Calls:
     yield from _objects(org)
     yield from _hosts(org, vens)
     yield from _policy(org)
+    yield from _servers(org)
     yield from _settings(org)
 
 
@@ -175,6 +176,34 @@ def _policy(org: str) -> Calls:
     yield "PUT", bound["href"], changed
     yield "DELETE", f"{org}/sec_policy/pending", None
     yield "POST", f"{org}/sec_policy/1/restore", {}
+
+
+def _servers(org: str) -> Calls:
+    changed = {"description": "walked"}
+    balancer = {"name": "lb", "devices": [{"config": {"host": "192.0.2.10"}}]}
+    yield from _life(f"{org}/slbs", balancer, changed)
+    found = {"name": "vip", "vip_address": "192.0.2.80", "vip_port": 443}
+    discovered = yield from _made("POST", f"{org}/discovered_virtual_servers", found)
+    server = {"name": "v", "discovered_virtual_server": {"href": discovered["href"]}}
+    yield from _life(f"{org}/sec_policy/draft/virtual_servers", server, changed)
+    yield "PUT", discovered["href"], changed
+    yield "DELETE", discovered["href"], None
+    nodes, devices = f"{org}/network_enforcement_nodes", f"{org}/network_devices"
+    node = yield from _made("POST", nodes, {"name": "nen"})
+    yield "PUT", node["href"], changed
+    switch = {"name": "s", "network_enforcement_node": {"href": node["href"]}}
+    yield from _life(devices, switch, changed)
+    device = yield from _made("POST", f"{node['href']}/network_devices", {"name": "switch"})
+    port = {"config": {"name": "GigabitEthernet1/0/1", "endpoint_type": "switch_port"}}
+    yield from _life(
+        f"{device['href']}/network_endpoints", port, {"config": {"traffic_flow_id": "7"}}
+    )
+    for what in ("request", "applied"):
+        yield "POST", f"{device['href']}/enforcement_instructions_{what}", {}
+        many = {"network_devices": [{"href": device["href"]}]}
+        yield "POST", f"{devices}/multi_enforcement_instructions_{what}", many
+    yield "DELETE", device["href"], None
+    yield "DELETE", node["href"], None
 
 
 def _settings(org: str) -> Calls:

@@ -148,13 +148,20 @@ class PolicyOrg:
         objects = self.stores.objects
         read = {
             collection: [s.document for s in objects.all_of(self.org_id, collection)]
-            for collection in ("workloads", "labels", "service_bindings")
+            for collection in (
+                *("workloads", "labels", "service_bindings"),
+                "discovered_virtual_servers",
+            )
         }
         versions = self.stores.policy_versions
         head = versions.head(self.org_id)
         active = versions.documents(self.org_id, head.manifest, head.manifest)
         estate = estate_from_documents(
-            read["workloads"], read["labels"], active, read["service_bindings"]
+            read["workloads"],
+            read["labels"],
+            active,
+            read["service_bindings"],
+            read["discovered_virtual_servers"],
         )
         return recompute(estate).documents
 

@@ -71,7 +71,13 @@ def test_the_bucket_is_private_and_forgets(assembly: Assembly) -> None:
         for rule in bucket["LifecycleConfiguration"]["Rules"]
         if "ExpirationInDays" in rule
     }
-    assert expiry == {"traffic_results/": 1, "datafiles/": 1, "reports/": 7, "support_reports/": 30}
+    assert expiry == {
+        "traffic_results/": 1,
+        "datafiles/": 1,
+        "reports/": 7,
+        "support_reports/": 30,
+        "enforcement_instructions/": 30,
+    }
     assert "VersioningConfiguration" not in bucket
 
 

@@ -17,6 +17,7 @@ from pce.policy.decide import Endpoint
 from pce.policy.estate import (
     EVERYTHING,
     Actor,
+    Backend,
     Coexistence,
     CustomRule,
     Estate,
@@ -76,6 +77,7 @@ RANGES = (
 )
 BINDINGS = ("v1", "v1:6-80-443", "v2")
 VIRTUAL_SERVICES = ("v1", "v2")
+VIRTUAL_SERVERS = ("lb1", "lb2")
 BAD_RANGES = (IpRange("10.0.0.9", "10.0.0.1"), IpRange("10.0.0.1", "::1"), IpRange("nonsense"))
 
 
@@ -98,16 +100,21 @@ def _label_or_group(random):
 
 def _actor(random):
     kind = random.choice(
-        ("ams", "labels", "labels", "labels", "workload", "ip_list", "virtual_service")
+        (
+            *("ams", "labels", "labels", "labels"),
+            *("workload", "ip_list", "virtual_service", "virtual_server"),
+        )
     )
     if kind == "labels":
         return _label_or_group(random)
     if kind == "ams":
-        return Actor("other", "virtual_server") if _rarely(random) else Actor("ams")
+        return Actor("other", "secure_connect_gateway") if _rarely(random) else Actor("ams")
     if kind == "virtual_service":
         if random.random() < 0.2:
             return Actor("container_host")
         return Actor(kind, MISSING if _rarely(random) else random.choice(VIRTUAL_SERVICES))
+    if kind == "virtual_server":
+        return Actor(kind, MISSING if _rarely(random) else random.choice(VIRTUAL_SERVERS))
     if kind == "workload":
         return Actor(kind, MISSING if _rarely(random) else random.choice(WORKLOAD_IDS))
     return Actor(kind, MISSING if _rarely(random) else random.choice(("i1", "i2", "i3")))
@@ -210,6 +217,29 @@ def _virtual_service(random, id):
     )
 
 
+def _virtual_server(random):
+    """One that is enforced, mostly. Its members are said by label, by group or by name."""
+    labels = {key: random.choice(ids) for key, ids in LABELS_OF.items() if random.random() < 0.6}
+    if random.random() < 0.15:
+        return VirtualService(labels=labels)
+    members = (
+        Actor("workload", random.choice(WORKLOAD_IDS))
+        if random.random() < 0.3
+        else _label_or_group(random)
+        for _ in range(random.randint(0, 2))
+    )
+    return VirtualService(
+        labels=labels,
+        services=(random.choice(SERVICES),),
+        ip_overrides=(IpRange(random.choice((*ADDRESSES, *OUTSIDE))),),
+        backend=Backend(
+            members=tuple(members),
+            services=tuple(_service(random) for _ in range(random.choice((1, 1, 2)))),
+            sources=_some(random, RANGES[3:8], 1, 2) if random.random() < 0.6 else (),
+        ),
+    )
+
+
 def _firewall(random):
     return FirewallSettings(
         ipv6="blocked_in_full" if random.random() < 0.2 else "by_policy",
@@ -243,7 +273,10 @@ def random_estate(random: Random) -> Estate:
             _rule(random, f"enforcement_boundaries/{n}", ("deny",))
             for n in range(random.randint(0, 1))
         ),
-        virtual_services={name: _virtual_service(random, name) for name in VIRTUAL_SERVICES},
+        virtual_services={
+            **{name: _virtual_service(random, name) for name in VIRTUAL_SERVICES},
+            **{name: _virtual_server(random) for name in VIRTUAL_SERVERS},
+        },
         firewall=_firewall(random),
     )
 
@@ -256,8 +289,9 @@ def random_change(random: Random, estate: Estate) -> EstateChange:
 
 def _change(random, estate):
     often = ("workload", "workload", "workload", "rule_set", "rule_set", "rule_set")
-    seldom = ("label", "group", "list", "service", "boundary", "virtual_service", "firewall")
-    kind = random.choice((*often, *seldom))
+    seldom = ("label", "group", "list", "service", "boundary", "firewall")
+    virtual = ("virtual_service", "virtual_server")
+    kind = random.choice((*often, *seldom, *virtual))
     gone = random.random() < 0.2
     if kind == "workload":
         name = random.choice(WORKLOAD_IDS)
@@ -290,6 +324,9 @@ def _change(random, estate):
         return EstateChange(
             virtual_services={name: None if gone else _virtual_service(random, name)}
         )
+    if kind == "virtual_server":
+        name = random.choice(VIRTUAL_SERVERS)
+        return EstateChange(virtual_services={name: None if gone else _virtual_server(random)})
     return EstateChange(firewall=_firewall(random))
 
 

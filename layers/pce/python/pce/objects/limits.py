@@ -20,6 +20,9 @@ LIMITS = {
     "rule_sets": 20_000,  # the engine's budget is 20,000 rules
     "enforcement_boundaries": 1_000,
     "virtual_services": 10_000,
+    "virtual_servers": 10_000,
+    "discovered_virtual_servers": 10_000,
+    "network_endpoints": 50_000,  # ports of 1,000 switches
     "pairing_profiles": 1_000,
     "container_clusters": 1_000,
     "container_workload_profiles": 10_000,

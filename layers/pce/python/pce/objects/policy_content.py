@@ -18,6 +18,7 @@ _COLLECTION_OF = {
     "label_group": "label_groups",
     "ip_list": "ip_lists",
     "virtual_service": "virtual_services",
+    "virtual_server": "virtual_servers",
 }
 """Kind of an actor to the collection that it refers to; workloads are not part of a version."""
 
@@ -35,12 +36,19 @@ class PolicyContent:
     """By collection, with draft hrefs."""
     labels: Sequence[Document]
     service_bindings: Sequence[Document] = ()
+    discovered_virtual_servers: Sequence[Document] = ()
     workloads: Mapping[str, Document] = field(default_factory=dict)
     """By id: those whose names are wanted where rules name them."""
 
     def estate(self, workloads: Iterable[Document] = ()) -> Estate:
         """The facts, with these workloads. Cost: 20 microseconds a rule."""
-        return estate_from_documents(workloads, self.labels, self.documents, self.service_bindings)
+        return estate_from_documents(
+            workloads,
+            self.labels,
+            self.documents,
+            self.service_bindings,
+            self.discovered_virtual_servers,
+        )
 
     def rule(self, rule_id: str) -> dict[str, Any]:
         """A rule as clients see it, by what stands behind the version in its href."""

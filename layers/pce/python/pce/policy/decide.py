@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from pce.policy.addresses import peer_address
-from pce.policy.estate import EVERYTHING, Actor, Estate, IpRange, Rule, Scope, Workload
+from pce.policy.estate import EVERYTHING, OFFERING, Actor, Estate, IpRange, Rule, Scope, Workload
 from pce.policy.resolve import active_rules
 from pce.policy.services import canonical, is_sound
 from pce.policy.traffic import Judgement, Traffic, Verdict, judge, service_matches, strictest
@@ -116,6 +116,12 @@ def _joins(
         rule.consumer_labels_are_services,
     )
     if direction == "in":
+        if any(
+            _is_passed_on(estate, id, workload, traffic)
+            and _comes_from(estate, id, consumers, peer_address)
+            for id in providers.virtual_services()
+        ):
+            return True
         return consumers.has_consumer_at(peer_address) and (
             (_has_service(estate, rule.services, traffic) and providers.has_workload(workload))
             or any(_serves(estate, id, workload, traffic) for id in providers.virtual_services())
@@ -137,6 +143,26 @@ def _serves(estate: Estate, id: str, workload: Workload, traffic: Traffic) -> bo
         binding in workload.bound and _is_offered(estate, id, binding, traffic)
         for binding in _bindings(estate, id)
     )
+
+
+def _is_passed_on(estate: Estate, id: str, workload: Workload, traffic: Traffic) -> bool:
+    """Does the workload stand behind this virtual server, and take such traffic in?"""
+    virtual_server = estate.virtual_services[id]
+    backend = virtual_server.backend
+    if backend is None or not any(map(is_sound, _services(estate, virtual_server.services))):
+        return False
+    members = _Side(
+        estate, backend.members, EVERYTHING, labels_are_workloads=True, labels_are_services=False
+    )
+    return members.has_workload(workload) and _has_service(estate, backend.services, traffic)
+
+
+def _comes_from(estate: Estate, id: str, consumers: "_Side", address: str) -> bool:
+    """Is it an address under which members of the virtual server hear its consumers?"""
+    backend = estate.virtual_services[id].backend
+    if backend is not None and backend.sources:
+        return _in_ranges(backend.sources, address)
+    return consumers.has_consumer_at(address)
 
 
 def _is_at(estate: Estate, id: str, address: str, traffic: Traffic) -> bool:
@@ -188,7 +214,7 @@ class _Side:
             for id, one in self.estate.virtual_services.items()
             if all(self._meets(entry, one.labels) for entry in self.scope)
             and (
-                any(a.kind == "virtual_service" and a.id == id for a in self.actors)
+                any(a.kind in OFFERING and a.id == id for a in self.actors)
                 or (self.labels_are_services and self._means_labels(one.labels))
             )
         ]

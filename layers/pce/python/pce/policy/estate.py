@@ -82,8 +82,24 @@ class PortOverride:
 
 
 @dataclass(frozen=True, slots=True)
+class Backend:
+    """Who stands behind a load balancer's virtual server, and how it talks with them."""
+
+    members: tuple["Actor", ...] = ()
+    """Labels, label groups and workloads; the scopes of rules do not restrict them."""
+    services: tuple[str | Service, ...] = ()
+    """What it asks them for: a service's id, or protocol and ports said inline."""
+    sources: tuple[IpRange, ...] = ()
+    """Its own addresses, which members see in place of consumers'. None: they see consumers'."""
+
+
+@dataclass(frozen=True, slots=True)
 class VirtualService:
-    """A service by itself, wherever it runs: its workloads are those that are bound to it."""
+    """A service by itself, wherever it runs: its workloads are those that are bound to it.
+
+    A load balancer's virtual server is one too: nobody is bound to it, its address is an override,
+    and its workloads stand behind it (``backend``).
+    """
 
     labels: Mapping[str, str] = field(default_factory=dict)
     """Label key to label id."""
@@ -93,6 +109,7 @@ class VirtualService:
     """Where consumers reach it in place of its workloads' addresses (a load balancer's)."""
     port_overrides: Mapping[str, tuple[PortOverride, ...]] = field(default_factory=dict)
     """Bindings under other ports: what stands in ``Workload.bound``, to those ports."""
+    backend: Backend | None = None
 
 
 ActorKind = Literal[
@@ -102,9 +119,12 @@ ActorKind = Literal[
     "workload",
     "ip_list",
     "virtual_service",
+    "virtual_server",
     "container_host",
     "other",
 ]
+OFFERING: tuple[ActorKind, ...] = ("virtual_service", "virtual_server")
+"""Kinds of actors that :attr:`Estate.virtual_services` has, under ids that are never the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,4 +244,5 @@ class Estate:
     boundaries: tuple[Rule, ...] = ()
     """Enforcement boundaries: deny rules of no scope."""
     virtual_services: Mapping[str, VirtualService] = field(default_factory=dict)
+    """Virtual servers among them."""
     firewall: FirewallSettings = field(default_factory=FirewallSettings)

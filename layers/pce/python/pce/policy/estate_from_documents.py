@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pce.identifiers import tail
 from pce.policy.estate import (
     Actor,
+    Backend,
     Coexistence,
     Estate,
     FirewallSettings,
@@ -44,19 +45,30 @@ class Surroundings:
     """Workload id to what stands in ``Workload.bound``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """A virtual server as its load balancer has it."""
+
+    address: str
+    service: Service
+    sources: tuple[str, ...]
+    """The load balancer's own addresses and networks, when members see these."""
+
+
 def estate_from_documents(
     workloads: Iterable[Document],
     labels: Iterable[Document],
     active: Mapping[str, Iterable[Document]],
     service_bindings: Iterable[Document] = (),
+    discovered_virtual_servers: Iterable[Document] = (),
 ) -> Estate:
     """The estate of one org.
 
     ``workloads`` are hosts and container workloads alike. ``active`` holds the provisionable
     objects of one policy version by type: ``rule_sets``, ``label_groups``, ``ip_lists``,
-    ``services``, ``virtual_services``, ``enforcement_boundaries``, ``firewall_settings``; an
-    absent type has no objects. Deleted objects, and drafts whose ``update_type`` is ``delete``, do
-    not exist. Raises KeyError when a document has no href.
+    ``services``, ``virtual_services``, ``virtual_servers``, ``enforcement_boundaries``,
+    ``firewall_settings``; an absent type has no objects. Deleted objects, and drafts whose
+    ``update_type`` is ``delete``, do not exist. Raises KeyError when a document has no href.
     """
 
     def objects(kind: str) -> list[Document]:
@@ -65,6 +77,7 @@ def estate_from_documents(
     bindings = list(service_bindings)
     around = Surroundings(label_keys_of(labels), bound_workloads(bindings))
     port_overrides = port_overrides_of(bindings)
+    discovered = discovered_of(discovered_virtual_servers)
     return Estate(
         workloads=tuple(workload_of(w, around) for w in workloads if exists(w)),
         label_keys=around.label_keys,
@@ -72,8 +85,14 @@ def estate_from_documents(
         ip_lists={tail(i["href"]): ip_list_of(i) for i in objects("ip_lists")},
         services={tail(s["href"]): service_of(s) for s in objects("services")},
         virtual_services={
-            tail(v["href"]): virtual_service_of(v, around.label_keys, port_overrides)
-            for v in objects("virtual_services")
+            **{
+                tail(v["href"]): virtual_service_of(v, around.label_keys, port_overrides)
+                for v in objects("virtual_services")
+            },
+            **{
+                tail(v["href"]): virtual_server_of(v, around.label_keys, discovered)
+                for v in objects("virtual_servers")
+            },
         },
         rule_sets=tuple(map(rule_set_of, objects("rule_sets"))),
         boundaries=tuple(map(boundary_of, objects("enforcement_boundaries"))),
@@ -112,7 +131,7 @@ def workload_of(document: Document, around: Surroundings) -> Workload:
 
 
 def labels_by_key(document: Document, label_keys: Mapping[str, str]) -> dict[str, str]:
-    """Label key to label id, of the labels of a workload."""
+    """Label key to label id, of the labels of a workload or virtual service."""
     labels: dict[str, str] = {}
     for label in document.get("labels") or ():
         label_id = tail(label["href"])
@@ -165,9 +184,8 @@ def virtual_service_of(
     """A virtual service that exists. ``port_overrides`` are those of all bindings."""
     id = tail(document["href"])
     service = document.get("service") or {}
-    labels = [tail(label["href"]) for label in document.get("labels") or ()]
     return VirtualService(
-        labels={label_keys.get(label, f"unknown key of label {label}"): label for label in labels},
+        labels=labels_by_key(document, label_keys),
         services=(tail(service["href"]),)
         if service.get("href")
         else tuple(map(ports_of, document.get("service_ports") or ())),
@@ -177,6 +195,43 @@ def virtual_service_of(
             for binding, overrides in port_overrides.items()
             if binding.partition(":")[0] == id
         },
+    )
+
+
+def discovered_of(documents: Iterable[Document]) -> dict[str, Discovered]:
+    """Discovered virtual servers by id, of those that exist."""
+    return {
+        tail(document["href"]): Discovered(
+            document["vip_address"],
+            Service(proto=document["vip_proto"], port=document["vip_port"]),
+            tuple(document.get("local_ips") or ()),
+        )
+        for document in documents
+        if exists(document)
+    }
+
+
+def virtual_server_of(
+    document: Document,
+    label_keys: Mapping[str, str],
+    discovered: Mapping[str, Discovered],
+) -> VirtualService:
+    """A virtual server that exists. One that is not enforced, or that its load balancer does not
+    have any more, offers nothing."""
+    labels = labels_by_key(document, label_keys)
+    found = discovered.get(tail(document["discovered_virtual_server"]["href"]))
+    if found is None or document.get("mode") != "enforced":
+        return VirtualService(labels=labels)
+    service = document.get("service") or {}
+    return VirtualService(
+        labels=labels,
+        services=(found.service,),
+        ip_overrides=(IpRange(found.address),),
+        backend=Backend(
+            members=tuple(map(actor_of, document.get("providers") or ())),
+            services=(tail(service["href"]) if service.get("href") else found.service,),
+            sources=tuple(map(IpRange, found.sources)),
+        ),
     )
 
 

@@ -160,16 +160,21 @@ def _address_sets(
 
 
 def members_said(estate: Estate, selector: AddressSelector, report: Report) -> list[str]:
-    """The addresses of an IP list less its exclusions, or a virtual service's IP overrides.
+    """The addresses of an IP list less its exclusions, of a virtual service's IP overrides, or of
+    a virtual server's load balancer.
 
     One bad range empties an IP list: what it would have taken out is not known.
     """
     if selector.kind == "ip_list":
         ranges = estate.ip_lists[selector.id].ranges
         where = f"ip list {selector.id}"
-    else:
+    elif selector.kind == "virtual_service":
         ranges = estate.virtual_services[selector.id].ip_overrides
         where = f"virtual service {selector.id}"
+    else:
+        backend = estate.virtual_services[selector.id].backend
+        ranges = backend.sources if backend else ()
+        where = f"virtual server {selector.id}"
     parts: dict[bool, list[Interval]] = {False: [], True: []}
     for part in ranges:
         try:

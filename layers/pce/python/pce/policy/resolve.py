@@ -101,7 +101,7 @@ def resolve_rule(
             report=report_here,
         )
         joins += [
-            Join(offer.side, consumers, offer.services, offer.part)
+            Join(offer.side, offer.consumers or consumers, offer.services, offer.part)
             for virtual_service in providing_services
             for offer in offers(estate, virtual_service, report_here)
         ]

@@ -127,6 +127,8 @@ def actor_of(document: Document) -> Actor:
         return Actor("ip_list", tail(ip_list["href"]))
     if (service := document.get("virtual_service")) is not None:
         return Actor("virtual_service", tail(service["href"]))
+    if (server := document.get("virtual_server")) is not None:
+        return Actor("virtual_server", tail(server["href"]))
     if document.get("actors") == "container_host":
         return Actor("container_host")
     names = sorted(name for name in document if name != "exclusion")

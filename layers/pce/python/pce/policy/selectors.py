@@ -63,9 +63,10 @@ class WorkloadSelector(msgspec.Struct, frozen=True, dict=True):
 
 class AddressSelector(msgspec.Struct, frozen=True, dict=True):
     """Addresses that an object says itself, whoever has them: the ranges and names of an IP list,
-    or the IP overrides of a virtual service."""
+    the IP overrides of a virtual service, or those of the load balancer before a virtual server's
+    members."""
 
-    kind: Literal["ip_list", "virtual_service"]
+    kind: Literal["ip_list", "virtual_service", "load_balancer"]
     id: str
 
     @cached_property

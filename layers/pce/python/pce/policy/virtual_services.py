@@ -4,19 +4,25 @@ A virtual service's workloads are those that are bound to it. As a provider it b
 along (the rule's services are not looked at), its workloads take the traffic in, and consumers
 reach it at its IP overrides or else at its workloads' addresses. A workload that is bound under
 other ports is an offer of its own.
+
+A virtual server is reached at its VIP in the same way. Its members hear the load balancer, or the
+consumers themselves where it keeps their addresses, on the virtual server's service: an offer with
+consumers of its own.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pce.policy.estate import Actor, Estate, PortOverride
+from pce.policy.estate import OFFERING, Actor, Backend, Estate, PortOverride
 from pce.policy.selectors import (
+    ANYBODY,
     AddressSelector,
     Conditions,
     Selector,
     Side,
     WorkloadSelector,
     label_conditions,
+    workloads_meant,
 )
 from pce.policy.services import canonical, sound_services
 from ven_protocol.policy import Service
@@ -31,6 +37,8 @@ class Offer:
     part: str
     side: Side
     services: tuple[Service, ...]
+    consumers: Side | None = None
+    """Who connects, where it is not the rule's consumers."""
 
 
 def services_meant(
@@ -47,14 +55,14 @@ def services_meant(
     restricts both, by the labels of the virtual service. What is missing selects nothing.
     """
     actors = tuple(actors)
-    named = {actor.id for actor in actors if actor.kind == "virtual_service"}
+    named = {actor.id: actor.kind for actor in actors if actor.kind in OFFERING}
     by_label = labels_are_services and any(
         actor.kind in ("ams", "label", "label_group") for actor in actors
     )
     if not named and not by_label:
         return []
-    for id in sorted(named - estate.virtual_services.keys()):
-        report(f"virtual service {id} does not exist")
+    for id in sorted(named.keys() - estate.virtual_services.keys()):
+        report(f"{named[id].replace('_', ' ')} {id} does not exist")
     if within is None:
         return []
     wanted = label_conditions(estate, actors, report) if by_label else None
@@ -90,6 +98,23 @@ def offers(estate: Estate, id: str, report: Report) -> Iterator[Offer]:
         here = _bound(binding)
         # Whoever asks at an override asks for the service's own port; the workload hears its own.
         yield Offer(binding, Side((here,), () if overrides else (here,)), moved)
+    if virtual_service.backend is not None:
+        yield from _behind(estate, id, virtual_service.backend, report)
+
+
+def _behind(estate: Estate, id: str, backend: Backend, report: Report) -> Iterator[Offer]:
+    """What the members of a virtual server take in."""
+    services = sound_services(estate, backend.services, report)
+    if not services:
+        return
+    members = workloads_meant(
+        estate, backend.members, ANYBODY, labels_are_workloads=True, report=report
+    )
+    consumers = None
+    if backend.sources:
+        consumers = Side((), (AddressSelector("load_balancer", id),))
+    # Consumers ask at the VIP: nobody needs to know the members' addresses.
+    yield Offer(f"{id}:members", Side(members.hosts, ()), services, consumers)
 
 
 def united(one: Side, other: Side) -> Side:

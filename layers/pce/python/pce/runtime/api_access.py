@@ -51,6 +51,7 @@ _ANY = f"{_O}/sec_policy/{{version}}"
 _DRAFT = f"{_O}/sec_policy/draft"
 _RULES = "rule_sets/{rule_set}"
 _CLUSTER = f"{_O}/container_clusters/{{cluster}}"
+_DEVICE = f"{_O}/network_devices/{{device}}"
 _QUERIES = f"{_O}/traffic_flows/async_queries"
 
 ACCESS: Mapping[str, Mapping[str, Right]] = {
@@ -213,6 +214,28 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_DRAFT}/virtual_services/bulk_delete": {"PUT": ADMINS},
     f"{_ANY}/virtual_services/{{id}}": {"GET": RULE_READERS},
     f"{_DRAFT}/virtual_services/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
+    f"{_ANY}/virtual_servers": {"GET": READERS},
+    f"{_DRAFT}/virtual_servers": {"POST": ADMINS},
+    f"{_ANY}/virtual_servers/{{id}}": {"GET": READERS},
+    f"{_DRAFT}/virtual_servers/{{id}}": {"PUT": ADMINS, "DELETE": ADMINS},
+    # Load balancers and switches, and the nodes that speak with them
+    f"{_O}/network_enforcement_nodes": {"GET": READERS, "POST": ADMINS},
+    f"{_O}/network_enforcement_nodes/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
+    f"{_O}/network_enforcement_nodes/{{node}}/network_devices": {"GET": READERS, "POST": ADMINS},
+    f"{_O}/slbs": {"GET": READERS, "POST": ADMINS},
+    f"{_O}/slbs/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
+    f"{_O}/discovered_virtual_servers": {"GET": READERS, "POST": ADMINS},
+    f"{_O}/discovered_virtual_servers/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
+    f"{_O}/network_devices": {"GET": READERS, "POST": ADMINS},
+    f"{_O}/network_devices/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
+    f"{_O}/network_devices/multi_enforcement_instructions_request": {"POST": ADMINS},
+    f"{_O}/network_devices/multi_enforcement_instructions_applied": {"POST": ADMINS},
+    f"{_DEVICE}/enforcement_instructions_request": {"POST": ADMINS},
+    f"{_DEVICE}/enforcement_instructions_applied": {"POST": ADMINS},
+    f"{_DEVICE}/enforcement_instructions": {"GET": READERS},
+    f"{_DEVICE}/network_endpoints": {"GET": READERS, "POST": ADMINS},
+    f"{_DEVICE}/network_endpoints/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
+    f"{_O}/network_endpoints": {"GET": READERS},
     # Service bindings and container clusters: not provisioned
     f"{_O}/service_bindings": {"GET": READERS, "POST": ADMINS},
     f"{_O}/service_bindings/{{id}}": {"GET": READERS, "DELETE": ADMINS},
@@ -228,12 +251,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/container_workloads": {"GET": READERS},
     f"{_O}/container_workloads/{{id}}": {"GET": READERS},
     # What clients load at their start and what this product has none of
-    f"{_ANY}/virtual_servers": {"GET": READERS},
     f"{_ANY}/secure_connect_gateways": {"GET": READERS},
-    f"{_O}/slbs": {"GET": READERS},
-    f"{_O}/discovered_virtual_servers": {"GET": READERS},
-    f"{_O}/network_enforcement_nodes": {"GET": READERS},
-    f"{_O}/network_devices": {"GET": READERS},
     f"{_O}/core_service_types": {"GET": READERS},
     f"{_O}/detected_core_services": {"GET": READERS},
     f"{_O}/detected_core_services_summary": {"GET": READERS},

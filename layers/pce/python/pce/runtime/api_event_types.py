@@ -48,6 +48,18 @@ _OTHERS = {
     "POST vulnerabilities": "vulnerabilities.bulk_create",
     "POST service_bindings": "service_bindings.bulk_create",
     "POST agents/bulk_traffic_flows": "agents.bulk_traffic_flows",
+    "POST network_devices/{device}/enforcement_instructions_request": (
+        "network_device.request_enforcement_instructions"
+    ),
+    "POST network_devices/{device}/enforcement_instructions_applied": (
+        "network_device.ack_enforcement_instructions_applied"
+    ),
+    "POST network_devices/multi_enforcement_instructions_request": (
+        "network_devices.request_multi_enforcement_instructions"
+    ),
+    "POST network_devices/multi_enforcement_instructions_applied": (
+        "network_devices.ack_multi_enforcement_instructions_applied"
+    ),
     "PUT settings": "settings.update",
     "PUT settings/reports": "report_settings.update",
     "PUT settings/trusted_proxy_ips": "trusted_proxy_ips.update",

@@ -12,12 +12,16 @@ from pce.objects.auth_security_principal import AUTH_SECURITY_PRINCIPALS
 from pce.objects.authentication_settings import AUTHENTICATION_SETTINGS, PASSWORD_POLICY
 from pce.objects.collection import Collection
 from pce.objects.container_cluster import CONTAINER_CLUSTERS
+from pce.objects.discovered_virtual_server import DISCOVERED_VIRTUAL_SERVERS
 from pce.objects.enforcement_boundary import ENFORCEMENT_BOUNDARIES
 from pce.objects.firewall_settings import FIREWALL_SETTINGS
 from pce.objects.ip_list import IP_LISTS
 from pce.objects.label import LABELS
 from pce.objects.label_dimension import LABEL_DIMENSIONS
 from pce.objects.label_group import LABEL_GROUPS
+from pce.objects.network_device import NETWORK_DEVICES
+from pce.objects.network_endpoint import NETWORK_ENDPOINTS
+from pce.objects.network_enforcement_node import NETWORK_ENFORCEMENT_NODES
 from pce.objects.pairing_profile import PAIRING_PROFILES
 from pce.objects.permission import PERMISSIONS
 from pce.objects.report_schedule import REPORT_SCHEDULES
@@ -34,13 +38,16 @@ from pce.objects.settings import (
     TRUSTED_PROXIES,
     WORKLOAD_SETTINGS,
 )
+from pce.objects.slb import SLBS
 from pce.objects.traffic_collector import TRAFFIC_COLLECTORS
+from pce.objects.virtual_server import VIRTUAL_SERVERS
 from pce.objects.virtual_service import VIRTUAL_SERVICES
 from pce.objects.vulnerability import VULNERABILITIES
 from pce.objects.vulnerability_report import VULNERABILITY_REPORTS
 from pce.objects.workload import WORKLOADS
 from pce.runtime import access_endpoints as people
 from pce.runtime import cluster_endpoints as clusters
+from pce.runtime import enforcement_node_endpoints as nodes
 from pce.runtime import event_endpoints as events
 from pce.runtime import job_endpoints as jobs
 from pce.runtime import label_group_endpoints as groups
@@ -67,13 +74,14 @@ _CLUSTER = f"{_O}/container_clusters/{{cluster}}"
 _ACCOUNT_KEYS = f"{_O}/service_accounts/{{id}}/api_keys"
 _QUERIES = f"{_O}/traffic_flows/async_queries"
 
+_DEVICE = f"{_O}/network_devices/{{device}}"
+
 _EMPTY = (
-    *("slbs", "discovered_virtual_servers", "network_enforcement_nodes", "network_devices"),
     *("core_service_types", "detected_core_services", "detected_core_services_summary"),
     "kubernetes_workloads",
 )
-"""Collections of an org that this product has nothing for: load balancers, switches and clusters
-report to nodes of their own, which are not there."""
+"""Collections of an org that this product has nothing for: nobody looks for core services, and no
+agent reads the Kubernetes API."""
 
 
 Row = tuple[str, str, Endpoint]
@@ -289,6 +297,33 @@ ENDPOINTS: tuple[Row, ...] = (
         to.in_bulk(bulk_delete, VIRTUAL_SERVICES),
     ),
     *_all_versions("virtual_services", VIRTUAL_SERVICES),
+    *_all_versions("virtual_servers", VIRTUAL_SERVERS),
+    # Load balancers and switches, and the nodes that speak with them
+    *_all_methods(f"{_O}/network_enforcement_nodes", NETWORK_ENFORCEMENT_NODES),
+    *_all_methods(f"{_O}/slbs", SLBS),
+    *_all_methods(f"{_O}/discovered_virtual_servers", DISCOVERED_VIRTUAL_SERVERS),
+    ("GET", f"{_O}/network_enforcement_nodes/{{node}}/network_devices", nodes.list_devices),
+    ("POST", f"{_O}/network_enforcement_nodes/{{node}}/network_devices", nodes.create_device),
+    *_all_methods(f"{_O}/network_devices", NETWORK_DEVICES),
+    ("POST", f"{_DEVICE}/enforcement_instructions_request", nodes.request_instructions),
+    ("POST", f"{_DEVICE}/enforcement_instructions_applied", nodes.acknowledge_instructions),
+    ("GET", f"{_DEVICE}/enforcement_instructions", nodes.get_instructions),
+    (
+        "POST",
+        f"{_O}/network_devices/multi_enforcement_instructions_request",
+        nodes.request_instructions_of_many,
+    ),
+    (
+        "POST",
+        f"{_O}/network_devices/multi_enforcement_instructions_applied",
+        nodes.acknowledge_instructions_of_many,
+    ),
+    ("GET", f"{_O}/network_endpoints", to.list_all(NETWORK_ENDPOINTS)),
+    ("GET", f"{_DEVICE}/network_endpoints", nodes.list_endpoints),
+    ("POST", f"{_DEVICE}/network_endpoints", nodes.create_endpoint),
+    ("GET", f"{_DEVICE}/network_endpoints/{{id}}", nodes.get_endpoint),
+    ("PUT", f"{_DEVICE}/network_endpoints/{{id}}", nodes.update_endpoint),
+    ("DELETE", f"{_DEVICE}/network_endpoints/{{id}}", nodes.delete_endpoint),
     # Service bindings and container clusters: not provisioned
     ("GET", f"{_O}/service_bindings", to.list_all(SERVICE_BINDINGS)),
     ("POST", f"{_O}/service_bindings", clusters.create_bindings),
@@ -308,7 +343,6 @@ ENDPOINTS: tuple[Row, ...] = (
     ("GET", f"{_O}/container_workloads", clusters.list_container_workloads),
     ("GET", f"{_O}/container_workloads/{{id}}", clusters.get_container_workload),
     # What clients load at their start and what this product has none of
-    ("GET", f"{_ANY_VERSION}/virtual_servers", to.nothing),
     ("GET", f"{_ANY_VERSION}/secure_connect_gateways", to.nothing),
     *((("GET", f"{_O}/{name}", to.nothing)) for name in _EMPTY),
     # Traffic

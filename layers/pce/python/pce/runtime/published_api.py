@@ -58,6 +58,10 @@ _STATUS = {
     "POST /orgs/{org}/traffic_flows/async_queries": 202,
     "POST /orgs/{org}/traffic_flows/traffic_analysis_queries": 200,
     "PUT /orgs/{org}/traffic_flows/async_queries/{id}/update_rules": 202,
+    "POST /orgs/{org}/network_devices/{device}/enforcement_instructions_request": 200,
+    "POST /orgs/{org}/network_devices/{device}/enforcement_instructions_applied": 200,
+    "POST /orgs/{org}/network_devices/multi_enforcement_instructions_request": 200,
+    "POST /orgs/{org}/network_devices/multi_enforcement_instructions_applied": 200,
     "PUT /orgs/{org}/workloads/unpair": 200,
     "PUT /orgs/{org}/workloads/apply_policy": 200,
     "POST /orgs/{org}/workloads/set_flow_reporting_frequency": 200,
@@ -246,7 +250,15 @@ _ANY_LIST: JsonObject = {"type": "array"}
 
 
 def _is_object(path: str) -> bool:
-    return path.endswith(("/risk_details", "/settings", "/database_metrics", "/kerberos"))
+    return path.endswith(
+        (
+            "/risk_details",
+            "/settings",
+            "/database_metrics",
+            "/kerberos",
+            "/enforcement_instructions",
+        )
+    )
 
 
 def _ref(name: str) -> JsonObject:

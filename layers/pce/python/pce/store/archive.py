@@ -1,8 +1,9 @@
-"""Large and immutable things in S3: support reports, traffic results, directories.
+"""Large and immutable things in S3: support reports, traffic results, directories, enforcement
+instructions of switches.
 
 Key prefixes, each with its own life time in ``infra``: ``support_reports/``, ``traffic_results/``,
-``directories/``. Reading, which hot functions do, is one request of our own; what
-only the others do goes through botocore, which is loaded then.
+``directories/``, ``enforcement_instructions/``. Reading, which hot functions do, is one request of
+our own; what only the others do goes through botocore, which is loaded then.
 """
 
 from collections.abc import Iterable, Iterator

@@ -80,8 +80,8 @@ class PolicyChange:
 
     reason: str
     """From a closed list: ``provision``, ``workload``, ``labels``, ``online``, ``offline``,
-    ``goodbye``, ``activate``, ``unpair``, ``interfaces``, ``binding``, ``settings``,
-    ``containers``, ``unfinished_compile``."""
+    ``goodbye``, ``activate``, ``unpair``, ``interfaces``, ``binding``, ``virtual_server``,
+    ``settings``, ``containers``, ``unfinished_compile``."""
     hrefs: tuple[str, ...] = ()
     """Of what changed; none: the whole org is read again."""
 

@@ -27,6 +27,7 @@ _READ_TOGETHER = {
     "workloads": ("labels",),
     "pairing_profiles": ("labels",),
     "virtual_services": ("labels",),
+    "virtual_servers": ("labels",),
     "container_workload_profiles": ("labels", "assign_labels"),
     "label_groups": ("labels", "sub_groups"),
     "rule_sets": ("scopes",),
@@ -133,7 +134,7 @@ class Surroundings:
         match collection.name:
             case "labels":
                 yield from self._unknown_key_problems(document["key"])
-            case "workloads" | "pairing_profiles" | "virtual_services":
+            case "workloads" | "pairing_profiles" | "virtual_services" | "virtual_servers":
                 if changed("labels"):
                     yield from _label_problems(document["labels"], self.found)
             case "container_workload_profiles":

@@ -10,7 +10,7 @@ from pce.objects.policy_version import deleted_draft, freed_draft
 from pce.store.change import Delete, Document, PolicyChange, Put
 from pce.store.objects import Stored
 from pce.usecases.caller import SYSTEM_USER, Caller
-from pce.usecases.find_usage import Users
+from pce.usecases.find_usage import HOLDERS, Users
 from pce.usecases.stores import Stores
 from pce.usecases.write_object import (
     POLICY_REASONS,
@@ -120,8 +120,8 @@ def refuse_needed(
 
 
 _REFERRED_TO = (
-    *("labels", "label_groups", "ip_lists", "services", "virtual_services"),
-    "security_principals",
+    *("labels", "label_groups", "ip_lists", "services", "virtual_services", "virtual_servers"),
+    *("security_principals", *HOLDERS),
 )
 """Collections whose objects stay while others refer to them. A workload may go at any time, as
 machines do; rules that name it then select nothing for it."""

@@ -41,6 +41,17 @@ USAGES = (
 """Every kind of use that clients know; each is shown, most of them false."""
 
 
+HOLDERS = {
+    "discovered_virtual_servers": (),
+    "slbs": ("discovered_virtual_servers",),
+    "network_enforcement_nodes": ("slbs", "discovered_virtual_servers", "network_devices"),
+    "network_devices": ("network_endpoints",),
+}
+"""What stands between policy and networks, to the collections without drafts that refer to it."""
+_BEHIND_POLICY = ("slbs", "network_enforcement_nodes", "network_devices")
+"""Of these, those that no policy object refers to."""
+
+
 class Users:
     """Who uses the objects of a collection, read once for any number of them."""
 
@@ -68,7 +79,14 @@ class Users:
     def _by_href(self) -> Mapping[str, list[str]]:
         """Used object (in draft form) to its users."""
         users: dict[str, list[str]] = defaultdict(list)
-        everything = self._collection.name in ("labels", "security_principals")
+        name = self._collection.name
+        for holders in HOLDERS.get(name, ()):
+            for stored in self._stores.objects.all_of(self._caller.org_id, holders):
+                for href in references(stored.document):
+                    users[href].append(str(stored.document["href"]))
+        if name in _BEHIND_POLICY:
+            return users
+        everything = name in ("labels", "security_principals", "discovered_virtual_servers")
         for user, _, used in _uses(self._caller, self._stores, everything=everything):
             for href in used:
                 users[href].append(user)

@@ -6,8 +6,13 @@ from typing import Any
 from pce.identifiers import tail
 from pce.objects.collection import Collection
 from pce.objects.container_workload_profile import with_label_values
+from pce.objects.discovered_virtual_server import DISCOVERED_VIRTUAL_SERVERS
 from pce.objects.hrefs import item_id
+from pce.objects.network_device import NETWORK_DEVICES, with_endpoints
+from pce.objects.network_endpoint import NETWORK_ENDPOINTS
+from pce.objects.network_enforcement_node import with_devices
 from pce.objects.shown import Document, referred_to, with_names
+from pce.objects.virtual_server import VIRTUAL_SERVERS
 from pce.usecases.caller import Caller
 from pce.usecases.stores import Stores
 
@@ -26,6 +31,16 @@ def with_names_of_references(
             return _named_groups(caller, _labelled(caller, shown, stores), stores)
         case "virtual_services":
             return _labelled(caller, shown, stores)
+        case "virtual_servers":
+            return _discovered(caller, _labelled(caller, shown, stores), stores)
+        case "discovered_virtual_servers":
+            return _managed(caller, shown, stores)
+        case "network_enforcement_nodes":
+            inside = _hrefs_inside(caller, NETWORK_DEVICES.name, collection.kind, stores)
+            return [with_devices(node, inside.get(node["href"], [])) for node in shown]
+        case "network_devices":
+            inside = _hrefs_inside(caller, NETWORK_ENDPOINTS.name, collection.kind, stores)
+            return [with_endpoints(device, inside.get(device["href"], [])) for device in shown]
         case "service_bindings":
             return _named_workloads(caller, shown, stores)
         case "container_workload_profiles":
@@ -55,6 +70,51 @@ def by_href(
 def _labelled(caller: Caller, shown: Shown, stores: Stores) -> Shown:
     labels = by_href(caller, "labels", referred_to(shown, "labels"), stores)
     return [with_names(document, "labels", labels) for document in shown]
+
+
+def _discovered(caller: Caller, shown: Shown, stores: Stores) -> Shown:
+    """Virtual servers with what their load balancers have."""
+    hrefs = [server["discovered_virtual_server"]["href"] for server in shown]
+    found = by_href(caller, DISCOVERED_VIRTUAL_SERVERS.name, dict.fromkeys(hrefs), stores)
+    servers = []
+    for server, href in zip(shown, hrefs, strict=True):
+        known = DISCOVERED_VIRTUAL_SERVERS.shown(found[href]) if href in found else {}
+        names = ("name", "vip_address", "vip_port", "vip_proto")
+        brief = {name: known[name] for name in names if name in known}
+        servers.append(
+            {
+                **server,
+                "discovered_virtual_server": {"href": href, **brief},
+                "dvs_name": known.get("name"),
+                "dvs_identifier": known.get("dvs_identifier"),
+            }
+        )
+    return servers
+
+
+def _managed(caller: Caller, shown: Shown, stores: Stores) -> Shown:
+    """Discovered virtual servers with the draft that is made of each. Reads the drafts."""
+    head = stores.policy_versions.head(caller.org_id)
+    drafts = stores.policy_versions.drafts(caller.org_id, VIRTUAL_SERVERS.name, head)
+    made = {
+        found.draft.document["discovered_virtual_server"]["href"]: {
+            "href": found.draft.document["href"],
+            "name": found.draft.document["name"],
+        }
+        for found in drafts
+        if not found.draft.document.get("deleted_at")
+    }
+    return [{**found, "virtual_server": made.get(found["href"])} for found in shown]
+
+
+def _hrefs_inside(
+    caller: Caller, collection: str, holder: str, stores: Stores
+) -> dict[str, list[str]]:
+    """Hrefs of a collection's objects, by the href of what they lie in. Reads all of them."""
+    inside: dict[str, list[str]] = {}
+    for stored in stores.objects.all_of(caller.org_id, collection):
+        inside.setdefault(stored.document[holder]["href"], []).append(stored.document["href"])
+    return inside
 
 
 def _named_groups(caller: Caller, shown: Shown, stores: Stores) -> Shown:

@@ -1,7 +1,7 @@
 """Read the facts that policy follows from: all of an org's, or those that changed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pce.identifiers import OrgId, tail
@@ -12,6 +12,7 @@ from pce.policy.estate import Workload
 from pce.policy.estate_from_documents import (
     Surroundings,
     bound_workloads,
+    discovered_of,
     estate_from_documents,
     firewall_settings_of,
     ip_list_of,
@@ -19,6 +20,7 @@ from pce.policy.estate_from_documents import (
     label_keys_of,
     port_overrides_of,
     service_of,
+    virtual_server_of,
     virtual_service_of,
     workload_of,
 )
@@ -30,7 +32,10 @@ from pce.usecases.warm_engines import Known
 
 Document = Mapping[str, Any]
 
-_ACT_AT_ONCE = (*HOSTS, "labels", "service_bindings", "virtual_services", "sec_policy")
+_ACT_AT_ONCE = (
+    *(*HOSTS, "labels", "service_bindings", "discovered_virtual_servers"),
+    *("virtual_services", "sec_policy"),
+)
 """Collections whose hrefs stand in the change log: of ``virtual_services`` those of bindings that
 came or went, of ``sec_policy`` those of versions that were provisioned."""
 
@@ -58,10 +63,15 @@ def read_estate(org_id: OrgId, stores: Stores) -> Read:
     head = versions.head(org_id)
     active = versions.documents(org_id, head.manifest, head.manifest)
     bindings, labels, hosts = all_of("service_bindings"), all_of("labels"), all_of("workloads")
+    discovered = all_of("discovered_virtual_servers")
     containers = [each.document for each in all_containers(org_id, stores)]
-    estate = estate_from_documents([*hosts, *containers], labels, active, bindings)
+    estate = estate_from_documents([*hosts, *containers], labels, active, bindings, discovered)
     known = Known(
-        label_keys_of(labels), bound_workloads(bindings), port_overrides_of(bindings), head.manifest
+        label_keys_of(labels),
+        bound_workloads(bindings),
+        port_overrides_of(bindings),
+        discovered_of(discovered),
+        head.manifest,
     )
     return Read(everything(estate), known, _by_id([*hosts, *containers]), _by_id(labels))
 
@@ -70,7 +80,8 @@ def read_changes(org_id: OrgId, hrefs: Iterable[str], known: Known, stores: Stor
     """The facts of the objects that these hrefs of the change log name, as they are now.
 
     None when that takes reading everything: an href of an unknown kind, or a label that is gone (it
-    may still be in documents). Cost: one request per 100 objects; all bindings when one changed.
+    may still be in documents). Cost: one request per 100 objects; all bindings, and all discovered
+    virtual servers, when one changed.
     """
     named: dict[str, set[str]] = {}
     for href in hrefs:
@@ -95,8 +106,12 @@ def read_changes(org_id: OrgId, hrefs: Iterable[str], known: Known, stores: Stor
         }
         for collection in HOSTS:
             named.setdefault(collection, set()).update(rebound)
-    now = Known(label_keys, bound, port_overrides, known.manifest)
-    if "sec_policy" in named or port_overrides != known.port_overrides:
+    discovered = known.discovered
+    if "discovered_virtual_servers" in named:
+        found = stores.objects.all_of(org_id, "discovered_virtual_servers")
+        discovered = discovered_of(stored.document for stored in found)
+    now = Known(label_keys, bound, port_overrides, discovered, known.manifest)
+    if "sec_policy" in named or now != replace(known, label_keys=label_keys, bound=bound):
         now, provisioned = _provisioned(org_id, now, known, stores)
         change = change.then(provisioned)
 
@@ -156,6 +171,9 @@ def _provisioned(
     if now.port_overrides != before.port_overrides:
         virtual_services = manifest.get("virtual_services", {})
         differing.setdefault("virtual_services", {}).update(virtual_services)
+    if now.discovered != before.discovered:
+        virtual_servers = manifest.get("virtual_servers", {})
+        differing.setdefault("virtual_servers", {}).update(virtual_servers)
     revisions = {
         collection: {id: revision for id, revision in ids.items() if revision}
         for collection, ids in differing.items()
@@ -173,6 +191,9 @@ def _provisioned(
     def virtual_service(document: Document) -> Any:
         return virtual_service_of(document, now.label_keys, now.port_overrides)
 
+    def virtual_server(document: Document) -> Any:
+        return virtual_server_of(document, now.label_keys, now.discovered)
+
     boundaries = facts("enforcement_boundaries", boundary_of)
     settings = documents.get("firewall_settings", [])
     change = EstateChange(
@@ -184,10 +205,13 @@ def _provisioned(
             boundary.id if boundary else f"enforcement_boundaries/{id}": boundary
             for id, boundary in boundaries.items()
         },
-        virtual_services=facts("virtual_services", virtual_service),
+        virtual_services={
+            **facts("virtual_services", virtual_service),
+            **facts("virtual_servers", virtual_server),
+        },
         firewall=firewall_settings_of(settings) if differing.get("firewall_settings") else None,
     )
-    return Known(now.label_keys, now.bound, now.port_overrides, manifest), change
+    return replace(now, manifest=manifest), change
 
 
 def _by_id(documents: Iterable[Document]) -> dict[str, Document | None]:

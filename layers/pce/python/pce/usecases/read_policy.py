@@ -1,5 +1,7 @@
 """Read the whole of one policy version, to compute with it."""
 
+from typing import Any
+
 from pce.errors import NotFound, Problem
 from pce.identifiers import OrgId
 from pce.objects.catalogue import PROVISIONED
@@ -10,10 +12,11 @@ from pce.usecases.stores import Stores
 
 def read_policy(org_id: OrgId, version: str, stores: Stores) -> PolicyContent:
     """A policy version: ``draft`` (as if everything pending were provisioned), ``active`` or a
-    number. Labels and service bindings are those of now, whatever the version.
+    number. Labels, service bindings and discovered virtual servers are those of now, whatever the
+    version.
 
-    Raises :class:`NotFound` for a number that is none. Cost: all labels and service bindings; all
-    drafts, or of a provisioned version what is not in memory.
+    Raises :class:`NotFound` for a number that is none. Cost: all of these three; all drafts, or of
+    a provisioned version what is not in memory.
     """
     versions = stores.policy_versions
     head = versions.head(org_id)
@@ -35,11 +38,16 @@ def read_policy(org_id: OrgId, version: str, stores: Stores) -> PolicyContent:
         if found is None:
             raise NotFound(Problem("sec_policy_not_found", f"there is no policy version {version}"))
         number, documents = int(version), versions.documents(org_id, found[1], found[1])
+
+    def all_of(collection: str) -> list[dict[str, Any]]:
+        return [stored.document for stored in stores.objects.all_of(org_id, collection)]
+
     return PolicyContent(
         org_id=org_id,
         version=version,
         number=number,
         documents=documents,
-        labels=[s.document for s in stores.objects.all_of(org_id, "labels")],
-        service_bindings=[s.document for s in stores.objects.all_of(org_id, "service_bindings")],
+        labels=all_of("labels"),
+        service_bindings=all_of("service_bindings"),
+        discovered_virtual_servers=all_of("discovered_virtual_servers"),
     )

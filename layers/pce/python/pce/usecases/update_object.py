@@ -15,7 +15,14 @@ from pce.usecases.caller import Caller
 from pce.usecases.check_references import check_references
 from pce.usecases.create_object import with_custom_rules
 from pce.usecases.stores import Stores
-from pce.usecases.write_object import Edit, commit_edit, find, refuse_deleted, until_settled
+from pce.usecases.write_object import (
+    POLICY_REASONS,
+    Edit,
+    commit_edit,
+    find,
+    refuse_deleted,
+    until_settled,
+)
 
 
 def update_object(
@@ -94,6 +101,6 @@ def policy_changes(
         return tuple(PolicyChange(reason, href) for reason in policy_reasons(before, after))
     if collection.name == "labels":
         return (PolicyChange("labels", href),)  # flows are shown with the label's new name
-    if collection.name == "container_workload_profiles":
-        return (PolicyChange("containers", href),)
+    if collection.name in ("container_workload_profiles", "discovered_virtual_servers"):
+        return (PolicyChange(POLICY_REASONS[collection.name], href),)
     return ()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pce.identifiers import OrgId
 from pce.objects.policy_version import Manifest
 from pce.policy.estate import PortOverride
+from pce.policy.estate_from_documents import Discovered
 from pce.policy.incremental.engine import Engine
 
 MAX_WORKLOADS = 150_000
@@ -23,6 +24,8 @@ class Known:
     label_keys: Mapping[str, str]
     bound: Mapping[str, frozenset[str]]
     port_overrides: Mapping[str, tuple[PortOverride, ...]]
+    discovered: Mapping[str, Discovered]
+    """Discovered virtual servers by id."""
     manifest: Manifest
 
 

@@ -121,6 +121,7 @@ POLICY_REASONS = {
     "workloads": "workload",
     "labels": "labels",
     "service_bindings": "binding",
+    "discovered_virtual_servers": "virtual_server",
     "container_workload_profiles": "containers",
 }
 """Collections that policy follows from without provisioning, with the reason in the change log."""

@@ -9,6 +9,8 @@ from typing import Any
 from pce.policy.change import EstateChange
 from pce.policy.estate import (
     EVERYTHING,
+    OFFERING,
+    Backend,
     Estate,
     FirewallSettings,
     IpList,
@@ -27,6 +29,7 @@ from ven_protocol.policy import Service
 ActiveRule = tuple[Rule, tuple[Scope, ...]]
 _Name = tuple[str, str]
 """Kind and id of what a rule names."""
+_NO_BACKEND = Backend()
 _SERVICES_BY_LABEL: _Name = ("virtual_service", "")
 """What a rule names whose labels mean virtual services: any of them."""
 
@@ -40,7 +43,7 @@ class Stale:
     workloads: dict[str, Workload | None] = field(default_factory=dict)
     """Those that changed, as they are now."""
     lists: set[AddressSelector] = field(default_factory=set)
-    """IP lists and virtual services that changed."""
+    """What IP lists, virtual services and virtual servers say that changed."""
     kinds: bool = False
     """Settings changed: every workload's kind and addresses may have."""
 
@@ -79,7 +82,7 @@ class Facts:
         lists = _replaced(self._ip_lists, change.ip_lists)
         services = _replaced(self._services, change.services)
         virtual = _replaced(self._virtual_services, change.virtual_services)
-        offering = self._virtual_services_offering(services)
+        offering = self._virtual_services_naming(services, {*labels, *groups})
         rule_sets = _replaced(self._rule_sets, change.rule_sets)
         boundaries = _replaced(self._boundaries, change.boundaries)
         stale.workloads = self._take_workloads(change)
@@ -95,13 +98,17 @@ class Facts:
             if (old is None) is not (new is None)
         ]
         named += [("service", id) for id in services]
-        named += [("virtual_service", id) for id in (*virtual, *offering)]
+        named += [(kind, id) for id in (*virtual, *offering) for kind in OFFERING]
         if virtual or offering:
             named.append(_SERVICES_BY_LABEL)
         for name in named:
             stale.rules |= self._naming.get(name, set())
         stale.lists = {AddressSelector("ip_list", id) for id in lists}
-        stale.lists |= {AddressSelector("virtual_service", id) for id in virtual}
+        for id in virtual:
+            stale.lists |= {
+                AddressSelector("virtual_service", id),
+                AddressSelector("load_balancer", id),
+            }
         custom = self._take_custom_rules(rule_sets)
         if change.firewall is not None and change.firewall != self._firewall:
             self._firewall = change.firewall
@@ -176,14 +183,20 @@ class Facts:
             found |= around
         return found
 
-    def _virtual_services_offering(self, services: Mapping[str, Any]) -> list[str]:
-        if not services:
+    def _virtual_services_naming(self, services: Mapping[str, Any], members: set[str]) -> list[str]:
+        """Those that offer one of these services, or whose members one of these labels and label
+        groups says. The ids of labels and groups are never the same."""
+        if not services and not members:
             return []
-        return [
-            id
-            for id, virtual_service in self._virtual_services.items()
-            if any(isinstance(s, str) and s in services for s in virtual_service.services)
-        ]
+        found = []
+        for id, virtual_service in self._virtual_services.items():
+            backend = virtual_service.backend or _NO_BACKEND
+            offered = (*virtual_service.services, *backend.services)
+            if any(isinstance(s, str) and s in services for s in offered) or any(
+                actor.id in members for actor in backend.members
+            ):
+                found.append(id)
+        return found
 
     def _take_custom_rules(
         self, rule_sets: Mapping[str, tuple[RuleSet | None, RuleSet | None]]

@@ -6,16 +6,15 @@ documents. A property test holds this and the full recompute to each other.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from functools import cached_property
 
 from pce.policy.change import difference, everything
 from pce.policy.estate import Estate, Workload
 from pce.policy.incremental.facts import Facts
 from pce.policy.incremental.index import Index
-from pce.policy.questions.rule_index import Held, RuleIndex
-from pce.policy.recompute import line_id, names_said
-from pce.policy.repeats import without_repeats
+from pce.policy.questions.one_document import lines
+from pce.policy.questions.rule_index import RuleIndex
+from pce.policy.recompute import names_said
 from ven_protocol.policy import Rule
 
 _Mentioned = dict[str, tuple[object, ...]]
@@ -78,14 +77,14 @@ class Impact:
 
     def _document(self, index: RuleIndex, workload: Workload) -> tuple[list[Rule], _Mentioned]:
         """What of a workload's document may change: its lines, and lists that do."""
-        lines = _lines(index.held_by(workload))
-        mentioned = {set_id for line in lines for set_id in line.peers}
+        found = lines(index.held_by(workload))
+        mentioned = {set_id for line in found for set_id in line.peers}
         lists: _Mentioned = {
             selector.set_id: (*index.spans(selector), *names_said(index.estate, selector))
             for selector in self._lists
             if selector.set_id in mentioned
         }
-        return lines, lists
+        return found, lists
 
     @cached_property
     def _touched(self) -> Index:
@@ -109,32 +108,12 @@ class Impact:
 
     @cached_property
     def _named(self) -> set[str]:
-        """Ids of workloads that a rule names."""
-        return {
-            actor.id
-            for index in self._indexes
-            for _, rule, _ in index.rules()
-            for actor in (*rule.providers, *rule.consumers)
-            if actor.kind == "workload"
-        }
-
-
-def _lines(held: Iterable[Held]) -> list[Rule]:
-    """The lines of a document, but for what it says of its sets."""
-    peers: dict[str, set[str]] = {}
-    of: dict[str, Held] = {}
-    for one in held:
-        id = line_id(one.rule.id, one.join.part, one.direction)
-        peers.setdefault(id, set()).update(selector.set_id for selector in one.peers)
-        of[id] = one
-    return without_repeats(
-        Rule(
-            id=id,
-            direction=one.direction,
-            action=one.rule.action,
-            peers=sorted(peers[id]),
-            services=list(one.join.services),
-            stateless=one.rule.stateless,
-        )
-        for id, one in of.items()
-    )
+        """Ids of workloads that a rule or a virtual server names."""
+        named: set[str] = set()
+        for index in self._indexes:
+            actors = [a for _, r, _ in index.rules() for a in (*r.providers, *r.consumers)]
+            for virtual_service in index.estate.virtual_services.values():
+                if virtual_service.backend is not None:
+                    actors += virtual_service.backend.members
+            named.update(actor.id for actor in actors if actor.kind == "workload")
+        return named

@@ -13,12 +13,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pce.policy.addresses import Interval, member_interval
-from pce.policy.estate import Actor, Estate, Rule, Scope, Workload
+from pce.policy.estate import OFFERING, Actor, Estate, Rule, Scope, Workload
 from pce.policy.kinds import Kinds
 from pce.policy.questions.ends import End
 from pce.policy.recompute import Direction, members_said, names_said
 from pce.policy.resolve import Join, active_rules, resolve_rule
-from pce.policy.selectors import AddressSelector, Selector, Side, label_conditions
+from pce.policy.selectors import (
+    ANYBODY,
+    AddressSelector,
+    Selector,
+    Side,
+    label_conditions,
+    workloads_meant,
+)
 from pce.policy.services import sound_services
 from pce.policy.traffic import Traffic, service_matches
 from ven_protocol.policy import Service
@@ -71,6 +78,7 @@ class RuleIndex:
         self._services: dict[str | Service, tuple[Service, ...]] = {}
         self._spans: dict[AddressSelector, list[Interval]] = {}
         self._lists: dict[object, list[Key]] = {}
+        balanced = any(v.backend is not None for v in estate.virtual_services.values())
         uses = Counter(entry for _, scopes in self._rules for scope in scopes for entry in scope)
         for number, (rule, scopes) in enumerate(self._rules):
             if rule.unenforceable:
@@ -82,6 +90,11 @@ class RuleIndex:
                 narrow = [None]
             for key in _filed(rule.consumers, narrow, services=rule.consumer_labels_are_services):
                 self._consumers.setdefault(key, []).append(number)
+            if balanced and _may_offer(rule):
+                # A load balancer is a consumer whom no actor names.
+                filed = self._consumers.setdefault(_VIRTUAL, [])
+                if not filed or filed[-1] != number:
+                    filed.append(number)
 
     def matches(self, source: End, destination: End, traffic: Traffic) -> Iterator[Match]:
         """Rules of every tier whose consumers mean the source, and whose providers mean the
@@ -168,15 +181,27 @@ class RuleIndex:
             return any(workload.id == actor.id for workload in workloads)
         if actor.kind == "container_host":
             return any(workload.container_host for workload in workloads)
-        if actor.kind == "virtual_service":
-            return any(
-                binding.partition(":")[0] == actor.id for w in workloads for binding in w.bound
-            ) or (
-                actor.id in self.estate.virtual_services
-                and self._knows(AddressSelector("virtual_service", actor.id), end)
-            )
+        if actor.kind in OFFERING:
+            return self._is_served_by(actor.id, workloads, end)
         conditions = label_conditions(self.estate, (actor,), _ignore)
         return conditions is not None and any(conditions.hold(w.labels) for w in workloads)
+
+    def _is_served_by(self, id: str, workloads: Iterable[Workload], end: End) -> bool:
+        """Is the end at the address of a virtual service or server, bound to it, or behind it?"""
+        virtual_service = self.estate.virtual_services.get(id)
+        if virtual_service is None:
+            return False
+        if self._knows(AddressSelector("virtual_service", id), end):
+            return True
+        if any(binding.partition(":")[0] == id for w in workloads for binding in w.bound):
+            return True
+        backend = virtual_service.backend
+        if backend is None:
+            return False
+        members = workloads_meant(
+            self.estate, backend.members, ANYBODY, labels_are_workloads=True, report=_ignore
+        )
+        return any(selector.matches(w) for w in workloads for selector in members.hosts)
 
     def spans(self, selector: AddressSelector) -> list[Interval]:
         """The addresses that an object says itself: sorted, disjoint."""
@@ -200,9 +225,7 @@ class RuleIndex:
         return any(all(_within(one, spans) for one in together) for together in end.spans)
 
     def _may_serve(self, rule: Rule, traffic: Traffic) -> bool:
-        if rule.provider_labels_are_services or any(
-            actor.kind == "virtual_service" for actor in rule.providers
-        ):
+        if _may_offer(rule):
             return True  # a virtual service brings its own ports
         return any(service_matches(s, traffic) for s in self.services_of(rule.services))
 
@@ -263,12 +286,17 @@ def _filed(actors: Iterable[Actor], narrow: Iterable[Key | None], *, services: b
     if any(a.kind in ("ams", "container_host") for a in actors) or (labels and not own):
         own.add(_ANYBODY)
     keys: set[Key] = {(a.kind, a.id) for a in actors if a.kind in ("workload", "ip_list")}
-    if any(a.kind == "virtual_service" for a in actors) or (services and own):
+    if any(a.kind in OFFERING for a in actors) or (services and own):
         keys.add(_VIRTUAL)
     if own:
         for key in narrow:
             keys |= own if key is None else {key}
     return keys
+
+
+def _may_offer(rule: Rule) -> bool:
+    """Do its providers mean virtual services or virtual servers?"""
+    return rule.provider_labels_are_services or any(a.kind in OFFERING for a in rule.providers)
 
 
 def _within(span: Interval, spans: list[Interval]) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from pce.policy.estate import Actor, Rule
+from pce.policy.estate import OFFERING, Actor, Rule
 from pce.policy.questions.ends import End
 from pce.policy.questions.rule_index import RuleIndex
 from pce.policy.selectors import (
@@ -26,7 +26,7 @@ def means(index: RuleIndex, side: Side, wanted: Actor, ends: Mapping[Actor, End]
 
     - a label or label group: a workload with one of its labels could be;
     - a workload or IP list (``ends`` has them): it is, by label, by name or by address;
-    - ``ams``: every workload is; a virtual service or container host: it is.
+    - ``ams``: every workload is; a virtual service, virtual server or container host: it is.
     """
     end = ends.get(wanted)
     if end is not None:
@@ -126,7 +126,8 @@ def _may_have(selector: Selector, key: str, ids: frozenset[str]) -> bool:
 def _is(selector: Selector, wanted: Actor) -> bool:
     """Does the selector stand for just this?"""
     if isinstance(selector, AddressSelector):
-        return (selector.kind, selector.id) == (wanted.kind, wanted.id)
+        own = OFFERING if selector.kind == "virtual_service" else (selector.kind,)
+        return wanted.kind in own and selector.id == wanted.id
     match wanted.kind:
         case "ams":
             return selector == WorkloadSelector()
