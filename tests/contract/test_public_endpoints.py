@@ -2,7 +2,7 @@
 
 import pytest
 
-from pce.runtime.api_routes import _OPEN, ROUTES
+from pce.runtime.api_answer import _OPEN, ROUTES
 from tests.contract.public_endpoints import endpoints
 
 
