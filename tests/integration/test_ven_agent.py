@@ -1,5 +1,6 @@
 """The agent with a simulated kernel against a PCE with real TLS: one process, many lives."""
 
+import functools
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from ven.core import outbox
 from ven.core.kernel import Decision
 from ven.edge.files import DataDirectory
 from ven.edge.host import host_facts
+from ven.edge.readers import StreamReader
 from ven.edge.simulated import SimulatedKernel
 from ven.enforcement import load_last_known_good
 from ven_protocol.flows import to_summaries
@@ -359,6 +361,20 @@ def test_tampering_is_reverted_and_reported(
         (report,) = wait_until("the report", pce.tampering)
     assert (report.process_name, report.revert_succeeded) == ("iptables", True)
     assert not kernel.tampered
+
+
+@pytest.mark.usefixtures("paired")
+def test_a_change_that_a_routine_look_finds_first_has_its_name_too(
+    pce: FakePce, data: DataDirectory, kernel: SimulatedKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's word of it, which was not read yet, is read before the revert."""
+    unread = functools.partial(StreamReader, gather_s=3600)
+    monkeypatch.setattr("ven.firewall_watch.StreamReader", unread)
+    with running(data, kernel):
+        wait_until("policy applied", pce.applied)
+        kernel.tamper("iptables")
+        (report,) = wait_until("the report", pce.tampering)
+    assert (report.process_name, report.revert_succeeded) == ("iptables", True)
 
 
 @pytest.mark.usefixtures("paired")

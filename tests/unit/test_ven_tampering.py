@@ -79,3 +79,25 @@ def test_a_refused_revert_is_reported_and_tried_again() -> None:
     for event in (Tick(), tampering.Looked(True)):
         state, said = tampering.step(state, event, state.look_at + 1000)
     assert said == (tampering.ReportTampering(True, "", tampering.HEALED, 0),)
+
+
+def test_who_changes_the_table_during_a_look_is_named() -> None:
+    """The look that was under way may have come before the change, or after it."""
+    state, _ = tampering.step(tampering.TamperState(), tampering.Suspected(), 0)
+    state, _ = tampering.step(state, Tick(), 1)
+    state, _ = tampering.step(state, tampering.Suspected("nft", "generation 7"), 1)
+    before, _ = tampering.step(state, tampering.Looked(intact=True), 1)
+    before, _ = tampering.step(before, Tick(), before.look_at)
+    for looking, now in ((state, 1.0), (before, 2.0)):
+        found, said = tampering.step(looking, tampering.Looked(intact=False), now)
+        assert said == (tampering.RevertKernel(),)
+        _, said = tampering.step(found, tampering.Reverted(True), now)
+        assert said == (tampering.ReportTampering(True, "nft", "generation 7"),)
+
+
+def test_a_name_is_forgotten_when_all_is_well() -> None:
+    """The next change is somebody else's."""
+    state, _ = tampering.step(tampering.TamperState(), tampering.Suspected("nft"), 0)
+    for event in (Tick(), tampering.Looked(intact=True)):
+        state, _ = tampering.step(state, event, 1)
+    assert state.process_name == ""

@@ -52,6 +52,9 @@ class FirewallWatch:
     async def check(self) -> None:
         """Ends in ``Looked``."""
         intact, cpu_s = await self._work.in_thread(_measured, self._enforcement.intact)
+        if not intact and self._reader is not None:
+            # The kernel tells of a commit before anybody can see its effect: who it was is there.
+            self._reader.read_now()
         self._feed(tampering.Looked(intact, cpu_s))
 
     async def revert(self, process_name: str, detail: str) -> None:

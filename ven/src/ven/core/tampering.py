@@ -1,7 +1,8 @@
 """Somebody else changed our firewall table: look, put it back, say so, and do not fight.
 
 Theory: a notification is only a suspicion (the change may already be undone, or be outside what we
-wrote), so the table is compared first. It is put back from the policy in force. Two programs that
+wrote), so the table is compared first. It names the program: so when a routine look finds a change
+before its notification was read, what the kernel has told is read before the revert. It is put back from the policy in force. Two programs that
 revert each other would burn the host, so looking and reverting get a tenth of a core: the next look
 waits ten times as long as the last one, with its revert, took of the CPU. For a table of ordinary
 size that is half a second, for one of 100,000 addresses half a minute::
@@ -60,6 +61,7 @@ class TamperState(Struct, frozen=True, kw_only=True):
     refused: int = 0
     """Reverts in a row that the kernel refused."""
     process_name: str = ""
+    """Who is under suspicion: named by the latest notification, until a look has cleared him."""
     detail: str = ""
     untold: ReportTampering | None = None
     """What the next report says."""
@@ -134,22 +136,24 @@ def step(state: TamperState, event: TamperEvent, now: float) -> _Result:
             if state.refused:
                 healed = ReportTampering(True, state.process_name, HEALED, reverts=0)
                 state = replace(state, untold=together(state.untold, healed))
-            calm = _calm(replace(state, process_name="", detail="", refused=0), now)
-            return _tell(calm, now)
+            return _tell(_calm(replace(_cleared(state), refused=0), now), now)
         case Reverted(succeeded, cpu_s) if state.phase == "reverting":
             report = ReportTampering(succeeded, state.process_name, state.detail)
             state = replace(
-                state,
+                _cleared(state),
                 spent_s=state.spent_s + cpu_s,
                 untold=together(state.untold, report),
                 refused=0 if succeeded else state.refused + 1,
-                process_name="",
-                detail="",
                 again=state.again or not succeeded,
             )
             return _tell(_calm(state, now), now)
         case _:
             return state, ()
+
+
+def _cleared(state: TamperState) -> TamperState:
+    """Nobody is under suspicion, but for who changed something during the look."""
+    return state if state.again else replace(state, process_name="", detail="")
 
 
 def together(earlier: ReportTampering | None, latest: ReportTampering) -> ReportTampering:

@@ -292,8 +292,8 @@ class SimulatedKernel:
 
     def tamper(self, process_name: str) -> None:
         """Somebody else changes the VEN's table."""
-        self.tampered = True
         self._tell("foreign_changes", ForeignChange(process_name=process_name))
+        self.tampered = True
 
     def _judge(self, connection: Connection) -> Judgement:
         src, dst = str(ip_address(connection.src)), str(ip_address(connection.dst))
