@@ -1,11 +1,12 @@
 """Somebody else changed our firewall table: look, put it back, say so, and do not fight.
 
 Theory: a notification is only a suspicion (the change may already be undone, or be outside what we
-wrote), so the table is compared first. It names the program: so when a routine look finds a change
-before its notification was read, what the kernel has told is read before the revert. It is put back from the policy in force. Two programs that
-revert each other would burn the host, so looking and reverting get a tenth of a core: the next look
-waits ten times as long as the last one, with its revert, took of the CPU. For a table of ordinary
-size that is half a second, for one of 100,000 addresses half a minute::
+wrote), so the table is compared first. It names the program: when a routine look finds a change
+whose notification was not read yet, that is read before the revert. The table is put back from the
+policy in force. Two programs that revert each other would burn the host, so looking and reverting
+get a tenth of a core: the next look waits ten times as long as the last one, with its revert, took
+of the CPU. For a table of ordinary size that is half a second, for one of 100,000 addresses half a
+minute::
 
     quiet    -- foreign change or routine look --> suspicious (0.2 s, or the tenth's wait)
     suspicious -- due --------------------------> looking
