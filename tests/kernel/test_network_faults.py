@@ -69,6 +69,22 @@ def test_a_partition(net: FaultyNetwork) -> None:
     net.said("mode is now normal")
 
 
+def test_packets_vanish_without_a_word(net: FaultyNetwork) -> None:
+    """What was open stays open, and no answer comes, good or bad: half a minute is waited for it
+    (the longest that the PCE may take), then ten seconds for each new connection. The policy stays
+    in force; when packets pass again, so do heartbeats, and a change that was made meanwhile is
+    there."""
+    with net.rule("ip", "daddr", net.gateway, "drop"):
+        net.allow(9006)
+        wait_for("degraded", lambda: net.mode() == "degraded", timeout_s=120)
+        assert net.enforces() and not net.allows(9006)
+        net.said("no answer in time; is the way to it blocked?")
+        net.said("mode is now degraded: three heartbeats in a row were missed")
+    net.said("the PCE answers again after")
+    net.said("mode is now normal")
+    wait_for("the change", lambda: net.allows(9006))
+
+
 def test_the_pce_is_killed_and_comes_back(net: FaultyNetwork) -> None:
     """A change that it takes after its return arrives."""
     net.kill_pce()

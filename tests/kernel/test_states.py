@@ -39,7 +39,8 @@ def ven(network: Network, tmp_path: Path) -> Iterator[RealVen]:
 def test_a_suspended_ven_leaves_nothing(network: Network, ven: RealVen) -> None:
     """Stopped, its policy stays and it says goodbye. Suspended, no rule of it is there, no process,
     no sysctl, also after a boot; the PCE is told. Unsuspended, all is as before."""
-    host, before = ven.host, ven.host.run("cat", ESTABLISHED)
+    host, untouched = ven.host, network["other"].run("cat", ESTABLISHED)
+    assert host.run("cat", ESTABLISHED) == "28800\n" != untouched, "set when it was paired"
     with host.listen(81):
         ven.start()
         ven.await_policy()
@@ -51,7 +52,7 @@ def test_a_suspended_ven_leaves_nothing(network: Network, ven: RealVen) -> None:
         wait_until("a heartbeat", lambda: ven.data.running_pid())
         ven.run("suspend")
         assert ven.table() == "" and ven.data.running_pid() is None
-        assert host.run("cat", ESTABLISHED) == before
+        assert host.run("cat", ESTABLISHED) == untouched
         assert "suspended" in ven.run("load-policy") and ven.table() == ""
         assert network["web"].reaches(host, 81)
         assert len(ven.pce.told("suspend")) == 1 and len(ven.pce.told("goodbye")) == 1

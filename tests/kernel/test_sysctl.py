@@ -1,6 +1,8 @@
 """The host's connection tracking settings: set while the VEN enforces, then as they were."""
 
+from tests.kernel.namespaces import Network
 from tests.kernel.protected_host import HTTP, ProtectedHost, allow, policy
+from ven.edge.conntrack_room import make_conntrack_room
 from ven_protocol.policy import PolicyDocument
 
 SETTINGS = {
@@ -48,3 +50,33 @@ def test_sysctls_are_put_back(db: ProtectedHost) -> None:
     after = {name: db.sysctl(name) for name in SETTINGS}
     assert after == before | {"nf_conntrack_tcp_timeout_established": "999"}
     db.host.run("sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_established=432000")
+
+
+def test_they_are_set_while_the_host_is_idle(db: ProtectedHost) -> None:
+    """As soon as the VEN is installed, before any policy and without a table."""
+    before = {name: db.sysctl(name) for name in SETTINGS}
+    firewall = db.restarted()
+    for step in (firewall.prepare, lambda: db.apply(policy("idle", {})), firewall.prepare):
+        with db.host.entered():
+            step()
+        assert {name: db.sysctl(name) for name in SETTINGS} == SETTINGS
+        assert "inet ven" not in db.nft("list", "tables")
+        db.host.run("sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_established=432000")
+    with db.host.entered():
+        firewall.remove()
+    assert {name: db.sysctl(name) for name in SETTINGS} == before
+
+
+def test_what_is_the_whole_machines_is_left_alone(network: Network, db: ProtectedHost) -> None:
+    """Time-outs are a namespace's own; the size of the table is not, and only the first namespace
+    may set it: elsewhere nothing is tried again and again, or said."""
+    other = network["other"]
+    established = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established"
+    others, room = other.run("cat", established), db.sysctl("nf_conntrack_max")
+    db.apply(lets_in("10.0.0.1"))
+    with db.host.entered():
+        assert make_conntrack_room() == ""
+    assert db.sysctl("nf_conntrack_max") == room
+    assert other.run("cat", established) == others != "28800\n"
+    with db.host.entered():
+        db.restarted().remove()

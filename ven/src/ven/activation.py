@@ -129,6 +129,7 @@ def become_ven(
         runtime_roots=tuple(runtime_roots),
     )
     data.save_identity(identity)
+    kernel.prepare()
     return identity
 
 

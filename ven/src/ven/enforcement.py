@@ -23,6 +23,7 @@ def load_last_known_good(data: DataDirectory, kernel: Kernel) -> KeptPolicy | No
 
     Returns it, or None when there is none or the kernel refuses it. Up to a second.
     """
+    kernel.prepare()
     kernel.protect(data.pce_addresses())
     kept = data.policy()
     if kept is None:

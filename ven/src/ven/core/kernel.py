@@ -160,6 +160,11 @@ class Kernel(Protocol):
     more than a few milliseconds in a worker thread, one at a time.
     """
 
+    def prepare(self) -> None:
+        """Set the host's connection tracking as the VEN needs it, whatever the policy: when it is
+        paired and at each start, which puts back what somebody changed meanwhile. Under a
+        millisecond."""
+
     def apply(self, document: PolicyDocument) -> int:
         """Hold exactly ``document``, in one transaction, computing the difference to what is held.
 

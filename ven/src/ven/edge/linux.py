@@ -70,6 +70,10 @@ class LinuxKernel:
         """Give descriptors back; the firewall stays."""
         self._firewall.close()
 
+    def prepare(self) -> None:
+        """Set the host's connection tracking as the VEN needs it."""
+        self._firewall.prepare()
+
     def apply(self, document: PolicyDocument) -> int:
         """Hold exactly ``document``, in one transaction; the number of its rules in the kernel.
 

@@ -100,6 +100,9 @@ class SimulatedKernel:
 
     # What the agent uses
 
+    def prepare(self) -> None:
+        """It tracks connections as it is."""
+
     def apply(self, document: PolicyDocument) -> int:
         if self.refuse:
             raise KernelRefused(self.refuse)

@@ -1,7 +1,11 @@
 """The kernel settings that the VEN changes, and how they come back.
 
+They are set from the VEN's installation until it is suspended or unpaired, in every mode, and again
+at each start and each new policy: what somebody else has changed is put back then.
+
 ``/proc/sys/net`` shows the network namespace of the process that opens it, so this works on the
-namespace that the VEN runs in without mounting anything.
+namespace that the VEN runs in without mounting anything. All of them are of one namespace (Linux
+6.18); the size of the table is the whole machine's (``conntrack_room.py``).
 """
 
 import contextlib
