@@ -26,13 +26,27 @@ PCE = "127.0.0.1"
 
 
 SHIFTED_CLOCK = """
+import socket
 import time
 from pathlib import Path
 
-real = time.time
-time.time = lambda: real() + int(Path(__file__).with_name("shift").read_text())
+real, settimeout = time.time, socket.socket.settimeout
+
+
+def told(name):
+    return int(Path(__file__).with_name(name).read_text())
+
+
+def shortened(self, seconds):
+    settimeout(self, seconds and min(seconds, told("patience")))
+
+
+time.time = lambda: real() + told("shift")
+socket.socket.settimeout = shortened
 """
-"""``sitecustomize.py`` of the VEN's interpreter: its wall clock is late or early by seconds."""
+"""``sitecustomize.py`` of the VEN's interpreter: its wall clock is late or early by seconds, and
+the time-outs of its connections are at most so long."""
+ENDLESS_S = 3600
 
 
 class FaultyNetwork:
@@ -54,6 +68,7 @@ class FaultyNetwork:
         self._clock.mkdir()
         (self._clock / "sitecustomize.py").write_text(SHIFTED_CLOCK)
         self.clock(0)
+        self.patience(ENDLESS_S)
         self._service = self.web.listen(SERVICE)
         self._service.settimeout(None)
         threading.Thread(target=_serve, args=(self._service,), daemon=True).start()
@@ -210,6 +225,10 @@ class FaultyNetwork:
         """Shift the VEN's wall clock."""
         (self._clock / "shift").write_text(str(shift_s))
 
+    def patience(self, seconds: int) -> None:
+        """Shorten the time-outs of the VEN's connections, from the next one on."""
+        (self._clock / "patience").write_text(str(seconds))
+
     @contextmanager
     def expired_certificate(self) -> Iterator[None]:
         """In the PCE's place somebody serves with its certificate of last year."""
@@ -240,6 +259,24 @@ class FaultyNetwork:
             self.web.run("nft", "add", "rule", "inet", "fault", "out", *nft)
             yield
         finally:
+            self.web.run("nft", "delete", "table", "inet", "fault")
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """Packets between the VEN and the PCE vanish, both ways, without a word to anybody. The VEN
+        waits for two seconds instead of the half minute that it gives the PCE."""
+        self.patience(2)
+        self.relay.cut()
+        self.is_heard()
+        chains = """table inet fault {
+            chain out { type filter hook output priority -300; ip daddr PCE drop; }
+            chain into { type filter hook prerouting priority -300; ip saddr PCE drop; }
+        }"""
+        self.web.run("nft", chains.replace("PCE", self.gateway))
+        try:
+            yield
+        finally:
+            self.patience(ENDLESS_S)
             self.web.run("nft", "delete", "table", "inet", "fault")
 
 

@@ -70,13 +70,11 @@ def test_a_partition(net: FaultyNetwork) -> None:
 
 
 def test_packets_vanish_without_a_word(net: FaultyNetwork) -> None:
-    """What was open stays open, and no answer comes, good or bad: half a minute is waited for it
-    (the longest that the PCE may take), then ten seconds for each new connection. The policy stays
-    in force; when packets pass again, so do heartbeats, and a change that was made meanwhile is
-    there."""
-    with net.rule("ip", "daddr", net.gateway, "drop"):
+    """What was open stays open, and no answer comes, good or bad. The policy stays in force; when
+    packets pass again, so do heartbeats, and a change that was made meanwhile is there."""
+    with net.silence():
         net.allow(9006)
-        wait_for("degraded", lambda: net.mode() == "degraded", timeout_s=120)
+        wait_for("degraded", lambda: net.mode() == "degraded")
         assert net.enforces() and not net.allows(9006)
         net.said("no answer in time; is the way to it blocked?")
         net.said("mode is now degraded: three heartbeats in a row were missed")
