@@ -99,7 +99,7 @@ bench: setup ## each budget beside the figure measured
 # stays as it is.
 .PHONY: lock
 lock: setup ## write requirements/*.txt and package-lock.json anew (UPGRADE=--upgrade)
-	@for name in layer ven dev emulator sam; do \
+	@for name in layer ven dev emulator sam public-clients; do \
 		echo "lock: requirements/$$name.txt"; \
 		.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \

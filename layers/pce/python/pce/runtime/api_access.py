@@ -256,6 +256,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/detected_core_services": {"GET": READERS},
     f"{_O}/detected_core_services_summary": {"GET": READERS},
     f"{_O}/kubernetes_workloads": {"GET": READERS},
+    f"{_O}/label_mapping_rules": {"GET": READERS},
     # Traffic: everybody may ask
     f"{_O}/traffic_flows/traffic_analysis_queries": {"POST": READERS},
     f"{_O}/traffic_flows/map": {"GET": READERS},

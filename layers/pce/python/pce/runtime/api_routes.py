@@ -78,7 +78,7 @@ _DEVICE = f"{_O}/network_devices/{{device}}"
 
 _EMPTY = (
     *("core_service_types", "detected_core_services", "detected_core_services_summary"),
-    "kubernetes_workloads",
+    *("kubernetes_workloads", "label_mapping_rules"),
 )
 """Collections of an org that this product has nothing for: nobody looks for core services, and no
 agent reads the Kubernetes API."""
