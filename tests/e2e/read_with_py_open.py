@@ -4,7 +4,7 @@ For each collection, each object in its list and each object by its href is deco
 collection's model. Prints JSON: what was read, `{name: number of objects}`, and what was wrong,
 `[[name, href, why]]`: the model refused it, or dropped a value of an attribute that it has.
 
-    PCE_URL=https://localhost:8443 PCE_ORG=1 PCE_KEY=api_... PCE_SECRET=... python read_with_py_open.py
+    PCE_URL=https://localhost:8443 PCE_ORG=1 PCE_KEY=... PCE_SECRET=... python read_with_py_open.py
 """
 
 import json
@@ -56,7 +56,7 @@ def decode(pce, name, version, parent, read, wrong):
         models, raw = [models], [raw]
     if len(models) != len(raw):
         wrong.append([name, None, f"{len(models)} models of {len(raw)} objects"])
-    for model, document in zip(models, raw):
+    for model, document in zip(models, raw, strict=False):
         read[name] += 1
         href = document.get("href")
         for dropped in dropped_by(model, document):

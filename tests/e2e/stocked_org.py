@@ -135,6 +135,8 @@ def _access(operator: Operator, made: Hrefs) -> None:
     }
     made["permission"] = operator.create(f"{org}/permissions", permission)["href"]
     operator.create(f"{org}/service_accounts", {"name": "script"})
+    office = {"name": "office", "ips": ["192.0.2.0/24"], "enforcement_exclusions": []}
+    operator.create(f"{org}/access_restrictions", office)
     sid = {"sid": "S-1-5-21-7", "name": "operators"}
     made["group of people"] = operator.create(f"{org}/security_principals", sid)["href"]
     profile = {"name": "profile", "enabled": True, "labels": [{"href": made["web"]}]}
@@ -154,15 +156,16 @@ def _reported(operator: Operator, made: Hrefs) -> None:
     org = operator.org
     flaw = {"reference_id": "q-1", "name": "flaw", "score": 50, "cve_ids": ["CVE-2026-0001"]}
     operator.request("POST", f"{org}/vulnerabilities", [flaw], expect=(200, 201, 204))
-    found = {"workload": {"href": made["a"]}, "vulnerability": {"href": f"{org}/vulnerabilities/q-1"}}
+    found = {
+        "workload": {"href": made["a"]},
+        "vulnerability": {"href": f"{org}/vulnerabilities/q-1"},
+    }
     found |= {"ip_address": "10.88.0.1", "port": 443, "proto": 6}
     scan = {"name": "scan", "report_type": "qualys", "detected_vulnerabilities": [found]}
     operator.request("PUT", f"{org}/vulnerability_reports/scan-1", scan, expect=(200, 201, 204))
     settings = f"{org}/settings"
     collector = {"transmission": "broadcast", "action": "drop", "target": {"proto": 17}}
     operator.create(f"{settings}/traffic_collector", collector)
-    feature = {"name": "a feature", "enabled": True}
-    operator.request("PUT", f"{org}/optional_features", [feature], expect=204)
     remote = {"address": "127.0.0.1", "port": 9, "protocol": 17, "tls_enabled": False}
     destination = {"pce_scope": ["x"], "type": "remote_syslog", "remote_syslog": remote}
     operator.create(f"{settings}/syslog/destinations", destination)
@@ -172,6 +175,8 @@ def _reported(operator: Operator, made: Hrefs) -> None:
         "report_parameters": {"report_time_range": {"last_num_days": 1}},
     }
     made["report"] = operator.create(f"{org}/reports", report)["href"]
+    weekly = {**report, "report_generation_frequency": "weekly"}
+    operator.create(f"{org}/report_schedules", weekly)
     operator.request("GET", f"{org}/labels", expect=202, headers={"prefer": "respond-async"})
 
 
