@@ -54,6 +54,7 @@ class FlowCollection:
         self._names = names
         self._container = container
         self._readers: list[StreamReader[Any]] = []
+        self._wanted = False
         self.ledger = FlowLedger(clock.wall())
         self._sampling = SamplingMode(kernel, self.ledger, clock, on_error)
 
@@ -65,6 +66,26 @@ class FlowCollection:
     def start(self) -> None:
         """Collect from now on. Raises OSError when the kernel does not let us listen. Up to 25 ms
         when there are many connections."""
+        self._wanted = True
+        self.adapt()
+
+    def adapt(self) -> None:
+        """After another policy: listen as it says. With visibility ``flow_off`` no event of the
+        kernel's is read at all. Raises OSError, as :meth:`start`."""
+        listen = self._wanted and self.ledger.visibility != "flow_off"
+        if listen and not self._readers:
+            self._listen()
+        elif self._readers and not listen:
+            if self._wanted:  # what was seen before stays seen
+                self._store_early()
+            self._deafen()
+
+    def stop(self) -> None:
+        """Collect no more; what is in the ledger is forgotten at the next start."""
+        self._wanted = False
+        self._deafen()
+
+    def _listen(self) -> None:
         self.ledger.forget(self._clock.wall())
         for connection in self._kernel.dump():
             if not self.ledger.found(connection, self._clock.wall()):
@@ -77,8 +98,7 @@ class FlowCollection:
         self._sampling.start(connections)
         _log.info("collecting flows")
 
-    def stop(self) -> None:
-        """Collect no more; what is in the ledger is forgotten at the next start."""
+    def _deafen(self) -> None:
         if self._readers:
             self._sampling.stop()
             _log.info("flow collection stopped")
@@ -89,6 +109,9 @@ class FlowCollection:
         """End the window: read all that lives, put the summaries on disk."""
         ledger = self.ledger
         start = ledger.window_start
+        if not self._readers:
+            ledger.close(self._clock.wall())
+            return ()
         batches: list[Batch | None] = []
         for reader in self._readers:
             reader.read_now()
@@ -127,10 +150,14 @@ class FlowCollection:
         if lost:
             _log.warning("%s events were lost: the kernel's buffer overran", what)
         if self.ledger.full:
-            start = self.ledger.window_start
-            batch = self._store(start, self.ledger.take(self._clock.wall()))
-            if batch is not None:
-                self._on_batch(batch)
+            self._store_early()
+
+    def _store_early(self) -> None:
+        """Store what was built up; the window goes on."""
+        start = self.ledger.window_start
+        batch = self._store(start, self.ledger.take(self._clock.wall()))
+        if batch is not None:
+            self._on_batch(batch)
 
     def _store(self, start: float, summaries: Sequence[FlowSummary]) -> Batch | None:
         """Put a batch on disk; None when there is nothing in it or the disk takes no more."""

@@ -95,8 +95,8 @@ class GuardedPod:
             self._released = True
 
     def collect(self, wanted: bool) -> None:
-        """Collect flows while it has a policy."""
-        if wanted and not self._collects and self.etag:
+        """Collect flows while it has a policy, as that says."""
+        if wanted and self.etag:
             self._flows.start()
             self._collects = True
         elif self._collects and not wanted:

@@ -128,5 +128,6 @@ class PolicyUpdates:
 
     def _in_force(self, document: PolicyDocument) -> None:
         self._flows.follow(document)
+        self._flows.adapt()
         if document.not_enforced:
             _log.warning("%s", health.custom_rules(document.not_enforced))

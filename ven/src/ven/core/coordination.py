@@ -460,7 +460,10 @@ def _policy(state: VenState, event: policy_state.PolicyEvent, now: float) -> _Re
     begins = _enforces(machine) and not _enforces(state.policy)
     if _idle(machine) and not _idle(state.policy):
         state = replace(state, observe_at=now)
+    other_window = _idle(machine) != _idle(state.policy)
     state = replace(state, policy=machine)
+    if other_window:
+        state = replace(state, flows_due_at=min(state.flows_due_at, now + _window_s(state, now)))
     if begins:
         state, more = _bolts(state, bolts.Renew(), now)
         commands += more
