@@ -5,16 +5,36 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pce.identifiers import OrgId, uuid7, uuid7_epoch_ms
 from pce.store.change import Change, Document, Put
 from pce.store.compression import unpack_json
 from pce.store.dynamodb import ConditionFailed, DynamoDB, Item
+from pce.store.slices import (
+    SLICE,
+    UUIDS,
+    condition_on_numbers,
+    condition_on_uuids,
+    read_in_slices,
+)
 from pce.store.table_names import TableNames
 from pce.store.transaction import ClaimTaken, object_item, object_key, transact
 
 __all__ = ["ChangeLogEntry", "ClaimTaken", "ObjectStore", "Stored"]
+
+
+NAMED_BY_UUID = frozenset(
+    (
+        *("workloads", "vens", "container_workloads", "service_bindings"),
+        *("draft#label_groups", "draft#virtual_services"),
+    )
+)
+NUMBERED = frozenset(("labels", "draft#ip_lists", "draft#services", "draft#rule_sets"))
+"""Collections of which an org may have more than some thousand objects, by the kind of id."""
+MAX_SIZES = 10_000
+"""Collections of which a process remembers how large they were: a MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,8 @@ class ObjectStore:
         self._tables = tables
         self._clock = clock
         self._wake_compiler = wake_compiler
+        self._sizes: dict[str, int] = {}
+        """Objects of a collection (by partition key) when this process read it last."""
 
     def get(self, org_id: OrgId, collection: str, id: str) -> Stored | None:
         """One object, read strongly; None when there is none. One read unit per 4 KB."""
@@ -68,37 +90,50 @@ class ObjectStore:
     def all_of(self, org_id: OrgId, collection: str) -> list[Stored]:
         """All objects of a collection in the order of their ids, read strongly.
 
-        Cost: one query per MB of compressed documents (some 2,000 workloads).
+        Cost: one query per MB of compressed documents (some 2,000 workloads); of a collection that
+        may be large one more, when this process reads it for the first time.
         """
-        return [_stored(collection, item) for item in self._items(_pk(org_id, collection))]
+        return list(self.one_by_one(org_id, collection))
 
     def one_by_one(self, org_id: OrgId, collection: str) -> Iterator[Stored]:
-        """As :meth:`all_of`, of a collection whose ids are UUIDs, holding a 256th of it at a time.
-
-        By ranges of ids rather than pages: a store that reads a partition whole for each of its
-        pages stays quick. Cost: 256 queries.
-        """
-        for first in range(256):
-            ids = ("sk BETWEEN :first AND :last", f"{first:02x}", f"{first:02x}~")
-            for item in self._items(_pk(org_id, collection), ids):
-                yield _stored(collection, item)
+        """As :meth:`all_of`, holding some 2,000 at a time."""
+        for item in self._all_items(org_id, collection):
+            yield _stored(collection, item)
 
     def count(self, org_id: OrgId, collection: str) -> int:
-        """How many items a collection has, deleted objects that stay readable included. One query
-        per MB, of which the number alone comes back."""
-        parameters = {
-            "TableName": self._tables.objects,
-            "KeyConditionExpression": "pk = :pk",
-            "ExpressionAttributeValues": {":pk": {"S": _pk(org_id, collection)}},
-            "Select": "COUNT",
-        }
-        reply = self._dynamodb.call("Query", **parameters)
-        number = reply.count
-        while reply.last_evaluated_key:
-            start = reply.last_evaluated_key
-            reply = self._dynamodb.call("Query", **parameters, ExclusiveStartKey=start)
-            number += reply.count
-        return number
+        """How many items a collection has, deleted objects that stay readable included. Cost: as
+        :meth:`all_of`; the keys alone come back."""
+        return sum(1 for _ in self._all_items(org_id, collection, ProjectionExpression="sk"))
+
+    def _all_items(self, org_id: OrgId, collection: str, **parameters: str) -> Iterator[Item]:
+        """The items of a collection in the order of their ids, in slices where it may be large."""
+        pk = _pk(org_id, collection)
+        known = self._sizes.get(pk)
+        if collection in NAMED_BY_UUID:
+            positions, condition = UUIDS, condition_on_uuids
+        elif collection in NUMBERED and (known is None or known > SLICE):
+            positions = self._numbers_given_out(org_id, collection) + 1
+            known = positions if known is None else known
+            condition = partial(condition_on_numbers, numbers=positions)
+        else:
+            positions, known, condition = 1, 0, lambda first, end: ("", {})
+        found = 0
+        for item in read_in_slices(
+            positions,
+            known,
+            lambda first, end: self._items(pk, condition(first, end), **parameters),
+        ):
+            found += 1
+            yield item
+        if len(self._sizes) >= MAX_SIZES:
+            self._sizes.clear()
+        self._sizes[pk] = found
+
+    def _numbers_given_out(self, org_id: OrgId, collection: str) -> int:
+        """The last number that :meth:`next_id` gave out; 0 before the first."""
+        key = object_key(f"{org_id}#counters", collection.removeprefix("draft#"))
+        item = self._dynamodb.call("GetItem", TableName=self._tables.objects, Key=key).item
+        return int(item["counter"].N) if item else 0
 
     def get_many(self, org_id: OrgId, collection: str, ids: Sequence[str]) -> dict[str, Stored]:
         """Objects by id, read strongly, 100 a request; ids that do not exist are left out."""
@@ -168,19 +203,18 @@ class ObjectStore:
             **({"ConditionExpression": condition} if condition else {}),
         ).attributes
 
-    def _items(self, pk: str, ids: tuple[str, str, str] | None = None) -> Iterable[Item]:
-        """The items of a partition; ``ids``: a condition on the sort key, and what is ``:first``
-        and ``:last`` in it."""
-        condition, values = "pk = :pk", {":pk": {"S": pk}}
-        if ids is not None:
-            condition += f" AND {ids[0]}"
-            values |= {":first": {"S": ids[1]}, ":last": {"S": ids[2]}}
+    def _items(
+        self, pk: str, slice: tuple[str, Mapping[str, Any]] = ("", {}), **parameters: str
+    ) -> Iterator[Item]:
+        """The items of a partition; ``slice``: a further condition, on the sort key, and its
+        values."""
         for page in self._dynamodb.pages(
             "Query",
             TableName=self._tables.objects,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=values,
+            KeyConditionExpression=f"pk = :pk{slice[0]}",
+            ExpressionAttributeValues={":pk": {"S": pk}, **slice[1]},
             ConsistentRead=True,
+            **parameters,
         ):
             yield from page
 

@@ -71,9 +71,15 @@ class SignedHttp:
         self._of_thread = threading.local()
 
     def send(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        read_timeout_s: float | None = None,
     ) -> Reply:
         """The service's reply, whatever its status; a transient one only after all attempts.
+        ``read_timeout_s``: None for ``READ_TIMEOUT_S``.
 
         Raises :class:`Unreachable`. At most ``MAX_ATTEMPTS`` requests, each on a new connection
         after one that failed, besides the repeat on a connection that had died while idle.
@@ -83,7 +89,9 @@ class SignedHttp:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             last = attempt == MAX_ATTEMPTS or time.monotonic() - began > LAST_START_S
             try:
-                reply = self._exchange(method, path, headers, body)
+                reply = self._exchange(
+                    method, path, headers, body, read_timeout_s or READ_TIMEOUT_S
+                )
             except (OSError, http.client.HTTPException) as error:
                 if last:
                     why = f"{self._host_header} gave no answer in {attempt} attempts: {error!r}"
@@ -95,10 +103,18 @@ class SignedHttp:
             self._sleep(random.random() * longest)  # noqa: S311 - spreads load, guards nothing
         raise AssertionError("the last attempt returns or raises")
 
-    def _exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        read_timeout_s: float,
+    ) -> Reply:
         connection = self._connection()
         try:
             if connection.sock is not None:
+                connection.sock.settimeout(read_timeout_s)
                 try:
                     return self._round_trip(connection, method, path, headers, body)
                 except TimeoutError:
@@ -106,7 +122,8 @@ class SignedHttp:
                 except OSError:
                     # Closed while it was idle, most likely: no sign of trouble, so without a wait.
                     connection.close()
-            _open(connection)
+            connection.connect()  # sets TCP_NODELAY: without it a call may wait 40 ms for an ACK
+            connection.sock.settimeout(read_timeout_s)
             return self._round_trip(connection, method, path, headers, body)
         except BaseException:
             connection.close()  # whatever state it is in; the next request opens it again
@@ -138,11 +155,6 @@ class SignedHttp:
         )
         self._of_thread.connection = connection
         return connection
-
-
-def _open(connection: http.client.HTTPConnection) -> None:
-    connection.connect()  # sets TCP_NODELAY: without it a call may wait 40 ms for an ACK
-    connection.sock.settimeout(READ_TIMEOUT_S)
 
 
 @lru_cache(maxsize=4)
