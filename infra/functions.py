@@ -353,7 +353,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             "flows": ("Query",),
             "objects": ("GetItem", "BatchGetItem", "Query", "PutItem"),
             # An export shows hosts with their presence.
-            "presence": ("BatchGetItem",),
+            "presence": ("Query",),
             "policy": ("GetItem",),
         },
         bucket={

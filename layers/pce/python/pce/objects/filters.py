@@ -7,8 +7,9 @@ selections as JSON, ranges as ``name[gte]``. Parameters that a collection does n
 import ipaddress
 import json
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from pce.errors import Invalid, Problem
@@ -246,6 +247,21 @@ def matching(
     query: Mapping[str, str],
 ) -> list[Mapping[str, Any]]:
     """The documents that satisfy every parameter of the query that the collection knows."""
+    return list(each_matching(documents, makers, query))
+
+
+def each_matching(
+    documents: Iterable[Mapping[str, Any]],
+    makers: Mapping[str, MakeFilter],
+    query: Mapping[str, str],
+) -> Iterator[Mapping[str, Any]]:
+    """As :func:`matching`, one by one. Raises for a malformed parameter before it reads any."""
+    fits = filter_of(makers, query)
+    return (document for document in documents if fits(document))
+
+
+def filter_of(makers: Mapping[str, MakeFilter], query: Mapping[str, str]) -> Filter:
+    """Whether a document satisfies every parameter of the query that the collection knows."""
     filters = []
     for name, text in query.items():
         if name in makers:
@@ -253,7 +269,24 @@ def matching(
                 filters.append(makers[name](text))
             except MalformedParameter as error:
                 raise MalformedParameter(name, text, error.wanted) from error
-    return [document for document in documents if all(fits(document) for fits in filters)]
+    return lambda document: all(fits(document) for fits in filters)
+
+
+def first_matching(
+    documents: Iterable[Mapping[str, Any]],
+    makers: Mapping[str, MakeFilter],
+    searched: Iterable[str],
+    query: Mapping[str, str],
+    limit: int | None,
+) -> tuple[list[Mapping[str, Any]], int]:
+    """The first ``limit`` that match (None: all), exact matches of searched text before others, and
+    how many match. Holds no more than it returns, where no text is searched."""
+    found = each_matching(documents, makers, query)
+    if any(query.get(name) for name in searched):
+        in_order = exact_first(list(found), searched, query)
+        return in_order[:limit], len(in_order)
+    page = list(islice(found, limit))
+    return page, len(page) + sum(1 for _ in found)
 
 
 def exact_first(

@@ -71,25 +71,6 @@ def new_ven(
     }
 
 
-VENS = Collection(
-    name="vens",
-    kind="ven",
-    shape=Shape(
-        {
-            "name": Text(),
-            "description": Text(MAX_TEXT),
-            "status": Choice(("active", "suspended")),
-            "target_pce_fqdn": Text(),
-        }
-    ),
-    unique=(),
-    searched=("name", "hostname"),
-    numbered=False,
-    keeps_deleted=True,
-    shown_in_events=("href", "name", "hostname"),
-)
-
-
 def _is_healthy(text: str) -> Filter:
     """``healthy``, or any of the words for the contrary."""
     healthy = text == "healthy"
@@ -118,27 +99,54 @@ def _version(compare: Callable[[Any, Any], bool]) -> MakeFilter:
 
 def _upgrade_pending(text: str) -> Filter:
     wanted = boolean(text, "upgrade_pending")
-    return lambda ven: bool(ven["upgrade_target_version"]) is wanted
+    return lambda ven: bool(ven.get("upgrade_target_version")) is wanted
 
 
-SHOWN_FILTERS = {
-    "name": contains("name"),
-    "hostname": contains("hostname"),
-    "description": contains("description"),
-    "ip_address": has_address,
-    "labels": has_labels,
-    "os": contains("os_id"),
+VENS = Collection(
+    name="vens",
+    kind="ven",
+    shape=Shape(
+        {
+            "name": Text(),
+            "description": Text(MAX_TEXT),
+            "status": Choice(("active", "suspended")),
+            "target_pce_fqdn": Text(),
+        }
+    ),
+    unique=(),
+    searched=("name", "hostname"),
+    numbered=False,
+    keeps_deleted=True,
+    filters={
+        "name": contains("name"),
+        "hostname": contains("hostname"),
+        "description": contains("description"),
+        "os": contains("os_id"),
+        "activation_type": equals("activation_type"),
+        "last_goodbye_at[gte]": at_least("last_goodbye_at"),
+        "last_goodbye_at[lte]": at_most("last_goodbye_at"),
+        "version[gte]": _version(operator.ge),
+        "version[lte]": _version(operator.le),
+        "upgrade_pending": _upgrade_pending,
+    },
+    shown_in_events=("href", "name", "hostname"),
+)
+
+OF_WORKLOAD: dict[str, MakeFilter] = {"labels": has_labels, "ip_address": has_address}
+"""Filters on what a VEN shows of its workload."""
+
+OF_PRESENCE: dict[str, MakeFilter] = {
     "status": equals("status"),
-    "activation_type": equals("activation_type"),
-    "health": _is_healthy,
-    "condition": _has_condition,
     "last_heartbeat_at[gte]": at_least("last_heartbeat_at"),
     "last_heartbeat_at[lte]": at_most("last_heartbeat_at"),
     "disconnected_before": at_most("last_heartbeat_at"),
-    "last_goodbye_at[gte]": at_least("last_goodbye_at"),
-    "last_goodbye_at[lte]": at_most("last_goodbye_at"),
-    "version[gte]": _version(operator.ge),
-    "version[lte]": _version(operator.le),
-    "upgrade_pending": _upgrade_pending,
 }
-"""Filters on VENs as they are shown: most ask for what presence knows."""
+"""Filters on what presence alone knows."""
+
+SHOWN_FILTERS: dict[str, MakeFilter] = {
+    **OF_WORKLOAD,
+    **OF_PRESENCE,
+    "health": _is_healthy,
+    "condition": _has_condition,
+}
+"""Filters on VENs as they are shown: joined with workload and presence."""

@@ -6,7 +6,7 @@
 from pce.runtime.api_call import Call, created, no_content, ok, whole
 from pce.runtime.http import Reply, json_reply
 from pce.runtime.workload_endpoints import listed_hosts
-from pce.usecases import read_hosts, ven_software
+from pce.usecases import find_vens, read_hosts, ven_software
 from pce.usecases import request_support_reports as support
 from pce.usecases.act_on_vens import act_on_vens
 from pce.usecases.clear_conditions import clear_conditions
@@ -21,7 +21,7 @@ from pce.usecases.upgrade_vens import upgrade_vens
 
 def list_vens(call: Call) -> Reply:
     """GET vens."""
-    return listed_hosts(call, "vens", read_hosts.list_vens)
+    return listed_hosts(call, "vens", find_vens.list_vens)
 
 
 def get_ven(call: Call) -> Reply:

@@ -1,7 +1,7 @@
 """Builds the real stores once per function environment, each only when it is first used.
 
-A hot function that never touches the objects table never imports pynamodb: heavy modules are
-imported inside the property that needs them.
+A hot function that sends nothing never imports botocore: heavy modules are imported inside the
+property that needs them.
 """
 
 from functools import cached_property, lru_cache
@@ -61,7 +61,7 @@ class Wiring:
 
     @cached_property
     def dynamodb(self) -> "DynamoDB":
-        """DynamoDB for the tables that hot functions use; the others come through pynamodb."""
+        """DynamoDB."""
         from pce.store.dynamodb import DynamoDB
 
         return DynamoDB(self.environment.dynamodb)
@@ -96,10 +96,8 @@ class Wiring:
     def events(self) -> "EventStore":
         """Audit events, for reading."""
         from pce.store.events import EventStore
-        from pce.store.tables import bind_tables
 
-        bind_tables(self.environment.tables, self.environment.region)
-        return EventStore()
+        return EventStore(self.environment.tables.events, self.dynamodb)
 
     @cached_property
     def policies(self) -> "PolicyStore":

@@ -4,7 +4,7 @@ A provisioning of any size is atomic: revisions and the manifest that names them
 where nobody looks yet; then one small transaction makes the new version the head. Revisions and
 manifests never change, so they are kept in memory without asking again.
 
-Keys (see ``tables.py``): ``draft#<collection>`` / id, ``revisions`` / revision,
+Keys (see ``table_names.py``): ``draft#<collection>`` / id, ``revisions`` / revision,
 ``manifests`` / ``<uuid>#<chunk>``, ``sec_policy`` / ``head`` or a version number of 12 digits.
 """
 

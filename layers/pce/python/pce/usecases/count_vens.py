@@ -1,13 +1,14 @@
 """How many VENs are in which state: what a dashboard shows of a fleet."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pce.errors import Invalid, Problem
 from pce.identifiers import tail
+from pce.objects.workload_shown import Host
 from pce.usecases.caller import Caller
-from pce.usecases.read_hosts import list_vens
+from pce.usecases.read_hosts import every_host, hosts_by_id
 from pce.usecases.stores import Stores
 
 
@@ -16,31 +17,40 @@ def count_vens(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
 
     ``total``, ``online``, and counts by ``status``, ``health`` (``healthy``, ``warning``,
     ``error``), ``version``, ``os_platform`` and ``condition``. Reads all VENs, workloads and
-    presence. Raises :class:`Invalid`.
+    presence, or those that are named. Raises :class:`Invalid`.
     """
     wanted = _ids(body)
+    hosts = every_host(caller, stores) if wanted is None else hosts_by_id(caller, wanted, stores)
     vens = [
-        ven
-        for ven in list_vens(caller, {}, stores, None).documents
-        if wanted is None or tail(ven["href"]) in wanted
+        _counted(host, host.ven)
+        for host in hosts
+        if host.ven is not None and not host.ven.get("deleted")
     ]
     return {
         "total": len(vens),
-        "online": sum(bool(workload["online"]) for ven in vens for workload in ven["workloads"]),
-        "status": Counter(ven["status"] for ven in vens),
-        "health": Counter(_health(ven) for ven in vens),
-        "version": Counter(ven.get("version") or "unknown" for ven in vens),
-        "os_platform": Counter(ven.get("os_platform") or "unknown" for ven in vens),
-        "condition": Counter(
-            condition["latest_event"]["notification_type"]
-            for ven in vens
-            for condition in ven["conditions"]
-        ),
+        "online": sum(ven["online"] for ven in vens),
+        **{
+            name: Counter(ven[name] for ven in vens)
+            for name in ("status", "health", "version", "os_platform")
+        },
+        "condition": Counter(condition for ven in vens for condition in ven["conditions"]),
     }
 
 
-def _health(ven: Mapping[str, Any]) -> str:
-    severities = {condition["latest_event"]["severity"] for condition in ven["conditions"]}
+def _counted(host: Host, ven: Mapping[str, Any]) -> dict[str, Any]:
+    conditions = host.conditions()
+    return {
+        "online": bool(host.workload.get("online")),
+        "status": host.status,
+        "health": _health(conditions),
+        "version": ven.get("version") or "unknown",
+        "os_platform": ven.get("os_platform") or "unknown",
+        "conditions": [each["latest_event"]["notification_type"] for each in conditions],
+    }
+
+
+def _health(conditions: Iterable[Mapping[str, Any]]) -> str:
+    severities = {condition["latest_event"]["severity"] for condition in conditions}
     if severities & {"err", "error"}:
         return "error"
     return "warning" if severities else "healthy"

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pce.access.roles import RULESET_VIEWER
 from pce.errors import Invalid, NotFound, Problem
 from pce.objects.collection import Collection
-from pce.objects.filters import boolean, exact_first, matching, whole_number
-from pce.objects.hrefs import ACTIVE, DRAFT
+from pce.objects.filters import boolean, first_matching, whole_number
+from pce.objects.hrefs import ACTIVE, DRAFT, item_id
 from pce.objects.policy_version import Manifest, shown_draft, shown_provisioned
 from pce.store.policy_versions import StoredDraft
 from pce.usecases.caller import Caller
@@ -56,11 +57,11 @@ def list_objects(
     collections inside others. Reads the whole collection."""
     documents: Iterable[Document] = (
         stored.document
-        for stored in stores.objects.all_of(caller.org_id, collection.name)
+        for stored in stores.objects.one_by_one(caller.org_id, collection.name)
         if stored.document["href"].startswith(f"{under}/")
     )
     if not boolean(query.get("include_deleted", ""), "include_deleted"):
-        documents = [document for document in documents if not document.get("deleted")]
+        documents = (document for document in documents if not document.get("deleted"))
     page, total = _first(collection, documents, query, limit)
     shown = with_caps(caller, collection.name, map(collection.shown, page), stores)
     shown = with_names_of_references(caller, collection, shown, stores)
@@ -87,7 +88,8 @@ def list_policy_objects(
 ) -> Page:
     """Objects of a policy version: ``draft``, ``active`` or a number.
 
-    Cost: drafts are read whole; provisioned ones only where they are not in memory.
+    Cost: drafts are read whole; of provisioned ones those that are not in memory, 100 a request,
+    and without a filter those alone that are shown.
     """
     may_see = _may_see(caller, collection, stores)
     if version == DRAFT:
@@ -100,10 +102,15 @@ def list_policy_objects(
             caller, collection, [by_href[document["href"]] for document in page], stores
         )
     else:
-        manifest = _manifest(caller, version, stores)
-        documents = stores.policy_versions.documents(caller.org_id, manifest, [collection.name])
-        seen = [document for document in documents[collection.name] if may_see(document)]
-        page, total = _first(collection, seen, query, limit)
+        revisions = _manifest(caller, version, stores).get(collection.name, {})
+        if may_see is _everything and not query.keys() & collection.filters.keys():
+            in_order = sorted(revisions, key=item_id)
+            wanted = {id: revisions[id] for id in in_order[:limit]}
+            page, total = _provisioned(caller, collection, wanted, stores), len(revisions)
+        else:
+            documents = _provisioned(caller, collection, revisions, stores)
+            seen = (document for document in documents if may_see(document))
+            page, total = _first(collection, seen, query, limit)
         shown = [_shown_provisioned(collection, document, version) for document in page]
     shown = with_names_of_references(caller, collection, shown, stores)
     return Page(_with_usage(caller, collection, shown, query, stores), total)
@@ -125,29 +132,37 @@ def get_policy_object(
         revision = _manifest(caller, version, stores).get(collection.name, {}).get(id)
         if revision is None:
             raise not_found(collection, f"{id} in the policy version {version}")
-        manifest = {collection.name: {id: revision}}
-        documents = stores.policy_versions.documents(caller.org_id, manifest, manifest)
-        if not all(map(may_see, documents[collection.name])):
+        documents = _provisioned(caller, collection, {id: revision}, stores)
+        if not all(map(may_see, documents)):
             raise not_found(collection, f"{id} in the policy version {version}")
-        shown = [
-            _shown_provisioned(collection, document, version)
-            for document in documents[collection.name]
-        ]
+        shown = [_shown_provisioned(collection, document, version) for document in documents]
     return with_names_of_references(caller, collection, shown, stores)[0]
 
 
 def _may_see(caller: Caller, collection: Collection, stores: Stores) -> Callable[[Document], bool]:
     """What the caller is shown of a collection: of all but rule sets, everything."""
-    if collection.name != "rule_sets":
-        return lambda document: True
+    if collection.name != "rule_sets" or any(
+        grant.role != RULESET_VIEWER for grant in caller.grants
+    ):
+        return _everything
     return ScopeCheck(caller, stores).may_see
+
+
+def _everything(document: Document) -> bool:
+    return True
+
+
+def _provisioned(
+    caller: Caller, collection: Collection, revisions: Mapping[str, str], stores: Stores
+) -> list[Document]:
+    manifest = {collection.name: revisions}
+    return stores.policy_versions.documents(caller.org_id, manifest, manifest)[collection.name]
 
 
 def _first(
     collection: Collection, documents: Iterable[Document], query: Query, limit: int | None
 ) -> tuple[Sequence[Document], int]:
-    found = exact_first(matching(documents, collection.filters, query), collection.searched, query)
-    return found[:limit], len(found)
+    return first_matching(documents, collection.filters, collection.searched, query, limit)
 
 
 def _manifest(caller: Caller, version: str, stores: Stores) -> Manifest:

@@ -1,19 +1,20 @@
 """Container workloads, and clusters with their hosts, as the management API shows them."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pce.errors import NotFound, Problem
 from pce.identifiers import tail
 from pce.objects.container_cluster import CONTAINER_CLUSTERS, with_hosts
 from pce.objects.container_workload import COLLECTION, FILTERS, shown
-from pce.objects.filters import exact_first, matching
+from pce.objects.filters import first_matching
 from pce.objects.shown import referred_to, with_names
 from pce.objects.workload import WORKLOADS
 from pce.timestamps import rfc3339
 from pce.usecases.caller import Caller
 from pce.usecases.current_etag import current_etag
+from pce.usecases.find_workloads import workload_facts
 from pce.usecases.name_references import by_href
 from pce.usecases.read_containers import Joined, all_containers, join_containers
 from pce.usecases.read_objects import Page, Query
@@ -21,10 +22,16 @@ from pce.usecases.stores import Stores
 
 
 def list_containers(caller: Caller, query: Query, stores: Stores, limit: int | None) -> Page:
-    """GET container_workloads: those that match. Reads all, their hosts, profiles and presence."""
-    everything = _shown(caller, all_containers(caller.org_id, stores), stores)
-    matched = exact_first(matching(everything, FILTERS, query), ("name",), query)
-    return Page([dict(each) for each in matched[:limit]], len(matched))
+    """GET container_workloads: those that match. Reads all, their hosts and their profiles;
+    presence of those that are shown."""
+    joined = {str(each.stored["href"]): each for each in all_containers(caller.org_id, stores)}
+    # Nothing is filtered by what is not known yet: the cluster's name, and the state of policy.
+    known = (
+        shown(each.stored, each.document, each.stored["container_cluster"], each.profile, ("", ""))
+        for each in joined.values()
+    )
+    page, total = first_matching(known, FILTERS, ("name",), query, limit)
+    return Page(_shown(caller, [joined[each["href"]] for each in page], stores), total)
 
 
 def get_container(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
@@ -56,15 +63,15 @@ def _shown(caller: Caller, joined: list[Joined], stores: Stores) -> list[dict[st
 def clusters_with_hosts(
     caller: Caller, clusters: list[dict[str, Any]], stores: Stores
 ) -> list[dict[str, Any]]:
-    """The clusters with their nodes, and when one of them was heard last. Reads all workloads, and
-    the presence row of each container host."""
+    """The clusters with their nodes, and when one of them was heard last. Reads the index of
+    workloads (or all, without one), the container hosts, and the presence row of each."""
     if not clusters:
         return clusters
     hosts: dict[str, dict[uuid.UUID, Mapping[str, Any]]] = {c["href"]: {} for c in clusters}
-    for stored in stores.objects.all_of(caller.org_id, WORKLOADS.name):
-        href = (stored.document.get("container_cluster") or {}).get("href")
-        if href in hosts and not stored.document.get("deleted"):
-            hosts[href][uuid.UUID(stored.id)] = stored.document
+    for document in _container_hosts(caller, stores):
+        href = (document.get("container_cluster") or {}).get("href")
+        if href in hosts and not document.get("deleted"):
+            hosts[href][uuid.UUID(tail(document["href"]))] = document
     shown = []
     for cluster in clusters:
         of_cluster = hosts[cluster["href"]]
@@ -72,3 +79,19 @@ def clusters_with_hosts(
         heard = max((rfc3339(row.last_heartbeat) for row in rows), default=None)
         shown.append(with_hosts(cluster, of_cluster.values(), heard))
     return shown
+
+
+def _container_hosts(caller: Caller, stores: Stores) -> Iterator[Mapping[str, Any]]:
+    """The workloads that are container hosts, and maybe others."""
+    known = workload_facts(caller.org_id, stores)
+    if known is None:
+        stored = stores.objects.one_by_one(caller.org_id, WORKLOADS.name)
+        return (each.document for each in stored)
+    # What changed since the last compile is known as its document.
+    ids = [
+        id
+        for id, facts in known.items()
+        if facts.get("container_host") or facts.get("container_cluster")
+    ]
+    read = stores.objects.get_many(caller.org_id, WORKLOADS.name, ids)
+    return (each.document for each in read.values())

@@ -16,7 +16,7 @@ from pce.store.change import Change, PolicyChange, PresenceChange, Put
 from pce.usecases.stores import Stores, journal
 
 if TYPE_CHECKING:
-    # For its type alone: the hot functions must not import pynamodb at a cold start.
+    # For its type alone: a hot function imports it when something special happens.
     from pce.store.objects import Stored
 
 
