@@ -75,8 +75,9 @@ Outcome = Literal["stopped", "restart", "unpaired", "upgrade", "give_up_release"
 """How a VEN ends. The last two: as the new release; as the one before, because nobody answers."""
 
 
-LOOK_FOR_ROOM_S = 10
-"""Between two looks at how full the connection table is; a look is two small reads."""
+LOOK_AT_HOST_S = 10
+"""Between two looks at what no event tells of: how full the connection table is, and which name
+servers the host has; a look is some small reads."""
 
 FAILURE_CHARACTERS = 1024
 """Most that a heartbeat says of why an action failed."""
@@ -108,7 +109,7 @@ class Agent:
         self._upgrades = upgrades or Upgrades(data, None)
         self._loop = asyncio.get_running_loop()
         self._work = work = Work(workers, self._fail)
-        enforcement = Enforcement(data, kernel, held.document if held else None)
+        self._enforcement = enforcement = Enforcement(data, kernel, held.document if held else None)
         context = trust(identity.ca_file)
         server = Server.parse(identity.server)
         self._connection = PceConnection(
@@ -179,7 +180,7 @@ class Agent:
         try:
             self._host.start()
             self._watch.start()
-            self._work.spawn(self._keep_room())
+            self._work.spawn(self._keep_up_with_host())
             if self.state.policy.document is not None:
                 self._policy.restore(self.state.policy.document)
             self._feed(coordination.Started())
@@ -369,12 +370,13 @@ class Agent:
             failure = str(error)[:FAILURE_CHARACTERS]
         self._feed(actions.Finished(action.id, failure))
 
-    async def _keep_room(self) -> None:
-        """Look after the kernel's connection table."""
+    async def _keep_up_with_host(self) -> None:
+        """Look at what no event tells of."""
         while True:
             if done := self._kernel.make_room():
                 _log.warning("connection table: %s", done)
-            await asyncio.sleep(LOOK_FOR_ROOM_S)
+            await asyncio.sleep(LOOK_AT_HOST_S)
+            await self._work.in_thread(self._enforcement.adapt)
 
     # Upgrading
 

@@ -221,6 +221,7 @@ class OpenPort(Message, frozen=True, kw_only=True):
     user: Annotated[str, Meta(max_length=255)] | None = None
     package: Annotated[str, Meta(max_length=255)] | None = None
     win_service_name: Annotated[str, Meta(max_length=255)] | None = None
+    """Windows alone has it; the Linux VEN never says one."""
 
 
 class Process(Message, frozen=True, kw_only=True):

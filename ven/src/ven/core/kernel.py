@@ -182,8 +182,9 @@ class Kernel(Protocol):
         the next :meth:`apply` or at once; milliseconds."""
 
     def adapt(self) -> None:
-        """The host's links or addresses changed: enforce the same policy on the host as it is now.
-        Raises :class:`KernelRefused`. Milliseconds, and nothing where it makes no difference."""
+        """The host's links, addresses or name servers may have changed: enforce the same policy on
+        the host as it is now. Raises :class:`KernelRefused`. Milliseconds, and nothing where it
+        makes no difference."""
 
     def remove(self) -> None:
         """Take everything away that was ever added: table, settings. The host is as before

@@ -108,10 +108,14 @@ class LinuxKernel:
             self._load(self._document)
 
     def adapt(self) -> None:
-        """Hold the same document on the host's links as they are now. Raises
-        :class:`KernelRefused`. A millisecond when it makes no difference, else as :meth:`apply`."""
+        """Hold the same document on the host's links, and with its name servers, as they are now.
+        Raises :class:`KernelRefused`. A millisecond when it makes no difference, else as
+        :meth:`apply`."""
         document = self._document
-        if document is not None and self._containers != _containers(document):
+        if document is None or document.mode == "idle":
+            return
+        host = tuple(_resolvers()), _containers(document)
+        if host != (self._resolvers, self._containers):
             self._load(document)
 
     def _load(self, document: PolicyDocument) -> Ruleset | None:
