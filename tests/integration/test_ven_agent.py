@@ -30,7 +30,7 @@ from ven.edge.host import host_facts
 from ven.edge.readers import StreamReader
 from ven.edge.simulated import SimulatedKernel
 from ven.enforcement import load_last_known_good
-from ven_protocol.flows import to_summaries
+from ven_protocol.flows import decode_batch, to_summaries
 from ven_protocol.messages import Action, CompatibilityReport, InteractiveUser, Intervals
 
 HOST, FRIEND, STRANGER = "10.0.0.1", "10.0.0.2", "10.0.0.9"
@@ -256,7 +256,7 @@ def test_refused_token_leads_to_minimal(
         wait_until("minimal", lambda: agent.state.heartbeat.mode == "minimal")
         wait_until("bolts closed", lambda: not pce.sockets)
         asked = len(pce.heard)
-        assert kernel.connect(STRANGER, HOST, 6, 443).decision == Decision.BLOCKED
+        assert kernel.connect(STRANGER, HOST, 6, 8080).decision == Decision.BLOCKED
         assert agent.state.outbox.posting is None
         told = agent.state.reports.interfaces.seen
         kernel.change_addresses([f"{HOST}/24", "10.7.0.1/16"])
@@ -265,6 +265,8 @@ def test_refused_token_leads_to_minimal(
         wait_until("the revert", lambda: agent.state.untold)
         assert len(pce.heard) == asked
     assert kernel.applied[-1] == document(2)
+    kept = [decode_batch(data.batch(batch.seq) or b"") for batch in data.batches()]
+    assert not [s for batch in kept for s in to_summaries(batch) if s.dst_port == 8080]
 
 
 @pytest.mark.usefixtures("paired")
