@@ -1,9 +1,6 @@
-"""What is left in a real kernel when a VEN stops, is suspended, or is unpaired; and with how few
-rights it runs."""
+"""What is left in a real kernel when a VEN stops, is suspended, or is unpaired."""
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +14,6 @@ from ven_protocol.messages import Action
 
 FOREIGN = "add table inet other; add chain inet other more { type filter hook input priority 5; }"
 ESTABLISHED = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established"
-CAPABILITIES = "+net_admin,+sys_ptrace,+dac_read_search"
-"""Those of the systemd unit."""
-LISTENS = """
-import socket, time
-server = socket.create_server(("", 8081))
-time.sleep(60)
-"""
 
 
 @pytest.fixture
@@ -93,41 +83,3 @@ def test_unpaired_by_the_pce_in_the_words_of_its_api(
     eventually(lambda: ven.data.running_pid() is None, 30)
     assert bool(ven.table()) is closed
     assert ven.pce.told("deactivate")
-
-
-def test_it_runs_with_the_rights_of_its_unit(network: Network, tmp_path: Path) -> None:
-    """Three capabilities and no way to more: it enforces, sets its sysctls, names programs of other
-    users, and takes everything away again."""
-    host = network["db"]
-    bound = ("setpriv", "--no-new-privs", f"--bounding-set=-all,{CAPABILITIES}")
-    program = (*bound, f"--inh-caps=-all,{CAPABILITIES}", sys.executable, "-m", "ven")
-    with (
-        pce_on(host, tmp_path) as pce,
-        contextlib.closing(RealVen(host, tmp_path, pce, program)) as ven,
-    ):
-        pce.set_policy(policy("full", {}))
-        other = host.command(
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            sys.executable,
-            "-c",
-            LISTENS,
-        )
-        with subprocess.Popen(other) as listening:
-            try:
-                eventually(lambda: host.run("ss", "-tlnH", "sport", "=", ":8081"))
-                ven.start()
-                ven.await_policy()
-                rights = Path(f"/proc/{ven.pid}/status").read_text()
-                assert "CapEff:\t0000000000081004" in rights and "NoNewPrivs:\t1" in rights
-                assert network["web"].misses(host, 8081)
-                assert host.run("cat", ESTABLISHED).strip() == "28800"
-                reports = wait_until("open ports", pce.services, 60)
-                [port] = [p for p in reports[-1].open_ports if p.port == 8081]
-                assert port.process_name and port.user == "nobody"
-            finally:
-                listening.kill()
-        ven.run("suspend")
-        assert ven.table() == ""
