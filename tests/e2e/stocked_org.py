@@ -21,6 +21,7 @@ def stock(operator: Operator) -> Hrefs:
     _labels(operator, made)
     _hosts(operator, made)
     _policy(operator, made)
+    _networks(operator, made)
     _access(operator, made)
     _reported(operator, made)
     operator.provision("stock")
@@ -122,6 +123,33 @@ def _policy(operator: Operator, made: Hrefs) -> None:
     deny = {"providers": EVERYBODY, "consumers": EVERYBODY, "ingress_services": WEB_PORT}
     made["deny"] = operator.create(f"{rules}/deny_rules", deny)["href"]
     create("ip_lists", "to be deleted", ip_ranges=[{"from_ip": "192.0.2.0/24"}])
+
+
+def _networks(operator: Operator, made: Hrefs) -> None:
+    """A load balancer with a virtual server before ``a``, and a switch with ``bare`` behind it."""
+    org = operator.org
+    node = operator.create(f"{org}/network_enforcement_nodes", {"name": "node"})
+    there = {"network_enforcement_node": {"href": node["href"]}}
+    units = [{"config": {"host": "192.0.2.10", "port": 443}}]
+    balancer = operator.create(f"{org}/slbs", {"name": "balancer", "devices": units, **there})
+    found = {"name": "vip", "vip_address": "192.0.2.80", "vip_port": 443, **there}
+    found |= {"local_ips": ["192.0.2.11"], "slb": {"href": balancer["href"]}}
+    discovered = operator.create(f"{org}/discovered_virtual_servers", found)
+    server = {
+        "name": "shop server",
+        "discovered_virtual_server": {"href": discovered["href"]},
+        "labels": [{"href": made["shop"]}],
+        "service": {"href": made["web service"]},
+        "providers": [{"label": {"href": made["web"]}}],
+        "mode": "enforced",
+    }
+    made["server"] = operator.create(f"{org}/sec_policy/draft/virtual_servers", server)["href"]
+    device = {"name": "switch", "manufacturer": "Cisco", "ip_address": "192.0.2.1"}
+    device = operator.create(f"{node['href']}/network_devices", device)
+    made["switch"] = device["href"]
+    port = {"config": {"name": "Ethernet1", "endpoint_type": "switch_port"}}
+    port |= {"workloads": [{"href": made["bare"]}]}
+    operator.create(f"{device['href']}/network_endpoints", port)
 
 
 def _access(operator: Operator, made: Hrefs) -> None:

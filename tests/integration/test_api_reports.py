@@ -152,6 +152,15 @@ def test_application_groups_are_counted(api: Api) -> None:
     made = api.put(f"{api.org}/workloads/bulk_create", [*new, {"name": "alone"}], 200)
     [group] = api.get(f"{api.org}/app_group_summary")["nodes"]
     assert (group["num_workloads"], group["mode"]) == (2, [0, 0, 0, 2])
+    web = {"name": "v", "service_ports": [{"proto": 6, "port": 443}], "labels": labels}
+    api.post(f"{api.draft}/virtual_services", web)
+    vip = {"name": "vip", "vip_address": "192.0.2.80", "vip_port": 443}
+    found = api.post(f"{api.org}/discovered_virtual_servers", vip)["href"]
+    server = {"name": "v", "discovered_virtual_server": {"href": found}, "labels": labels[:1]}
+    api.post(f"{api.draft}/virtual_servers", server)
+    of_app, group = api.get(f"{api.org}/app_group_summary")["nodes"]
+    assert (of_app["num_workloads"], of_app["num_virtual_servers"]) == (0, 1)
+    assert (group["num_workloads"], group["num_virtual_services"]) == (2, 1)
     vulnerability = {"reference_id": "v", "name": "V", "score": 50}
     [known] = api.post(f"{api.org}/vulnerabilities", [vulnerability])
     finding = {

@@ -326,6 +326,11 @@ def test_explain_names_the_rule_at_both_hops(estate: OrgEstate) -> None:
     [rule] = said["decisions"][0]["source"]["rules"]
     server = {"href": active(shop.server), "name": "shop"}
     assert rule["providers"] == [{"virtual_server": server}]
+    search = f"{estate.api.active}/rule_search"
+    named = {"providers": [{"virtual_server": {"href": active(shop.server)}}]}
+    for resolve in (False, True):
+        [hit] = estate.api.post(search, {**named, "resolve_actors": resolve}, 200)
+        assert hit["href"] == active(shop.rule)
     view = estate.api.get(f"{estate.api.active}/policy_view", workload=shop.member)
     [line] = view["rules"]
     assert (line["direction"], line["services"][0]["port"]) == ("in", 8080)

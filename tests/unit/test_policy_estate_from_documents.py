@@ -2,7 +2,15 @@
 
 import pytest
 
-from pce.policy.estate import EVERYTHING, Actor, IpList, IpRange, LabelGroup
+from pce.policy.estate import (
+    EVERYTHING,
+    Actor,
+    Backend,
+    IpList,
+    IpRange,
+    LabelGroup,
+    VirtualService,
+)
 from pce.policy.estate_from_documents import estate_from_documents
 from pce.policy.recompute import recompute
 from ven_protocol.policy import Service
@@ -216,6 +224,7 @@ def test_every_kind_of_actor():
             {"workload": {"href": f"{O}/workloads/77"}},
             {"ip_list": {"href": f"{A}/ip_lists/5"}},
             {"virtual_service": {"href": f"{A}/virtual_services/6"}},
+            {"virtual_server": {"href": f"{A}/virtual_servers/7"}},
             {"actors": "container_host"},
         ]
     )
@@ -226,8 +235,44 @@ def test_every_kind_of_actor():
         Actor("workload", "77"),
         Actor("ip_list", "5"),
         Actor("virtual_service", "6"),
+        Actor("virtual_server", "7"),
         Actor("container_host"),
     )
+
+
+def test_a_virtual_server_is_where_it_was_discovered():
+    """Its port and address are the discovered one's; members and their service are its own. One
+    that is unmanaged, or discovered no more, keeps its labels and offers nothing."""
+    found = {"href": f"{O}/discovered_virtual_servers/d", "vip_address": "192.0.2.80"}
+    found |= {"vip_port": 443, "vip_proto": 6, "local_ips": ["192.0.2.11"]}
+    server = {
+        "href": f"{A}/virtual_servers/v",
+        "mode": "enforced",
+        "labels": [{"href": f"{O}/labels/1"}],
+        "discovered_virtual_server": {"href": found["href"]},
+        "providers": [{"label": {"href": f"{O}/labels/2"}}],
+        "service": {"href": f"{A}/services/4"},
+    }
+
+    def made(**changes):
+        active = {"virtual_servers": [{**server, **changes}]}
+        estate = estate_from_documents([], LABELS, active, discovered_virtual_servers=[found])
+        return estate.virtual_services["v"]
+
+    vip = Service(proto=6, port=443)
+    assert made() == VirtualService(
+        labels=made().labels,
+        services=(vip,),
+        ip_overrides=(IpRange("192.0.2.80"),),
+        backend=Backend((Actor("label", "2"),), ("4",), (IpRange("192.0.2.11"),)),
+    )
+    assert set(made().labels.values()) == {"1"}
+    alone = made(service=None).backend
+    assert alone is not None and alone.services == (vip,)
+    nothing = VirtualService(labels=made().labels)
+    assert made(mode="unmanaged") == nothing
+    gone = {"href": f"{O}/discovered_virtual_servers/gone"}
+    assert made(discovered_virtual_server=gone) == nothing
 
 
 def test_services_of_a_rule():

@@ -67,7 +67,7 @@ LABELS_ONLY = {"label": "labels", "label_group": "label_groups"}
 WITH_ADDRESSES = {**LABELS_ONLY, "ip_list": "ip_lists"}
 WITH_WORKLOADS = {**WITH_ADDRESSES, "workload": "workloads"}
 _CONSUMERS = {**WITH_WORKLOADS, "virtual_service": "virtual_services"}
-_PROVIDERS = {**_CONSUMERS, "virtual_server": "virtual_servers"}
+PROVIDERS = {**_CONSUMERS, "virtual_server": "virtual_servers"}
 
 _RESOLVE_AS = Choices(("workloads", "virtual_services"))
 
@@ -127,7 +127,7 @@ SEC_RULES = Collection(
         {
             "enabled": Flag(),
             "description": Text(MAX_TEXT),
-            "providers": ListOf(Actor(_PROVIDERS, ("ams",))),
+            "providers": ListOf(Actor(PROVIDERS, ("ams",))),
             "consumers": ListOf(Actor(_CONSUMERS, ("ams", "container_host"))),
             "ingress_services": ListOf(ServiceEntry()),
             "egress_services": ListOf(Reference("services")),

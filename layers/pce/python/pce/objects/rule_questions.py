@@ -7,7 +7,7 @@ from typing import Any
 from pce.errors import Invalid, Problem
 from pce.identifiers import tail
 from pce.objects.fields import INVALID, Choices, Flag, Integer, ListOf, Record, Shape, Text
-from pce.objects.rule import WITH_WORKLOADS, Actor, ServiceEntry
+from pce.objects.rule import PROVIDERS, Actor, ServiceEntry
 from pce.objects.service import port_problems
 from pce.policy.estate import Actor as EstateActor
 from pce.policy.traffic import Traffic
@@ -50,9 +50,7 @@ _EDGE = Record(
         required=("source", "destination", "services"),
     )
 )
-_ACTOR = Actor(
-    {**WITH_WORKLOADS, "virtual_service": "virtual_services"}, words=("ams", "container_host")
-)
+_ACTOR = Actor(PROVIDERS, words=("ams", "container_host"))
 _SEARCH = Shape(
     {
         "providers": ListOf(_ACTOR),

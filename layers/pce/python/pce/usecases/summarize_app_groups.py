@@ -1,18 +1,22 @@
-"""Application groups with their workloads counted, and with what scanners found on them."""
+"""Application groups with their members counted, and with what scanners found on them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from pce.errors import NotFound, Problem
 from pce.identifiers import org_href
-from pce.objects.app_group import groups, node
+from pce.objects.app_group import Members, groups, node
+from pce.objects.collection import Collection
+from pce.objects.virtual_server import VIRTUAL_SERVERS
+from pce.objects.virtual_service import VIRTUAL_SERVICES
 from pce.objects.vulnerability_summary import summary as summary_of_findings
 from pce.objects.workload import ENFORCEMENT_MODES, VISIBILITY_LEVELS, WORKLOADS
 from pce.usecases.caller import Caller
 from pce.usecases.find_workloads import workload_facts
+from pce.usecases.read_containers import all_containers
 from pce.usecases.read_vulnerabilities import findings_of_workloads
 from pce.usecases.stores import Stores
 
@@ -20,11 +24,26 @@ Document = Mapping[str, Any]
 
 
 def summary(caller: Caller, stores: Stores) -> dict[str, Any]:
-    """All groups and their labels. Reads the index of workloads, or else all of them."""
+    """All groups and their labels. Reads the index of workloads, or else all of them; container
+    workloads, and the drafts of virtual services and virtual servers."""
     labels = _labels(caller, stores)
+    found = {
+        "workloads": groups(_workloads(caller, stores), labels),
+        "container_workloads": groups(
+            (each.document for each in all_containers(caller.org_id, stores)), labels
+        ),
+        **{
+            collection.name: groups(_drafts(caller, collection, stores), labels)
+            for collection in (VIRTUAL_SERVICES, VIRTUAL_SERVERS)
+        },
+    }
     nodes = [
-        node(id, org_href(caller.org_id), members)
-        for id, members in sorted(groups(_workloads(caller, stores), labels).items())
+        node(
+            id,
+            org_href(caller.org_id),
+            Members(**{what: by_id.get(id, []) for what, by_id in found.items()}),
+        )
+        for id in sorted({id for by_id in found.values() for id in by_id})
     ]
     used = {str(label) for one in nodes for label in one["label_ids"]}
     shown = {
@@ -89,6 +108,13 @@ def _workloads(caller: Caller, stores: Stores) -> list[Document]:
         return list(known.values())
     stored = stores.objects.all_of(caller.org_id, WORKLOADS.name)
     return [s.document for s in stored if not s.document.get("deleted")]
+
+
+def _drafts(caller: Caller, collection: Collection, stores: Stores) -> Iterator[Document]:
+    head = stores.policy_versions.head(caller.org_id)
+    for found in stores.policy_versions.drafts(caller.org_id, collection.name, head):
+        if not found.draft.document.get("deleted_at"):
+            yield found.draft.document
 
 
 def _labels(caller: Caller, stores: Stores) -> dict[str, Document]:
