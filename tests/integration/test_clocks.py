@@ -126,13 +126,16 @@ def test_every_timer_to_the_second(pce: Pce) -> None:
     """Default, scoped, of servers, endpoints and container hosts, never, and goodbyes: one second
     before each timer nothing, at it the event, the flag and ``online``, after it nothing more,
     although every sweep runs twice."""
-    prod, web = pce.label("env", "prod"), pce.label("role", "web")
+    prod, web, kept = (
+        pce.label(*pair) for pair in (("env", "prod"), ("role", "web"), ("app", "kept"))
+    )
     pce.set(
         **{
             OFFLINE: [
                 {"scope": [], "value": HOUR},
                 {"scope": [prod], "value": 4 * HOUR},
                 {"scope": [prod, web], "value": NEVER},
+                {"scope": [kept], "value": NEVER},
                 {"scope": [prod], "value": 2000, "ven_type": "endpoint"},
                 {"scope": [], "value": 5000, "ven_type": "containerized"},
             ],
@@ -146,6 +149,7 @@ def test_every_timer_to_the_second(pce: Pce) -> None:
         "prod": ("server", (prod,), [HOUR], 4 * HOUR),
         "web": ("server", (web,), [1200, 1800], HOUR),
         "web-prod": ("server", (prod, web), [1200, 1800], None),
+        "kept": ("server", (kept,), [900], None),
         "endpoint": ("endpoint", (), [21_600], 86_400),
         "endpoint-prod": ("endpoint", (prod,), [500], 2000),
         "container": ("containerized", (), [1250], 5000),
@@ -178,7 +182,7 @@ def test_every_timer_to_the_second(pce: Pce) -> None:
             pce.sweep()
         assert +pce.told() == +expected(at), f"after {at} s"
     online = {name for name, ven in vens.items() if pce.online(ven)}
-    assert online == {"web-prod"}
+    assert online == {"web-prod", "kept"}
     assert pce.api.get(vens["bye"].href)["status"] == "stopped"
     [condition] = pce.api.get(vens["web"].href)["conditions"]
     latest = condition["latest_event"]

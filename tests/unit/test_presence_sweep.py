@@ -52,6 +52,21 @@ def test_the_warning_follows_a_customized_timer() -> None:
     assert kinds(ven(3600), timers=timers) == ["missed_heartbeats"]
 
 
+@pytest.mark.parametrize("offline", [None, NEVER])
+@pytest.mark.parametrize(
+    ("ven_type", "heartbeat_s", "warning_s"),
+    [("server", 300, 900), ("server", 60, 180), ("server", 600, 1800), ("containerized", 60, 180),
+     ("endpoint", 60, 21_600)],
+)  # fmt: skip
+def test_three_missed_heartbeats_where_no_offline_timer_says_otherwise(
+    ven_type: str, heartbeat_s: int, warning_s: int, offline: int | None
+) -> None:
+    """It is the usual one, or never; endpoints sleep at night. However fast the heartbeats are."""
+    offline_timers = [{"scope": [], "value": offline, "ven_type": ven_type}] if offline else []
+    document = {"workload_disconnected_timeout_seconds": offline_timers}
+    assert TimerSettings(document, heartbeat_s).timers_for(ven_type).warning_s == warning_s
+
+
 def test_a_custom_warning_time_wins() -> None:
     """Disconnect and Quarantine Warning, Custom Timeout."""
     document = {
@@ -77,7 +92,7 @@ def test_the_entry_with_most_labels_wins() -> None:
     settings = TimerSettings(document)
     assert settings.is_scoped
     both = [label["href"] for label in scope]
-    assert settings.timers_for("server", both) == Timers(NEVER, 900, NEVER)
+    assert settings.timers_for("server", both) == Timers(NEVER, 900, 900)
     assert settings.timers_for("server", both[:1]).offline_s == 600
 
 

@@ -159,7 +159,8 @@ WORKLOAD_SETTINGS = Settings(
             _default(DEFAULT_GOODBYE_S),
             _default(DEFAULT_GOODBYE_S, "endpoint"),
         ],
-        # Without an entry the warning comes at a quarter of the disconnect timer.
+        # Without an entry the warning comes at a quarter of the disconnect timer, or after three
+        # missed heartbeats where that is never, or not set.
         NOTIFICATION: [],
         UNINSTALL: [_default(DEFAULT_UNINSTALL_HOURS)],
         HEARTBEAT: [_default(HEARTBEAT_INTERVAL_S)],

@@ -22,7 +22,12 @@ OFFLINE_HEARTBEATS = 12
 DEFAULT_GOODBYE_S = 900
 DEFAULT_UNINSTALL_HOURS = 300
 WARNING_SHARE = 0.25
-"""The warning comes when a quarter of the offline timer has passed, unless it is set apart."""
+"""Of an offline timer that was set, and of the endpoints' day: the warning comes when a quarter has
+passed, unless it is set apart."""
+MISSED_HEARTBEATS = 3
+"""The warning comes after so many where nobody set an offline timer (a quarter of the default's 12
+heartbeats), and where it is never: a host that stays in policy although it is silent must be
+noticed all the more."""
 MISSED_SHARE = 1.5
 """Heartbeat intervals after which one was certainly missed: it may be 5 % late, and takes a while
 to arrive. Until then nobody is warned about or taken for offline, however short the timer."""
@@ -123,11 +128,11 @@ class TimerSettings:
         heartbeat_s, flows_s = heartbeat_s or self._heartbeat_s, flows_s or self._flows_s
         missed_s = math.ceil(heartbeat_s * MISSED_SHARE)
         offline_s = value(self.offline, default_offline_s(ven_type, heartbeat_s))
-        quarter_s = NEVER if offline_s == NEVER else int(offline_s * WARNING_SHARE)
+        usual_s = usual_warning_s(ven_type, heartbeat_s, pick(self.offline, ven_type, labels))
         return Timers(
             offline_s=_not_before(missed_s, offline_s),
             goodbye_s=value(self.goodbye, DEFAULT_GOODBYE_S),
-            warning_s=_not_before(missed_s, value(self.warning, quarter_s)),
+            warning_s=_not_before(missed_s, value(self.warning, usual_s)),
             info_s=_not_before(missed_s, value(self.info, NEVER)),
             error_s=_not_before(missed_s, value(self.error, NEVER)),
             uninstall_s=_hours(value(self.uninstall, DEFAULT_UNINSTALL_HOURS)),
@@ -160,6 +165,16 @@ def default_offline_s(ven_type: str, heartbeat_s: int) -> int:
     """The offline timer where none was set."""
     usual_s = DEFAULT_ENDPOINT_OFFLINE_S if ven_type == "endpoint" else DEFAULT_OFFLINE_S
     return max(usual_s, OFFLINE_HEARTBEATS * heartbeat_s)
+
+
+def usual_warning_s(ven_type: str, heartbeat_s: int, offline: Entry | None) -> int:
+    """When the warning comes where no time was set for it; ``offline``: the offline timer that was
+    set, if any."""
+    if offline is not None and offline.value != NEVER:
+        return int(offline.value * WARNING_SHARE)
+    if ven_type == "endpoint":
+        return int(default_offline_s(ven_type, heartbeat_s) * WARNING_SHARE)
+    return MISSED_HEARTBEATS * heartbeat_s
 
 
 def _not_before(missed_s: int, timer_s: int) -> int:
