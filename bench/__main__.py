@@ -14,6 +14,7 @@ MEASURED = (
     "policy_engine",
     "questions",
     "api",
+    "large_org",
     "flows",
     "streaming",
     "ven",

@@ -24,6 +24,7 @@ from pce.timestamps import rfc3339
 from pce.usecases.caller import Caller
 from pce.usecases.find_workloads import workload_facts
 from pce.usecases.read_hosts import (
+    READ_BY_ID,
     documents_of,
     most,
     not_deleted,
@@ -81,8 +82,12 @@ def _by_index_and_presence(
     left = matching(managed, BY_INDEX, query)
     if not left or not query.keys() & OF_PRESENCE.keys():
         return left
-    rows = presence_of(caller, [tail(facts["href"]) for facts in left], stores)
-    signs = [{**facts, **_signs(rows.get(tail(facts["href"])))} for facts in left]
+    ids = [tail(facts["href"]) for facts in left]
+    if len(ids) > READ_BY_ID:
+        rows = {str(row.ven_id): row for row in stores.presence.signs_of(caller.org_id)}
+    else:
+        rows = presence_of(caller, ids, stores)
+    signs = [{**facts, **_signs(rows.get(id))} for id, facts in zip(ids, left, strict=True)]
     return matching(signs, OF_PRESENCE, query)
 
 
