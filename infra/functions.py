@@ -341,8 +341,9 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     ),
     FunctionSpec(
         name="traffic_query",
-        does="Runs one explorer query over the stored flows, makes one report of them, or writes"
-        " one export of a large org's hosts; leaves the result in the bucket.",
+        does="Runs one explorer query over the stored flows, makes one report of them, writes one"
+        " export of a large org's hosts, or runs the label mapping rules once; leaves the result in"
+        " the bucket.",
         size=Size(
             1769,
             120,

@@ -1,8 +1,12 @@
 """A valid call of every endpoint that changes something, in an order in which all succeed."""
 
+import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
+from pce.identifiers import OrgId
+from pce.runtime.wiring import wiring
+from pce.usecases.run_label_mapping import run_label_mapping
 from tests.fakes.api import Answer
 from tests.fakes.pairing import PairedVen
 
@@ -72,6 +76,7 @@ def _objects(org: str) -> Calls:
     yield from _life(f"{org}/labels", {"key": "role", "value": "walk"}, {"value": "walked"})
     dimension = {"key": "tier", "display_name": "Tier"}
     yield from _life(f"{org}/label_dimensions", dimension, {"display_name": "Tiers"})
+    yield from _label_mapping(org)
     principal = {"sid": "S-1-5-21-1", "name": "ops"}
     yield from _life(f"{org}/security_principals", principal, {"name": "operations"})
     bulk = [{"sid": "S-1-5-21-2", "name": "dev"}]
@@ -101,6 +106,30 @@ def _objects(org: str) -> Calls:
     weekly = {**order, "report_generation_frequency": "weekly"}
     yield from _life(f"{org}/report_schedules", weekly, {"enabled": False})
     yield "POST", f"{org}/agents/bulk_traffic_flows", b"10.0.0.1,10.0.0.2,443,6\n"
+
+
+def _label_mapping(org: str) -> Calls:
+    rules = f"{org}/label_mapping_rules"
+    label = yield from _made("POST", f"{org}/labels", {"key": "loc", "value": "mapped"})
+    condition = {"property": "hostname", "operator": "equals", "values": ["mapped"]}
+    body = {"expression": condition, "label_assignments": [{"label": {"href": label["href"]}}]}
+    yield from _life(rules, body, {"enabled": False})
+    first = yield from _made("POST", rules, body)
+    second = yield from _made("POST", rules, body)
+    yield "PUT", f"{second['href']}/reorder", {"position": 1}
+    yield "PUT", f"{rules}/update", [{"href": second["href"], "enabled": False}]
+    yield "PUT", f"{rules}/delete", [{"href": second["href"]}]
+    workload = yield from _made("POST", f"{org}/workloads", {"hostname": "mapped"})
+    run = yield from _made("POST", f"{rules}/run", {"workloads": [{"href": workload["href"]}]})
+    run_by_the_worker(run["href"])
+    yield "PUT", f"{run['href']}/assign_labels", {}
+    yield "DELETE", first["href"], None
+
+
+def run_by_the_worker(href: str) -> None:
+    """What the worker of the queue does with a run of label mapping rules."""
+    _, _, org_id, _, _, run_id = href.split("/")
+    run_label_mapping(OrgId(int(org_id)), run_id, wiring(), time.time)
 
 
 def _hosts(org: str, vens: Sequence[PairedVen]) -> Calls:

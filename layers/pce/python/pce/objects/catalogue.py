@@ -12,6 +12,7 @@ from pce.objects.ip_list import IP_LISTS
 from pce.objects.label import LABELS
 from pce.objects.label_dimension import LABEL_DIMENSIONS
 from pce.objects.label_group import LABEL_GROUPS
+from pce.objects.label_mapping_rule import LABEL_MAPPING_RULES
 from pce.objects.network_device import NETWORK_DEVICES
 from pce.objects.network_endpoint import NETWORK_ENDPOINTS
 from pce.objects.network_enforcement_node import NETWORK_ENFORCEMENT_NODES
@@ -56,6 +57,7 @@ COLLECTIONS: dict[str, Collection] = {
         USERS,
         LABELS,
         LABEL_DIMENSIONS,
+        LABEL_MAPPING_RULES,
         WORKLOADS,
         VENS,
         PAIRING_PROFILES,

@@ -31,6 +31,7 @@ LIMITS = {
     "permissions": 10_000,
     "service_accounts": 1_000,
     "users": 1_000,
+    "label_mapping_rules": 500,  # each is asked of each workload
     "report_schedules": 100,  # each is a traffic query over its days
     "access_restrictions": 50,  # the documented limit
 }

@@ -201,7 +201,9 @@ ORG_SETTINGS = Settings(
             # For consoles; it changes nothing else. So does label_display.
             "advanced_ruleset_display": Flag(),
             "automatic_label_application_on_ven_activation": Flag(),
-            "rule_based_label_maker_schedule_enabled": Flag(),
+            "rule_based_label_maker_schedule_enabled": Never(
+                "label mapping rules are run by POST label_mapping_rules/run, not by the clock"
+            ),
             "label_display": Text(64),
         }
     ),

@@ -19,6 +19,7 @@ from pce.objects.ip_list import IP_LISTS
 from pce.objects.label import LABELS
 from pce.objects.label_dimension import LABEL_DIMENSIONS
 from pce.objects.label_group import LABEL_GROUPS
+from pce.objects.label_mapping_rule import LABEL_MAPPING_RULES
 from pce.objects.network_device import NETWORK_DEVICES
 from pce.objects.network_endpoint import NETWORK_ENDPOINTS
 from pce.objects.network_enforcement_node import NETWORK_ENFORCEMENT_NODES
@@ -51,6 +52,7 @@ from pce.runtime import enforcement_node_endpoints as nodes
 from pce.runtime import event_endpoints as events
 from pce.runtime import job_endpoints as jobs
 from pce.runtime import label_group_endpoints as groups
+from pce.runtime import label_mapping_endpoints as mapping
 from pce.runtime import object_endpoints as to
 from pce.runtime import pairing_endpoints as pairing
 from pce.runtime import policy_endpoints as ask
@@ -175,6 +177,18 @@ ENDPOINTS: tuple[Row, ...] = (
     # Labels
     *_all_methods(f"{_O}/labels", LABELS),
     *_all_methods(f"{_O}/label_dimensions", LABEL_DIMENSIONS),
+    ("GET", f"{_O}/label_mapping_rules", mapping.list_rules),
+    ("POST", f"{_O}/label_mapping_rules", mapping.create_rule),
+    ("PUT", f"{_O}/label_mapping_rules/update", to.in_bulk(bulk_update, LABEL_MAPPING_RULES)),
+    ("PUT", f"{_O}/label_mapping_rules/delete", to.in_bulk(bulk_delete, LABEL_MAPPING_RULES)),
+    ("POST", f"{_O}/label_mapping_rules/run", mapping.run),
+    ("GET", f"{_O}/label_mapping_rules/run/{{id}}", mapping.get_run),
+    ("GET", f"{_O}/label_mapping_rules/run/{{id}}/download", mapping.download),
+    ("PUT", f"{_O}/label_mapping_rules/run/{{id}}/assign_labels", mapping.assign),
+    ("GET", f"{_O}/label_mapping_rules/{{id}}", mapping.get_rule),
+    ("PUT", f"{_O}/label_mapping_rules/{{id}}", to.update(LABEL_MAPPING_RULES)),
+    ("DELETE", f"{_O}/label_mapping_rules/{{id}}", to.delete(LABEL_MAPPING_RULES)),
+    ("PUT", f"{_O}/label_mapping_rules/{{id}}/reorder", mapping.reorder),
     # Workloads and VENs
     ("GET", f"{_O}/workloads", workloads.list_workloads),
     ("POST", f"{_O}/workloads", to.create(WORKLOADS)),

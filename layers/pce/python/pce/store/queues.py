@@ -164,6 +164,11 @@ class Queues:
         body = msgspec.json.encode({"org_id": org_id, "job_id": job_id}).decode()
         self._client.send_message(QueueUrl=self._urls.traffic, MessageBody=body)
 
+    def run_label_mapping(self, org_id: OrgId, run_id: str) -> None:
+        """Queue a run of label mapping rules, for the same worker."""
+        body = msgspec.json.encode({"org_id": org_id, "label_mapping_id": run_id}).decode()
+        self._client.send_message(QueueUrl=self._urls.traffic, MessageBody=body)
+
     def run_report(self, org_id: OrgId, report_id: str) -> None:
         """Queue a report that is to be made, for the same worker."""
         body = msgspec.json.encode({"org_id": org_id, "report_id": report_id}).decode()

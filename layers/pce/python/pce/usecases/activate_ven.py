@@ -22,6 +22,7 @@ from pce.presence.timers import TimerSettings
 from pce.store.change import Change, PolicyChange, PresenceChange, Put
 from pce.store.objects import Stored
 from pce.store.presence import token_hash
+from pce.usecases.run_label_mapping import labels_on_activation
 from pce.usecases.stores import Stores, journal
 from pce.usecases.ven_records import ven_action
 from ven_protocol.messages import Activate, Activated
@@ -89,6 +90,11 @@ def _activate(
         agent_id=agent_id,
         now=now,
     )
+    settings = stores.objects.get(org_id, "settings", "org")
+    if settings and settings.document.get("automatic_label_application_on_ven_activation"):
+        mapped = labels_on_activation(org_id, workload, labels, stores)
+        label_hrefs = tuple(mapped)
+        workload["labels"] = [{"href": href} for href in mapped]
     write = journal(
         stores,
         org_id,

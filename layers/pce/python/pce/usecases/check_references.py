@@ -31,6 +31,7 @@ _READ_TOGETHER = {
     "container_workload_profiles": ("labels", "assign_labels"),
     "label_groups": ("labels", "sub_groups"),
     "rule_sets": ("scopes",),
+    "label_mapping_rules": ("label_assignments",),
     "permissions": ("scope",),
     "firewall_settings": (*SCOPE_LISTS, "firewall_coexistence"),
 }
@@ -152,6 +153,10 @@ class Surroundings:
             case "permissions":
                 if changed("scope"):
                     yield from scope_key_problems([document["scope"]], "scope", self.found)
+            case "label_mapping_rules":
+                if changed("label_assignments"):
+                    given = [entry["label"] for entry in document["label_assignments"]]
+                    yield from _label_problems(given, self.found)
             case "firewall_settings":
                 for name in filter(changed, SCOPE_LISTS):
                     yield from scope_key_problems(document[name], name, self.found)
