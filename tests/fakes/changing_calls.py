@@ -162,6 +162,8 @@ def _hosts(org: str, vens: Sequence[PairedVen]) -> Calls:
     request = yield from _made("POST", f"{org}/support_bundle_requests", paired_vens)
     yield "DELETE", request["href"], None
     yield "PUT", f"{org}/software/ven/releases/default", {"release": "25.1.9"}
+    yield "DELETE", f"{org}/software/ven/releases/25.2.0", None
+    yield "PUT", f"{org}/software/ven/releases/25.2.0", {}
     yield "PUT", f"{org}/vens/unpair", {"vens": [{"href": second.href}]}
     yield "PUT", f"{workloads}/unpair", {"workloads": [{"href": third.workload_href}]}
 

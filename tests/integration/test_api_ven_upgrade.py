@@ -253,6 +253,33 @@ def test_releases_are_listed_and_one_is_the_default(api: Api) -> None:
     assert [event["status"] for event in chosen].count("success") == 1
 
 
+def test_a_release_is_withdrawn_from_an_org_and_given_back(api: Api, stores: Wiring) -> None:
+    """Nobody is upgraded to it meanwhile; the default one stays, and another org keeps it."""
+    releases = f"{api.org}/software/ven/releases"
+    ven = pair(api, stores)
+    api.put(f"{releases}/default", {"release": "25.2.0"})
+    kept = api.call("DELETE", f"{releases}/25.2.0")
+    assert (kept.status, kept.tokens) == (406, ["ven_software_release_is_default"])
+    api.delete(f"{releases}/25.1.9")
+    assert "25.1.9" not in [one["release"] for one in api.get(releases)]
+    for answer in (
+        api.call("GET", f"{releases}/25.1.9"),
+        api.call("GET", f"{releases}/25.1.9/images"),
+        api.call("DELETE", f"{releases}/25.1.9"),
+        api.call("PUT", f"{releases}/1.2.3", {}),
+    ):
+        assert (answer.status, answer.tokens) == (404, ["ven_software_release_not_found"])
+    for path, body in (
+        (f"{releases}/default", {"release": "25.1.9"}),
+        (f"{api.org}/vens/upgrade", {"vens": [{"href": ven.href}], "release": "25.1.9"}),
+    ):
+        assert api.call("PUT", path, body).tokens == ["ven_release_not_found"]
+    other = new_org("Other")
+    assert "25.1.9" in [r["release"] for r in other.get(f"{other.org}/software/ven/releases")]
+    api.put(f"{releases}/25.1.9", {})
+    assert api.get(f"{releases}/25.1.9")["release"] == "25.1.9"
+
+
 def test_statistics_count_a_fleet(api: Api, stores: Wiring) -> None:
     """All VENs, or those that are named."""
     one, two = pair(api, stores, "one"), pair(api, stores, "two")

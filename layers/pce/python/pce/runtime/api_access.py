@@ -145,7 +145,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/support_reports/{{id}}/download": {"GET": AUDITORS},
     f"{_O}/software/ven/releases": {"GET": READERS},
     f"{_O}/software/ven/releases/default": {"PUT": ADMINS},
-    f"{_O}/software/ven/releases/{{id}}": {"GET": READERS},
+    f"{_O}/software/ven/releases/{{id}}": {"GET": READERS, "PUT": ADMINS, "DELETE": ADMINS},
     f"{_O}/software/ven/releases/{{id}}/images": {"GET": READERS},
     f"{_O}/networks": {"GET": READERS},
     f"{_O}/networks/{{id}}": {"GET": READERS},
@@ -265,7 +265,6 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     f"{_O}/detected_core_services": {"GET": READERS},
     f"{_O}/detected_core_services_summary": {"GET": READERS},
     f"{_O}/kubernetes_workloads": {"GET": READERS},
-    f"{_O}/label_mapping_rules": {"GET": READERS},
     # Traffic: everybody may ask
     f"{_O}/traffic_flows/traffic_analysis_queries": {"POST": READERS},
     f"{_O}/traffic_flows/map": {"GET": READERS},

@@ -37,6 +37,8 @@ _OTHERS = {
     "PUT vens/remote_action": "agent.update",
     "POST support_bundle_requests": "agent_support_report_request.create",
     "DELETE support_bundle_requests/{id}": "agent_support_report_request.delete",
+    "PUT software/ven/releases/{id}": "ven_software_release.update",
+    "DELETE software/ven/releases/{id}": "ven_software_release.delete",
     "PUT software/ven/releases/default": "ven_software_releases.set_default_version",
     "PUT agents/{id}": "workload.update",
     "PUT agents/{id}/update": "agent.update",

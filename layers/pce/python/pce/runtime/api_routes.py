@@ -80,7 +80,7 @@ _DEVICE = f"{_O}/network_devices/{{device}}"
 
 _EMPTY = (
     *("core_service_types", "detected_core_services", "detected_core_services_summary"),
-    *("kubernetes_workloads", "label_mapping_rules"),
+    "kubernetes_workloads",
 )
 """Collections of an org that this product has nothing for: nobody looks for core services, and no
 agent reads the Kubernetes API."""
@@ -248,6 +248,8 @@ ENDPOINTS: tuple[Row, ...] = (
     ("GET", f"{_O}/software/ven/releases", vens.list_releases),
     ("PUT", f"{_O}/software/ven/releases/default", vens.choose_default_release),
     ("GET", f"{_O}/software/ven/releases/{{id}}", vens.get_release),
+    ("PUT", f"{_O}/software/ven/releases/{{id}}", vens.give_back_release),
+    ("DELETE", f"{_O}/software/ven/releases/{{id}}", vens.withdraw_release),
     ("GET", f"{_O}/software/ven/releases/{{id}}/images", vens.list_images),
     ("GET", f"{_O}/support_bundle_requests", vens.list_report_requests),
     ("POST", f"{_O}/support_bundle_requests", vens.request_reports),

@@ -90,7 +90,19 @@ def get_release(call: Call) -> Reply:
 
 def list_images(call: Call) -> Reply:
     """GET software/ven/releases/{release}/images."""
-    return whole(call, ven_software.list_images(call.id, call.stores))
+    return whole(call, ven_software.list_images(call.caller, call.id, call.stores))
+
+
+def withdraw_release(call: Call) -> Reply:
+    """DELETE software/ven/releases/{release}: the org's VENs are not upgraded to it any more."""
+    ven_software.withdraw_release(call.caller, call.id, call.stores)
+    return no_content()
+
+
+def give_back_release(call: Call) -> Reply:
+    """PUT software/ven/releases/{release}: a release that was withdrawn is offered again."""
+    ven_software.give_back_release(call.caller, call.id, call.stores)
+    return no_content()
 
 
 def choose_default_release(call: Call) -> Reply:

@@ -8,7 +8,7 @@ from pce.errors import Invalid, Problem
 from pce.events.journal import Notification
 from pce.objects.ven import VENS
 from pce.objects.ven_conditions import UPGRADE_FAILED, UPGRADE_TIME_OUT, without_condition
-from pce.objects.ven_release import newest_first, numbers, why_not_upgraded
+from pce.objects.ven_release import numbers, why_not_upgraded
 from pce.presence.actions import entry, with_action
 from pce.presence.record import Presence
 from pce.store.change import Change, PresenceChange, Put
@@ -16,7 +16,7 @@ from pce.timestamps import rfc3339
 from pce.usecases.announce_actions import announce_actions
 from pce.usecases.caller import Caller
 from pce.usecases.stores import Stores
-from pce.usecases.ven_software import default_release
+from pce.usecases.ven_software import default_release, offered_releases
 from pce.usecases.vens_in_bulk import Target, on_each
 
 UPGRADE_EXPIRES_S = 24 * 3600
@@ -88,9 +88,9 @@ def _release(caller: Caller, body: Any, stores: Stores) -> str:
     said = body.get("release") if isinstance(body, Mapping) else None
     if not said:
         return default_release(caller, stores)
-    if said not in stores.ven_releases:
-        offered = ", ".join(newest_first(stores.ven_releases))
-        message = f"release must be one of {offered}, not {str(said)[:64]!r}"
+    offered = offered_releases(caller.org_id, stores)
+    if said not in offered:
+        message = f"release must be one of {', '.join(offered)}, not {str(said)[:64]!r}"
         raise Invalid(Problem("ven_release_not_found", message, "release"))
     return str(said)
 
