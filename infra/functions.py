@@ -174,7 +174,8 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
     ),
     FunctionSpec(
         name="ven_lifecycle",
-        does="Suspends, unsuspends, says goodbye, deactivates, refreshes tokens, notes lost VENs.",
+        does="Suspends, unsuspends, says goodbye, deactivates, refreshes tokens, notes lost VENs;"
+        " gives a VEN that shows a recovery code another token.",
         routes=(
             f"POST {VEN}/suspend",
             f"POST {VEN}/unsuspend",
@@ -182,6 +183,7 @@ FUNCTIONS: tuple[FunctionSpec, ...] = (
             f"POST {VEN}/deactivate",
             f"POST {VEN}/token",
             f"POST {VEN}/lost",
+            f"POST {VEN}/recovery",
         ),
         size=RARE,
         tables={**SIGN_OF_LIFE, "presence": ("GetItem", "UpdateItem", "DeleteItem")},

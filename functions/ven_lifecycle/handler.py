@@ -1,6 +1,9 @@
-"""POST .../suspend, unsuspend, goodbye, deactivate, token, lost."""
+"""POST .../suspend, unsuspend, goodbye, deactivate, token, lost, recovery."""
+
+import uuid
 
 from pce.errors import NotFound, Problem
+from pce.identifiers import OrgId
 from pce.runtime.clock import now_s
 from pce.runtime.http import Reply, Request, agent_of, http_function, json_body, json_reply
 from pce.runtime.wiring import wiring
@@ -12,12 +15,15 @@ from pce.usecases.change_ven_state import (
     suspend,
     unsuspend,
 )
-from ven_protocol.messages import Deactivate, Goodbye, LostAgent
+from pce.usecases.recover_authentication import recover_by_code
+from ven_protocol.messages import Deactivate, Goodbye, LostAgent, RecoveryCode
 
 
 @http_function
 def handler(request: Request) -> Reply:
-    """204 when the state is changed; 200 with a new token for ``token``."""
+    """204 when the state is changed; 200 with a new token for ``token`` and ``recovery``."""
+    if request.path.endswith("/recovery"):
+        return _recovered(request)
     token, now, ip = agent_of(request), now_s(), request.source_ip
     match request.path.rsplit("/", 1)[-1]:
         case "suspend":
@@ -35,3 +41,15 @@ def handler(request: Request) -> Reply:
         case _:
             raise NotFound(Problem("not_found", f"there is nothing at {request.path}"))
     return json_reply(204)
+
+
+def _recovered(request: Request) -> Reply:
+    """The only one that comes without an agent token."""
+    try:
+        org_id = OrgId(int(request.parameters["org_id"]))
+        ven_id = uuid.UUID(request.parameters["ven_id"])
+    except ValueError as error:
+        raise NotFound(Problem("not_found", f"there is nothing at {request.path}")) from error
+    shown = json_body(request, RecoveryCode)
+    ip = request.source_ip
+    return json_reply(200, recover_by_code(org_id, ven_id, shown, wiring(), now_s(), ip))

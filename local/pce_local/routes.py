@@ -64,7 +64,7 @@ HTTP_ROUTES: tuple[Route, ...] = (
     *_ven(
         "ven_lifecycle",
         "POST",
-        *("suspend", "unsuspend", "goodbye", "deactivate", "token", "lost"),
+        *("suspend", "unsuspend", "goodbye", "deactivate", "token", "lost", "recovery"),
     ),
     Route("GET", "/ven/v1/software/{release}", "ven_software"),
     Route("ANY", "/ven/{proxy+}", "ven_version"),

@@ -155,6 +155,7 @@ def _hosts(org: str, vens: Sequence[PairedVen]) -> Calls:
     paired_vens = {"vens": [{"href": first.href}]}
     yield "PUT", f"{org}/vens/upgrade", {**paired_vens, "release": "25.2.0"}
     yield "POST", f"{first.workload_href}/upgrade", {"release": "25.2.0"}
+    yield "PUT", f"{org}/vens/authentication_recovery", paired_vens
     yield "PUT", f"{org}/vens/remote_action", {**paired_vens, "action": "restart"}
     often = {"workloads": [{"href": first.workload_href}]}
     yield "POST", f"{workloads}/set_flow_reporting_frequency", often

@@ -25,11 +25,15 @@ ELSEWHERE = {
     ("PUT", "/orgs/{org}/workloads/apply_policy"),
     ("PUT", "/orgs/{org}/vens/clear_conditions"),
     ("PUT", "/orgs/{org}/settings/kerberos"),
+    # Always refused: test_api_users.py.
+    ("POST", "/authentication_settings/ldap_configs"),
+    ("POST", "/authentication_settings/saml_configs"),
 }
 NOTHING_BEFORE_OR_AFTER = {
     # What VENs are asked to do; the notification says what.
     "agent.request_upgrade",
     "agent.generate_maintenance_token",
+    "vens.authentication_recovery",  # says until when in a notification
     "workloads.set_flow_reporting_frequency",
     "agent_support_report_request.create",
     "agent_support_report_request.delete",

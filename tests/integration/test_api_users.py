@@ -358,3 +358,16 @@ def test_owners_see_and_delete_every_key(owner: Api) -> None:
     assert not any("secret" in name for key in keys for name in key)
     owner.delete(f"{owner.org}/api_keys/{account['api_key_id']}")
     assert owner.call("DELETE", f"{owner.org}/api_keys/{account['api_key_id']}").status == 404
+
+
+@pytest.mark.parametrize("kind", ["ldap_configs", "saml_configs"])
+def test_a_configuration_by_which_nobody_could_log_in_is_refused(api: Api, kind: str) -> None:
+    """Rather than kept without an effect; the refusal is an event, without what was sent."""
+    path = f"/authentication_settings/{kind}"
+    sent = {"address": "ldap.example.com", "bind_password": "do-not-keep-me"}
+    answer = api.call("POST", path, sent)
+    assert (answer.status, answer.tokens) == (406, ["single_sign_on_not_available"])
+    assert api.get(path) == []
+    [event] = api.events(f"{kind.removesuffix('s')}.create")
+    assert event["status"] == "failure" and "do-not-keep-me" not in str(event)
+    assert api.call("GET", f"{path}/1").status == 404

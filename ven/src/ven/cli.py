@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from ven.agent_process import (
     BOOT_UNIT,
     UNIT,
@@ -47,6 +49,7 @@ from ven.edge.simulated import SimulatedKernel
 from ven_protocol.messages import ClusterMembership
 
 TOKEN_VARIABLE = "VEN_MAINTENANCE_TOKEN"  # noqa: S105  its name
+CODE_VARIABLE = "VEN_RECOVERY_CODE"
 """So that the token is not seen in a list of processes."""
 EXPECTED = (
     *(CannotDo, NotActivated, AlreadyRunning, InvalidServer),
@@ -129,6 +132,15 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--upload", action="store_true", help="send it to the PCE")
     report.add_argument("--output", type=Path, metavar="FILE")
     report.set_defaults(command=_support_report)
+
+    recover = commands.add_parser("recover", help="get a new token, when the PCE refuses this one")
+    recover.add_argument(
+        "--code",
+        metavar="CODE",
+        default=os.environ.get(CODE_VARIABLE, ""),
+        help=f"from PUT vens/authentication_recovery (default: ${CODE_VARIABLE})",
+    )
+    recover.set_defaults(command=_recover)
 
     for name, command, text in (
         ("stop", _stop, "stop enforcing changes and say goodbye; the policy stays in force"),
@@ -239,6 +251,24 @@ def _restart(options: argparse.Namespace, data: DataDirectory) -> int:
     stop_agent(data)
     options.foreground = False
     return _start(options, data)
+
+
+def _recover(options: argparse.Namespace, data: DataDirectory) -> int:
+    """The policy stays in force all the while; a VEN that ran is started again."""
+    from ven.activation import connected
+
+    if not options.code:
+        raise CannotDo(f"--code or ${CODE_VARIABLE} is needed: the operator of the PCE has it")
+    identity = data.identity()
+    with connected(identity) as pce:
+        token = pce.recover(options.code)
+    runs = data.running_pid() is not None
+    if runs:
+        stop_agent(data)
+    data.save_identity(msgspec.structs.replace(identity, agent_token=token))
+    print("recovered: this VEN has a new token")
+    options.foreground = False
+    return _start(options, data) if runs else 0
 
 
 def _status(options: argparse.Namespace, data: DataDirectory) -> int:

@@ -375,6 +375,13 @@ class Ticket(Message, frozen=True, kw_only=True):
     """Base64 of a GSSAPI token (RFC 4121) for the service ``HTTP@<host name of the PCE>``."""
 
 
+class RecoveryCode(Message, frozen=True, kw_only=True):
+    """POST .../recovery: a new agent token for who shows the code that an operator was given, when
+    the old one is refused. It needs no token; the reply is that to POST .../token."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=256)]
+
+
 class Reactivate(Message, frozen=True, kw_only=True):
     """POST .../clone: a clone, asked to by the action ``reactivate``, becomes a VEN of its own. The
     reply is that to :class:`Activate`."""

@@ -115,6 +115,14 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "post",
+        "recovery",
+        "A recovery code for a new agent token",
+        messages.RecoveryCode,
+        200,
+        messages.TokenRefreshed,
+    ),
+    Operation(
+        "post",
         "clone",
         "A clone of the VEN becomes a VEN of its own",
         messages.Reactivate,

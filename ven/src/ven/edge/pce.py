@@ -25,6 +25,7 @@ from ven_protocol.messages import (
     LostAgent,
     PolicyApplied,
     Reactivate,
+    RecoveryCode,
     ServicesReport,
     SoftwareRelease,
     SupportReportRequest,
@@ -146,6 +147,10 @@ class Pce:
         """POST ticket: a new agent token."""
         message = Ticket(ticket=base64.b64encode(ticket).decode())
         return self._post("ticket", message, TokenRefreshed).agent_token
+
+    def recover(self, code: str) -> str:
+        """POST recovery: a new agent token."""
+        return self._post("recovery", RecoveryCode(code=code), TokenRefreshed).agent_token
 
     def reactivate(self, message: Reactivate) -> Activated:
         """POST clone: this machine, a copy of the VEN's, becomes a VEN of its own."""

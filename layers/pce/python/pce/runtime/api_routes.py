@@ -60,6 +60,7 @@ from pce.runtime import product_endpoints as product
 from pce.runtime import report_endpoints as reports
 from pce.runtime import rule_endpoints as rules
 from pce.runtime import settings_endpoints as settings
+from pce.runtime import single_sign_on_endpoints as sign_on
 from pce.runtime import streaming_endpoints as streaming
 from pce.runtime import traffic_endpoints as traffic
 from pce.runtime import ven_endpoints as vens
@@ -156,6 +157,8 @@ ENDPOINTS: tuple[Row, ...] = (
     ("PUT", "/authentication_settings/password_policy", settings.put_settings(PASSWORD_POLICY)),
     ("GET", "/authentication_settings/ldap_configs", to.nothing),
     ("GET", "/authentication_settings/saml_configs", to.nothing),
+    ("POST", "/authentication_settings/ldap_configs", sign_on.refuse_config),
+    ("POST", "/authentication_settings/saml_configs", sign_on.refuse_config),
     ("GET", f"{_O}/access_restrictions", to.list_all(ACCESS_RESTRICTIONS)),
     ("POST", f"{_O}/access_restrictions", to.create(ACCESS_RESTRICTIONS)),
     ("GET", f"{_O}/access_restrictions/{{id}}", to.get_one(ACCESS_RESTRICTIONS)),
@@ -220,6 +223,7 @@ ENDPOINTS: tuple[Row, ...] = (
     ("PUT", f"{_O}/vens/unpair", vens.unpair),
     ("PUT", f"{_O}/vens/upgrade", vens.upgrade),
     ("PUT", f"{_O}/vens/remote_action", vens.remote_action),
+    ("PUT", f"{_O}/vens/authentication_recovery", vens.recover),
     ("PUT", f"{_O}/vens/clear_conditions", vens.clear),
     ("POST", f"{_O}/vens/statistics", vens.statistics),
     ("POST", f"{_O}/vens/{{id}}/maintenance_token", vens.maintenance_token),

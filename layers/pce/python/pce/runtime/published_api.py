@@ -72,6 +72,7 @@ _STATUS = {
     "PUT /orgs/{org}/vens/unpair": 200,
     "PUT /orgs/{org}/vens/upgrade": 200,
     "PUT /orgs/{org}/vens/remote_action": 200,
+    "PUT /orgs/{org}/vens/authentication_recovery": 200,
     "PUT /orgs/{org}/vens/clear_conditions": 200,
     "POST /orgs/{org}/vens/statistics": 200,
     "POST /orgs/{org}/workloads/{id}/upgrade": 200,

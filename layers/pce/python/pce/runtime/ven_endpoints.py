@@ -14,6 +14,7 @@ from pce.usecases.count_vens import count_vens
 from pce.usecases.issue_maintenance_token import issue_maintenance_token
 from pce.usecases.limit_requests import count_unpair
 from pce.usecases.read_compatibility import read_compatibility
+from pce.usecases.recover_authentication import open_recovery
 from pce.usecases.unpair_vens import unpair_vens
 from pce.usecases.update_ven import update_ven
 from pce.usecases.upgrade_vens import upgrade_vens
@@ -51,6 +52,11 @@ def upgrade_one(call: Call) -> Reply:
     said = call.body if isinstance(call.body, dict) else {}
     href = call.caller.path("workloads", call.id)
     return ok(upgrade_vens(call.caller, {**said, "workloads": [{"href": href}]}, call.stores))
+
+
+def recover(call: Call) -> Reply:
+    """PUT vens/authentication_recovery: the only answer with the codes."""
+    return ok(open_recovery(call.caller, call.body, call.stores))
 
 
 def remote_action(call: Call) -> Reply:
