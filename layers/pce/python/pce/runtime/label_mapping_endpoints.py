@@ -42,10 +42,11 @@ def get_run(call: Call) -> Reply:
 
 
 def download(call: Call) -> Reply:
-    """GET label_mapping_rules/run/{id}/download: JSON."""
-    return gzipped(
-        map_labels.read_result(call.caller, call.id, call.stores), call, "application/json"
-    )
+    """GET label_mapping_rules/run/{id}/download: JSON; of a large result, the way there."""
+    file = map_labels.read_result(call.caller, call.id, call.stores)
+    if file.url:
+        return json_reply(302, None, {"location": file.url})
+    return gzipped(file.body, call, "application/json")
 
 
 def assign(call: Call) -> Reply:

@@ -22,7 +22,12 @@ from pce.objects.workload import WORKLOADS
 from pce.store.change import Change, Put
 from pce.usecases.caller import Caller
 from pce.usecases.check_scope import ScopeCheck
-from pce.usecases.export_collection import KEPT_S, file_key
+from pce.usecases.export_collection import (
+    KEPT_S,
+    MAX_FILE_IN_ANSWER,
+    Datafile,
+    file_key,
+)
 from pce.usecases.stores import Stores
 from pce.usecases.update_object import update
 from pce.usecases.vens_in_bulk import MAX_IN_ONE_CALL, errors_by_cause, hrefs_in
@@ -73,9 +78,16 @@ def get_run(caller: Caller, id: str, stores: Stores) -> dict[str, Any]:
     return _shown(_find(caller, id, stores))
 
 
-def read_result(caller: Caller, id: str, stores: Stores) -> bytes:
-    """The gzip bytes of what a run found: a list of workloads, with their labels before and after.
-    Raises :class:`NotFound` until it is done."""
+def read_result(caller: Caller, id: str, stores: Stores) -> Datafile:
+    """What a run found: a list of workloads, with their labels before and after; of a large one the
+    way there. Raises :class:`NotFound` until it is done."""
+    body = _result(caller, id, stores)
+    if len(body) > MAX_FILE_IN_ANSWER:
+        return Datafile(url=stores.archive.presigned_get(file_key(caller.org_id, id)))
+    return Datafile(body)
+
+
+def _result(caller: Caller, id: str, stores: Stores) -> bytes:
     status = _find(caller, id, stores)["status"]
     body = stores.archive.get(file_key(caller.org_id, id)) if status == "done" else None
     if body is None:
@@ -91,10 +103,8 @@ def assign_labels(caller: Caller, id: str, body: Any, stores: Stores) -> dict[st
     Returns ``{"errors": [{"token", "message", "hrefs"}, ...]}``. Raises :class:`Invalid` for more
     than 1,000 workloads.
     """
-    found = {
-        entry["href"]: entry
-        for entry in msgspec.json.decode(gzip.decompress(read_result(caller, id, stores)))
-    }
+    entries = msgspec.json.decode(gzip.decompress(_result(caller, id, stores)))
+    found = {entry["href"]: entry for entry in entries}
     named = isinstance(body, Mapping) and "workloads" in body
     wanted = hrefs_in(body, "workloads") if named else list(found)
     if len(wanted) > MAX_IN_ONE_CALL:
