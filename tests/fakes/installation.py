@@ -1,6 +1,6 @@
 """A whole installation on this machine: moto's AWS with the product's tables, queues and bucket.
 
-moto serves HTTP on a loopback port, so that botocore and the product's own client both
+moto serves HTTP on a loopback port, so that botocore, pynamodb and the product's own client all
 reach it as they reach AWS. ``installed()`` gives the wiring that handlers use; ``Requests`` counts
 what is asked of AWS.
 """

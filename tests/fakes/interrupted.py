@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from unittest import mock
 
 from botocore.client import BaseClient
+from pynamodb.connection.base import Connection
 
 from pce.store.signed_http import SignedHttp
 
@@ -31,7 +32,7 @@ def before_request(number: int, happens: Callable[[], None]) -> Iterator[Request
 
     def interrupted(real: Callable) -> Callable:
         def call(self, *arguments, **named):
-            # A request to S3 is one, whatever it goes through below.
+            # A request through pynamodb or S3 is one, whatever it goes through below.
             if getattr(busy, "inside", False):
                 return real(self, *arguments, **named)
             with requests.lock:
@@ -51,6 +52,7 @@ def before_request(number: int, happens: Callable[[], None]) -> Iterator[Request
         for owner, name in (
             (SignedHttp, "send"),
             (BaseClient, "_make_api_call"),
+            (Connection, "_make_api_call"),
         ):
             real = getattr(owner, name)
             stack.enter_context(mock.patch.object(owner, name, interrupted(real)))

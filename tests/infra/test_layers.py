@@ -30,9 +30,9 @@ def test_the_layer_is_for_lambda_not_for_this_machine(dependencies: Path) -> Non
 def test_the_layer_holds_what_the_product_imports_and_not_what_lambda_brings(
     dependencies: Path,
 ) -> None:
-    """The runtime has boto3 and botocore."""
+    """pynamodb asks for botocore; the runtime has it."""
     packages = {folder.name for folder in dependencies.iterdir()}
-    assert {"msgspec", "zstandard"} <= packages
+    assert {"msgspec", "pynamodb", "zstandard"} <= packages
     assert not packages & {"boto3", "botocore", "urllib3", "dateutil", "six.py", "bin"}
 
 
@@ -56,7 +56,7 @@ def test_a_layer_is_built_once(dependencies: Path, monkeypatch: pytest.MonkeyPat
 def test_runtime_packages_are_left_out_with_their_hashes() -> None:
     """An entry is a name line and the hash lines below it; the others stay as they are."""
     lock = (
-        "botocore==1.0 \\\n    --hash=sha256:aa\n    # via boto3\n"
+        "botocore==1.0 \\\n    --hash=sha256:aa\n    # via pynamodb\n"
         "msgspec==0.22.0 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n"
         "python_dateutil==2.9 \\\n    --hash=sha256:dd\n"
     )

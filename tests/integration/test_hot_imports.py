@@ -31,7 +31,7 @@ ORG = OrgId(1)
 HEARTBEAT = Heartbeat(host=HostFacts(hostname="web-1", version="1.0.0"), uptime_seconds=5)
 
 #: AWS's and other people's frameworks: each is more than everything that these functions need.
-HEAVY = ("boto3", "botocore", "aws_lambda_powertools", "urllib3", "requests", "asyncio")
+HEAVY = ("boto3", "botocore", "pynamodb", "aws_lambda_powertools", "urllib3", "requests", "asyncio")
 #: Function -> what it never loads.
 NEVER = {
     "ven_heartbeat": (*HEAVY, "zstandard"),

@@ -41,7 +41,7 @@ PURE = (
     "ven_protocol",
     "ven.core",
 )
-AWS_CLIENTS = ("boto3", "botocore")
+AWS_CLIENTS = ("boto3", "botocore", "pynamodb")
 #: Standard library modules through which clocks, loggers, the environment and I/O come in.
 EFFECTS = (
     *("asyncio", "http", "logging", "multiprocessing", "os", "pathlib", "select", "selectors"),
@@ -146,7 +146,7 @@ THIRD_PARTY = {
     "ven_protocol": {"msgspec", "zstandard"},  # zstandard where the PCE inflates, imported there
     "pce": {"msgspec"},
     "pce.flows": {"msgspec", "zstandard"},
-    "pce.store": {"msgspec", "zstandard", "botocore"},
+    "pce.store": {"msgspec", "zstandard", "botocore", "pynamodb"},
     "pce.runtime": {"msgspec", "aws_lambda_powertools"},
     "functions": {"msgspec", "aws_lambda_powertools"},
     "ven": {"msgspec", "psutil", "websockets"},

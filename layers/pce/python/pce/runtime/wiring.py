@@ -1,7 +1,7 @@
 """Builds the real stores once per function environment, each only when it is first used.
 
-A hot function that sends nothing never imports botocore: heavy modules are imported inside the
-property that needs them.
+A hot function that sends nothing never imports botocore, nor pynamodb: heavy modules are imported
+inside the property that needs them.
 """
 
 from functools import cached_property, lru_cache
@@ -61,7 +61,7 @@ class Wiring:
 
     @cached_property
     def dynamodb(self) -> "DynamoDB":
-        """DynamoDB."""
+        """DynamoDB, for all tables; audit events are read through pynamodb (``events``)."""
         from pce.store.dynamodb import DynamoDB
 
         return DynamoDB(self.environment.dynamodb)
@@ -96,8 +96,10 @@ class Wiring:
     def events(self) -> "EventStore":
         """Audit events, for reading."""
         from pce.store.events import EventStore
+        from pce.store.tables import bind_tables
 
-        return EventStore(self.environment.tables.events, self.dynamodb)
+        bind_tables(self.environment.tables, self.environment.region)
+        return EventStore()
 
     @cached_property
     def policies(self) -> "PolicyStore":

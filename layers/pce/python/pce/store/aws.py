@@ -1,7 +1,7 @@
 """botocore clients, for what hot functions never or seldom ask of AWS.
 
 botocore is imported when the first client is made: a module that only names a store must not pay
-115 ms for it. DynamoDB is reached without it, see ``store/dynamodb.py``.
+115 ms for it. DynamoDB is reached without it, see ``store/dynamodb.py`` and ``store/tables.py``.
 """
 
 import threading

@@ -7,8 +7,8 @@ from typing import Any
 
 from pce.identifiers import OrgId, uuid7, uuid7_epoch_ms
 from pce.store.compression import unpack_json
-from pce.store.dynamodb import DynamoDB, Item
 from pce.store.slices import read_in_slices
+from pce.store.tables import EventItem
 
 MAX_DAYS = 200
 """The longest retention of audit events; older days are not looked at."""
@@ -21,10 +21,6 @@ _LAST_MS = 253_402_300_799_000
 
 class EventStore:
     """Audit events of all orgs."""
-
-    def __init__(self, table: str, dynamodb: DynamoDB) -> None:
-        self._dynamodb = dynamodb
-        self._table = table
 
     def newest_first(
         self, org_id: OrgId, since: datetime | None = None, until: datetime | None = None
@@ -49,35 +45,31 @@ class EventStore:
             found = 0
             for item in self._of_day(org_id, day, begin_ms, last_ms, expected):
                 found += 1
-                yield unpack_json(item["body"].B)
+                yield unpack_json(item.body)
             # A day is about as busy as the one after it.
             expected, last_ms = found, begin_ms - 1
 
     def _of_day(
         self, org_id: OrgId, day: date, first_ms: int, last_ms: int, expected: int | None
-    ) -> Iterator[Item]:
+    ) -> Iterator[EventItem]:
         """As :meth:`_between`, in slices."""
 
-        def read(newest: int, oldest: int) -> Iterator[Item]:
+        def read(newest: int, oldest: int) -> Iterator[EventItem]:
             return self._between(org_id, day, last_ms - oldest + 1, last_ms - newest)
 
         return read_in_slices(last_ms - first_ms + 1, expected, read)
 
-    def _between(self, org_id: OrgId, day: date, first_ms: int, last_ms: int) -> Iterator[Item]:
+    def _between(
+        self, org_id: OrgId, day: date, first_ms: int, last_ms: int
+    ) -> Iterator[EventItem]:
         """The events of a day between two milliseconds, both inclusive, newest first."""
-        for page in self._dynamodb.pages(
-            "Query",
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
-            ExpressionAttributeValues={
-                ":pk": {"S": f"{org_id}#{day}"},
-                ":first": {"S": str(uuid7(first_ms, bytes(10)))},
-                ":last": {"S": str(uuid7(last_ms, b"\xff" * 10))},
-            },
-            ScanIndexForward=False,
-            ConsistentRead=True,
-        ):
-            yield from page
+        first, last = uuid7(first_ms, bytes(10)), uuid7(last_ms, b"\xff" * 10)
+        yield from EventItem.query(
+            f"{org_id}#{day}",
+            EventItem.sk.between(str(first), str(last)),
+            consistent_read=True,
+            scan_index_forward=False,
+        )
 
     def get(self, org_id: OrgId, event_id: uuid.UUID) -> dict[str, Any] | None:
         """One event: its id tells the day it lies under. One query."""
@@ -86,8 +78,8 @@ class EventStore:
             return None  # no id of ours
         day = (_EPOCH + epoch_ms * _MS).date()
         for item in self._between(org_id, day, epoch_ms, epoch_ms):
-            if str(event_id) == item["sk"].S:
-                event: dict[str, Any] = unpack_json(item["body"].B)
+            if str(event_id) == item.sk:
+                event: dict[str, Any] = unpack_json(item.body)
                 return event
         return None
 
