@@ -2,6 +2,8 @@
 
 import base64
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -21,6 +23,7 @@ from tests.fakes.kerberos import REALM, Realm
 from tests.fakes.pairing import PairedVen, pair
 from tests.fakes.pce import FakePce, fake_pce, wait_until
 from tests.fleet.simulator import document
+from tools.build_kerberos_layer import CannotBuild, check
 from ven.activation import become_ven
 from ven.configuration import Server
 from ven.edge.files import DataDirectory
@@ -73,6 +76,44 @@ def renew(ven: PairedVen, ticket: bytes, stores: Wiring, org: int | None = None)
     token = AgentToken.parse(renewed.agent_token)
     assert token is not None
     return token
+
+
+ACCEPTS = """
+import sys
+from pathlib import Path
+from pce.store.kerberos import principal_of
+print(principal_of(sys.stdin.buffer.read(), Path(sys.argv[1]).read_bytes()))
+"""
+
+
+def test_the_pce_needs_no_configuration_of_kerberos(keytab: bytes, tmp_path: Path) -> None:
+    """On Lambda there is the library and nothing else: no krb5.conf, no host name of a realm."""
+    file = tmp_path / "keytab"
+    file.write_bytes(keytab)
+    bare = {**os.environ, "KRB5_CONFIG": str(tmp_path / "none"), "PYTHONPATH": ":".join(sys.path)}
+    said = subprocess.run(
+        [sys.executable, "-c", ACCEPTS, str(file)],
+        input=ticket_for(PCE_HOST),
+        capture_output=True,
+        check=True,
+        env=bare,
+    )
+    assert said.stdout.decode().strip() == WEB
+
+
+def test_a_layer_that_lambda_cannot_load_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without a library that another needs, or for a newer C library."""
+    with pytest.raises(CannotBuild, match=r"needs lib\w+\.so\.\d+, which no package here brings"):
+        check(library(), set())
+    monkeypatch.setattr("tools.build_kerberos_layer.LAMBDA_GLIBC", (2, 1))
+    loaded = {f"lib{name}" for name in ("krb5.so.3", "k5crypto.so.3", "com_err.so.2")}
+    with pytest.raises(CannotBuild, match="use the packages of Debian 12"):
+        check(library(), {*loaded, "libkrb5support.so.0"})
+
+
+def library() -> Path:
+    """This machine's own."""
+    return next(Path("/usr/lib").glob("*/libgssapi_krb5.so.2")).resolve()
 
 
 def test_a_ticket_names_who_made_it_once(realm: Realm, keytab: bytes) -> None:
