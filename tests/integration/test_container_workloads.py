@@ -370,3 +370,68 @@ def test_pods_of_one_name_in_two_hosts(cluster: Cluster) -> None:
     path = f"{cluster.api.org}/container_workloads"
     assert len(cluster.api.get(path, name="web", namespace="shop")) == 2
     assert cluster.api.get(path, namespace="other") == []
+
+
+def test_a_rule_names_one_pod(shop: Cluster) -> None:
+    """By its href, as a workload is named: the rule is that pod's alone, and nobody's when the pod
+    is gone. A pod that never was is refused."""
+    other = pod("db-2", "10.42.0.4", labels={"role": "db"})
+    shop.report(WEB, DB, other)
+    named = shop.shown()["db-2"]["href"]
+    [rules] = shop.api.get(f"{shop.api.org}/sec_policy/draft/rule_sets", name="shop")
+    rule = {
+        "providers": [{"workload": {"href": named}}],
+        "consumers": [{"workload": {"href": shop.host.workload_href}}],
+        "ingress_services": [{"proto": 6, "port": 22}],
+        "resolve_labels_as": {"providers": ["workloads"], "consumers": ["workloads"]},
+        "enabled": True,
+    }
+    made = shop.api.post(f"{rules['href']}/sec_rules", rule)
+    shop.api.provision()
+    assert shop.api.get(made["href"])["providers"][0]["workload"]["href"] == named
+    [interface] = shop.api.get(shop.host.workload_href)["interfaces"][:1]
+    assert interface["address"] in shop.addresses("db-2")
+    assert interface["address"] not in shop.addresses("db")
+    shop.report(WEB, DB)
+    shop.addresses("db")
+    assert shop.api.get(made["href"])["providers"][0]["workload"]["href"] == named
+    nobody = rule | {"providers": [{"workload": {"href": named[:-4] + "0000"}}]}
+    refused = shop.api.call("POST", f"{rules['href']}/sec_rules", nobody)
+    assert refused.status == 406, refused.body
+
+
+def test_a_pod_is_bound_to_a_virtual_service(shop: Cluster) -> None:
+    """By its href; then consumers of the virtual service may reach it, on its own port."""
+    draft = f"{shop.api.org}/sec_policy/draft"
+    service = {"name": "vip", "service_ports": [{"proto": 6, "port": 8443}]}
+    made = shop.api.post(f"{draft}/virtual_services", service)
+    shop.api.provision()
+    active = made["href"].replace("/draft/", "/active/")
+    outside = shop.pair("elsewhere")
+    [interface] = shop.api.get(outside.workload_href)["interfaces"][:1]
+    bound = {
+        "virtual_service": {"href": active},
+        "container_workload": {"href": shop.shown()["web"]["href"]},
+        "port_overrides": [{"proto": 6, "port": 8443, "new_port": 9443}],
+    }
+    [binding] = shop.api.post(f"{shop.api.org}/service_bindings", [bound], 201)
+    assert binding["status"] == "created"
+    [rules] = shop.api.get(f"{draft}/rule_sets", name="shop")
+    rule = {
+        "providers": [{"virtual_service": {"href": made["href"]}}],
+        "consumers": [{"workload": {"href": outside.workload_href}}],
+        "ingress_services": [],
+        "resolve_labels_as": {"providers": ["virtual_services"], "consumers": ["workloads"]},
+        "enabled": True,
+    }
+    shop.api.post(f"{rules['href']}/sec_rules", rule)
+    shop.api.provision()
+    assert interface["address"] in shop.addresses("web")
+    assert interface["address"] not in shop.addresses("db")
+    row = shop.stores.presence.get(shop.org_id, container_workload_id(shop.host.id, "web"))
+    assert row is not None
+    ports = {s.port for r in wanted_document(shop.stores, row).rules for s in r.services}
+    assert 9443 in ports
+    [backend] = shop.api.get(f"{shop.href}/service_backends")
+    assert backend["virtual_service"] == {"href": active, "name": "vip"}
+    assert (backend["name"], backend["kind"], backend["namespace"]) == ("web", "Pod", "shop")

@@ -147,3 +147,18 @@ def shown(
         "security_policy_sync_state": "applied" if wanted and wanted == held else "syncing",
         "caps": [],
     }
+
+
+def backend(stored: Document, binding: Document, service: Document) -> dict[str, Any]:
+    """A container workload that runs a virtual service, as an entry of ``service_backends``."""
+    return {
+        "name": stored["name"],
+        "kind": "Pod",
+        "namespace": stored["namespace"],
+        "created_at": binding.get("created_at"),
+        "updated_at": binding.get("updated_at"),
+        "virtual_service": {
+            "href": binding["virtual_service"]["href"],
+            "name": service.get("name"),
+        },
+    }

@@ -278,12 +278,14 @@ class Reference:
     nullable: bool = False
     version: str = DRAFT
     """In which form a provisionable object's href is kept."""
+    also: str = ""
+    """Another collection whose objects may stand there."""
 
     def check(self, value: Any, at: str, problems: list[Problem]) -> Any:
         """The href alone: clients send along what they read of the object."""
         href = value.get("href") if isinstance(value, Mapping) else None
         parsed = parse_href(href) if isinstance(href, str) else None
-        if parsed is None or parsed.collection != self.collection:
+        if parsed is None or parsed.collection not in (self.collection, self.also):
             message = f"must be an object with the href of one of {self.collection}, not {value!r}"
             problems.append(_invalid(at, message))
             return None

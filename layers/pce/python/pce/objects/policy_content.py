@@ -75,7 +75,8 @@ class PolicyContent:
         if actor.kind == "workload":
             known = self.workloads.get(actor.id, {})
             names = {name: known[name] for name in ("name", "hostname") if name in known}
-            return {"workload": {"href": f"/orgs/{self.org_id}/workloads/{actor.id}", **names}}
+            href = known.get("href") or f"/orgs/{self.org_id}/workloads/{actor.id}"
+            return {"workload": {"href": href, **names}}
         collection = _COLLECTION_OF[actor.kind]
         document = self._by_id[collection].get(actor.id)
         if document is None:

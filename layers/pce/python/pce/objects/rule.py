@@ -10,6 +10,7 @@ from typing import Any
 
 from pce.errors import Problem
 from pce.objects.collection import EXTERNAL_DATA, Collection
+from pce.objects.container_workload import COLLECTION
 from pce.objects.fields import (
     INVALID,
     MAX_TEXT,
@@ -46,7 +47,9 @@ class Actor:
         name = said[0]
         if name == "actors":
             return {"actors": Choice(self.words).check(value["actors"], f"{at}.actors", problems)}
-        entry = {name: Reference(self.kinds[name]).check(value[name], f"{at}.{name}", problems)}
+        # A pod is named as a workload is; its href says what it is.
+        reference = Reference(self.kinds[name], also=COLLECTION if name == "workload" else "")
+        entry = {name: reference.check(value[name], f"{at}.{name}", problems)}
         if value.get("exclusion") is not None and name in ("label", "label_group"):
             entry["exclusion"] = Flag().check(value["exclusion"], f"{at}.exclusion", problems)
         return entry

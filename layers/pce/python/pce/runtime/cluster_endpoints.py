@@ -14,7 +14,12 @@ from pce.usecases.create_object import create_object
 from pce.usecases.delete_container_cluster import delete_container_cluster
 from pce.usecases.delete_object import delete_object
 from pce.usecases.read_objects import Page
-from pce.usecases.show_containers import clusters_with_hosts, get_container, list_containers
+from pce.usecases.show_containers import (
+    clusters_with_hosts,
+    get_container,
+    list_containers,
+    service_backends,
+)
 from pce.usecases.update_object import update_object
 from pce.usecases.write_object import not_found
 
@@ -114,9 +119,8 @@ def delete_profile(call: Call) -> Reply:
 
 
 def list_service_backends(call: Call) -> Reply:
-    """GET the services of a cluster; none, since no cluster's agent reports any yet."""
-    _cluster_href(call)
-    return whole(call, [])
+    """GET what runs the virtual services of a cluster."""
+    return whole(call, service_backends(call.caller, _cluster_href(call), call.stores))
 
 
 def create_bindings(call: Call) -> Reply:

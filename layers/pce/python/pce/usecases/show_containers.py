@@ -7,8 +7,9 @@ from typing import Any
 from pce.errors import NotFound, Problem
 from pce.identifiers import tail
 from pce.objects.container_cluster import CONTAINER_CLUSTERS, with_hosts
-from pce.objects.container_workload import COLLECTION, FILTERS, shown
+from pce.objects.container_workload import COLLECTION, FILTERS, backend, shown
 from pce.objects.filters import first_matching
+from pce.objects.service_binding import SERVICE_BINDINGS
 from pce.objects.shown import referred_to, with_names
 from pce.objects.workload import WORKLOADS
 from pce.timestamps import rfc3339
@@ -58,6 +59,27 @@ def _shown(caller: Caller, joined: list[Joined], stores: Stores) -> list[dict[st
         documents.append(shown(each.stored, each.document, cluster, each.profile, etags))
     labels = by_href(caller, "labels", referred_to(documents, "labels"), stores)
     return [with_names(document, "labels", labels) for document in documents]
+
+
+def service_backends(caller: Caller, cluster_href: str, stores: Stores) -> list[dict[str, Any]]:
+    """What runs the virtual services of one cluster: its pods that are bound to one, by the name of
+    the service and then their own. Reads all bindings of the org, and the pods that they name."""
+    bindings = [
+        stored.document
+        for stored in stores.objects.all_of(caller.org_id, SERVICE_BINDINGS.name)
+        if stored.document.get("container_workload")
+    ]
+    named = {binding["container_workload"]["href"] for binding in bindings}
+    pods = by_href(caller, COLLECTION, named, stores)
+    ids = sorted({tail(binding["virtual_service"]["href"]) for binding in bindings})
+    services = stores.objects.get_many(caller.org_id, "draft#virtual_services", ids)
+    found = []
+    for binding in bindings:
+        pod = pods.get(binding["container_workload"]["href"])
+        service = services.get(tail(binding["virtual_service"]["href"]))
+        if pod and pod["container_cluster"]["href"] == cluster_href:
+            found.append(backend(pod, binding, service.document if service else {}))
+    return sorted(found, key=lambda each: (each["virtual_service"]["name"] or "", each["name"]))
 
 
 def clusters_with_hosts(
