@@ -1,4 +1,5 @@
-"""A real rsyslog that listens on UDP, TCP and TLS ports of this machine and writes down what comes.
+"""A real rsyslog that listens on UDP, TCP and TLS ports of this machine, over IPv4 and IPv6, and
+writes down what comes.
 
 Tests stop it and start it again on the same ports.
 """
@@ -31,6 +32,9 @@ ruleset(name="keep") {{ action(type="omfile" file="{received}" template="raw") }
 input(type="imudp" address="127.0.0.1" port="{udp}" ruleset="keep")
 input(type="imptcp" address="127.0.0.1" port="{tcp}" ruleset="keep")
 input(type="imtcp" address="127.0.0.1" port="{tls}" ruleset="keep")
+input(type="imudp" address="::1" port="{udp}" ruleset="keep")
+input(type="imptcp" address="::1" port="{tcp}" ruleset="keep")
+input(type="imtcp" address="::1" port="{tls}" ruleset="keep")
 """
 
 
@@ -60,7 +64,7 @@ class SyslogReceiver:
         """Start it, and wait until all its ports listen."""
         now = datetime.datetime.now(datetime.UTC)
         tls = self.folder / "tls"
-        ca = ensure_certificates(tls, ["localhost", "127.0.0.1"], now)
+        ca = ensure_certificates(tls, ["localhost", "127.0.0.1", "::1"], now)
         self.ca_bundle = Path(ca).read_text()
         configuration = self.folder / "rsyslog.conf"
         configuration.write_text(

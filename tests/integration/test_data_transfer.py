@@ -35,12 +35,18 @@ def policy_of(api: Api, stores: Wiring, ven: PairedVen) -> PolicyDocument:
 
 
 def streamed(
-    api: Api, stores: Wiring, ven: PairedVen, policy: PolicyDocument, src: str, dst: str
+    api: Api,
+    stores: Wiring,
+    ven: PairedVen,
+    policy: PolicyDocument,
+    src: str,
+    dst: str,
+    own: str = OWN,
 ) -> list[dict[str, Any]]:
     """What leaves the PCE of one connection over two windows: open in the first with 100 bytes to
     the provider and 1,000 back, ended in the second with 50 and 1 more."""
     clock = float(NOW - 900)
-    kernel = SimulatedKernel(addresses=[f"{OWN}/24"], clock=lambda: clock)
+    kernel = SimulatedKernel(addresses=[f"{own}/24"], clock=lambda: clock)
     kernel.apply(policy)
     events = kernel.connections()
     ledger = FlowLedger(clock)
@@ -87,6 +93,22 @@ def test_a_workload_shows_its_data_transfer(
     assert [active[name] for name in BYTES] == [100, 1_000, 100, 1_000, 300_000, 300_000]
     assert [closed[name] for name in BYTES[:4]] == [150, 1_001, 50, 1]
     assert active["interval_sec"] == closed["interval_sec"] == 300
+
+
+def test_a_connection_that_both_ends_report(api: Api, stores: Wiring) -> None:
+    """Each says the same of the provider, in records of their own that ``dir`` tells apart: who
+    sums up one direction counts each byte once."""
+    level = {"visibility_level": "enhanced_data_collection"}
+    found: list[dict[str, Any]] = []
+    for hostname, own in (("provider", OWN), ("consumer", PEER)):
+        ven = pair(api, stores, hostname, NOW - 1_000)
+        api.put(f"{api.org}/workloads/{ven.id}", level)
+        found = streamed(api, stores, ven, policy_of(api, stores, ven), PEER, OWN, own)
+    assert [(d["dir"], d["state"]) for d in found].count(("I", "C")) == 1
+    for dir in ("I", "O"):
+        told = [d for d in found if d["dir"] == dir]
+        assert sum(d["dst_dbi"] for d in told) == 150 == max(d["dst_tbi"] for d in told)
+        assert sum(d["dst_dbo"] for d in told) == 1_001 == max(d["dst_tbo"] for d in told)
 
 
 def test_a_workload_that_does_not_tells_connections_alone(api: Api, stores: Wiring) -> None:

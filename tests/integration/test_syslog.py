@@ -43,7 +43,7 @@ def test_over_tcp(rsyslog: SyslogReceiver, framing: str) -> None:
     assert found == [message.decode() for message in messages]
 
 
-@pytest.mark.parametrize("address", ["localhost", "127.0.0.1"])
+@pytest.mark.parametrize("address", ["localhost", "127.0.0.1", "::1"])
 def test_over_tls_with_a_private_authority(rsyslog: SyslogReceiver, address: str) -> None:
     """A certificate for a name or an address, of an authority that the settings name."""
     messages = numbered(f"tls-{address}", 2_000)
@@ -52,11 +52,13 @@ def test_over_tls_with_a_private_authority(rsyslog: SyslogReceiver, address: str
     assert found == [message.decode() for message in messages]
 
 
-def test_over_udp(rsyslog: SyslogReceiver) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_over_udp(rsyslog: SyslogReceiver, address: str) -> None:
     """One datagram each, also one of 60,000 bytes."""
-    messages = [*numbered("udp", 3), numbered("udp", 1)[0] + b"x" * 59_900]
-    send(Receiver("127.0.0.1", rsyslog.udp, protocol=17), messages)
-    found = received(rsyslog, "udp", 4)
+    kind = f"udp-{address}"
+    messages = [*numbered(kind, 3), numbered(kind, 1)[0] + b"x" * 59_900]
+    send(Receiver(address, rsyslog.udp, protocol=17), messages)
+    found = received(rsyslog, kind, 4)
     assert sorted(found) == sorted(message.decode() for message in messages)
 
 
