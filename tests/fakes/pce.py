@@ -90,6 +90,8 @@ class FakePce:
     heard: list[Heard] = field(default_factory=list)
     batches: dict[int, FlowBatch] = field(default_factory=dict)
     repeated_batches: int = 0
+    most_summaries: int = 1_000_000
+    """Of a batch; a larger one is answered 413."""
     behind_s: int = 0
     """How far its clock is behind the VEN's."""
     connections: int = 0
@@ -245,6 +247,8 @@ class FakePce:
             admit(batch, int(time.time()) - self.behind_s)
         except Invalid as refusal:
             return 406, [Problem(token=p.token, message=p.message) for p in refusal.problems]
+        if len(batch) > self.most_summaries:
+            return 413, [Problem(token="body_too_large", message="as the test wants it")]
         duplicate = batch.seq in self.batches
         self.repeated_batches += duplicate
         self.batches[batch.seq] = batch

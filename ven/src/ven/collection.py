@@ -7,10 +7,11 @@ documentation of compatible products calls the VTAP service; its log is ``vtap.l
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ven.core.flows import FlowLedger
+from ven.core.flows import MAX_ROWS, FlowLedger
 from ven.core.kernel import Connection, Drained, Drop, Traffic
 from ven.core.outbox import Batch
 from ven.edge.clock import Clock
@@ -26,6 +27,10 @@ DUMP_SLICE = 1000
 
 NOBODY = Heartbeat(host=HostFacts(hostname="-", version="-"), uptime_seconds=0)
 """Stands in a stored batch until it is posted with the heartbeat of that moment."""
+
+LONGEST_WINDOW_S = 80_000
+"""A batch of a window of more than a day is refused; after a disk that was full for longer, the
+oldest summaries begin before their window."""
 
 _log = logging.getLogger("ven.vtap")
 
@@ -55,6 +60,9 @@ class FlowCollection:
         self._container = container
         self._readers: list[StreamReader[Any]] = []
         self._wanted = False
+        self._unsaved: list[FlowSummary] = []
+        """What the disk did not take, with the beginning of its first window."""
+        self._unsaved_since = math.inf
         self.ledger = FlowLedger(clock.wall())
         self._sampling = SamplingMode(kernel, self.ledger, clock, on_error)
 
@@ -160,10 +168,13 @@ class FlowCollection:
             self._on_batch(batch)
 
     def _store(self, start: float, summaries: Sequence[FlowSummary]) -> Batch | None:
-        """Put a batch on disk; None when there is nothing in it or the disk takes no more."""
+        """Put a batch on disk; None when there is nothing in it. What the disk does not take waits
+        in memory, up to ``MAX_ROWS`` summaries, and comes with the next batch."""
+        summaries = [*self._unsaved, *summaries]
         if not summaries:
             return None
         end = int(self._clock.wall())
+        start = max(min(start, self._unsaved_since), end - LONGEST_WINDOW_S)
         try:
             seq = self._data.next_sequence()
             content = encode_batch(
@@ -171,7 +182,12 @@ class FlowCollection:
             )
             batch = self._data.save_batch(seq, content)
         except OSError as error:
-            _log.error("%d flow summaries dropped: %s", len(summaries), error)
+            self._unsaved, self._unsaved_since = summaries[-MAX_ROWS:], start
+            lost = len(summaries) - len(self._unsaved)
+            _log.error("%d flow summaries wait in memory: %s", len(self._unsaved), error)
+            if lost:
+                _log.error("%d flow summaries dropped: no room for them", lost)
             return None
+        self._unsaved, self._unsaved_since = [], math.inf
         _log.info("batch %d: %d summaries, %d bytes", seq, len(summaries), batch.size_bytes)
         return batch

@@ -21,7 +21,7 @@ from ven.edge.host import uptime_s
 from ven.edge.http import AuthenticationRefused, Refused, RequestFailed
 from ven.edge.pce import Pce
 from ven.work import Work
-from ven_protocol.flows import FlowBatch
+from ven_protocol.flows import FlowBatch, decode_batch, encode_batch, to_summaries
 from ven_protocol.messages import (
     Goodbye,
     Heartbeat,
@@ -37,6 +37,9 @@ GOODBYE_TIMEOUT_S = 4
 TOO_EARLY = "flow_window_in_future"
 """The PCE's name for a window that is not over by its clock. That passes, when this host's clock is
 set or when the time has come: until then the batch waits like one that nobody heard."""
+
+TOO_LARGE = 413
+"""HTTP's status for a body above somebody's limit."""
 
 CLOCK_RIGHT = "this host's clock agrees with the PCE's again"
 
@@ -108,12 +111,32 @@ class SignsOfLife:
         except RequestFailed as error:
             _log.warning("flow batch %d not taken: %s", seq, error)
             if isinstance(error, Refused) and _is_final(error):
+                if error.status == TOO_LARGE:
+                    self._keep_halves(content)
                 self._feed(coordination.FlowsUnreadable(seq))
             else:
                 self._feed(coordination.FlowsMissed(seq))
         else:
             self._answered(reply.heartbeat)
             self._feed(coordination.FlowsTaken(seq, reply.heartbeat, done))
+
+    def _keep_halves(self, content: bytes) -> None:
+        """A batch is too large for the PCE, or for something on the way: post each half of it as a
+        batch of its own. One summary alone cannot be helped."""
+        batch = decode_batch(content)
+        summaries = to_summaries(batch)
+        middle = len(summaries) // 2
+        for half in (summaries[:middle], summaries[middle:]) if middle else ():
+            try:
+                seq = self._data.next_sequence()
+                body = encode_batch(
+                    seq, batch.start, batch.end, batch.heartbeat, half, batch.container
+                )
+                stored = self._data.save_batch(seq, body)
+            except OSError as error:
+                _log.error("%d flow summaries dropped: %s", len(half), error)
+            else:
+                self._feed(coordination.BatchStored(stored))
 
     async def _renew_token(self) -> None:
         """By a new Kerberos ticket, as "VEN-to-PCE Communication" has it before a heartbeat. What
