@@ -86,8 +86,8 @@ class ContainerWorkloads:
         self._reachable = True
         self._again_s = AGAIN_S[0]
         self._check_at = 0.0
-        self._closed = False
-        """Whether a link is closed."""
+        self._closed = False  # whether a link is closed
+        self._gate_error = ""
 
     def start(self) -> None:
         """Look from now on, until the agent's work is cancelled."""
@@ -189,8 +189,11 @@ class ContainerWorkloads:
         try:
             self._closed = await self._work.in_thread(self._links.admit, guards)
         except (KernelRefused, OSError) as error:
-            _log.error("links of containers: %s", error)
+            if str(error) != self._gate_error:  # it is tried again with every look
+                _log.error("links of containers: %s", error)
+            self._gate_error = str(error)
             return False
+        self._gate_error = ""
         return True
 
     async def _close_up(self, guard: GuardedPod) -> None:
