@@ -36,15 +36,13 @@ class KnownObjects:
             for value in answer[:KEPT]:
                 self.learn(value)
 
-    def ids(self, path: str, drawn: dict[str, Any]) -> dict[str, Any]:
-        """Path parameters with ids of objects that exist. ``path`` is as in the document."""
+    def ids(self, path: str, number: int) -> dict[str, str]:
+        """Ids of objects that exist for the parameters of a path, as the document writes it; a
+        parameter whose collection has nothing is left out. ``number`` chooses among many."""
         return {
-            **drawn,
-            **{
-                name: known.rsplit("/", 1)[-1]
-                for collection, name in _PARENT.findall(path)
-                if name in drawn and (known := self._chosen(collection, drawn[name]))
-            },
+            name: known[number % len(known)].rsplit("/", 1)[-1]
+            for collection, name in _PARENT.findall(path)
+            if name != "org" and (known := self._hrefs.get(collection))
         }
 
     def references(self, body: Any) -> Any:

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
 from http.client import responses
@@ -18,8 +19,8 @@ answer for everything else."""
 
 
 class Application:
-    """Makes an event of each request, as API Gateway does, counts the answers by status, and learns what
-    exists from them."""
+    """Makes an event of each request, as API Gateway does, counts the answers by status, and learns
+    from them what exists."""
 
     def __init__(self, now: float, known: KnownObjects) -> None:
         self.now = now
@@ -29,7 +30,7 @@ class Application:
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         self.now += SECONDS_A_REQUEST
         with mock.patch.object(api_handler, "now", lambda: self.now):
-            reply = api_handler.handler(_event(environ), None)
+            reply = _reply(environ)
         status = int(reply["statusCode"])
         self.statuses[status] += 1
         text, headers = reply["body"], dict(reply["headers"])
@@ -41,6 +42,15 @@ class Application:
             self.known.learn(json.loads(body))
         start(f"{status} {responses.get(status, '')}", list(headers.items()))
         return [body]
+
+
+def _reply(environ: dict[str, Any]) -> dict[str, Any]:
+    """What is not a ``PceError`` becomes a 500 at API Gateway."""
+    try:
+        return api_handler.handler(_event(environ), None)
+    except Exception:
+        body = json.dumps([{"token": "raised", "message": traceback.format_exc()[-1500:]}])
+        return {"statusCode": 500, "headers": {"content-type": "application/json"}, "body": body}
 
 
 def _event(environ: dict[str, Any]) -> dict[str, Any]:

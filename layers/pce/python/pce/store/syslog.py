@@ -75,8 +75,9 @@ def send(receiver: Receiver, messages: Sequence[bytes]) -> None:
 def tls_context(ca_bundle: str) -> ssl.SSLContext:
     """A context that verifies chain and host name. Raises ValueError for a bundle that holds no
     certificate."""
+    pem = ca_bundle.encode("ascii", "replace").decode()  # comments between certificates may be any
     try:
-        context = ssl.create_default_context(cadata=ca_bundle or None)
+        context = ssl.create_default_context(cadata=pem or None)
     except ssl.SSLError as error:
         raise ValueError(f"no certificates in PEM form: {error.reason or error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2

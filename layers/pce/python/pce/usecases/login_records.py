@@ -9,7 +9,7 @@ from typing import Any
 
 from pce.errors import Problem, Unauthenticated
 from pce.identifiers import INSTALLATION
-from pce.objects.user import login_id
+from pce.objects.user import is_username, login_id
 from pce.store.change import Put
 from pce.store.objects import Stored
 from pce.usecases.stores import Stores
@@ -18,7 +18,10 @@ LOGINS = "logins"
 
 
 def find_login(username: str, stores: Stores) -> Stored | None:
-    """A user's log-in; None when nobody has that name. One read."""
+    """A user's log-in; None when nobody has that name. One read, and none of what is no name: an
+    empty or endless text is no key of the table."""
+    if not is_username(username):
+        return None
     return stores.objects.get(INSTALLATION, LOGINS, login_id(username))
 
 
