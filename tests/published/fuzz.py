@@ -23,7 +23,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi import checks
 
-from pce.runtime.api_routes import ROUTES
+from pce.runtime.api_answer import ROUTES
 from tests.fakes.api import new_org
 from tests.fakes.changing_calls import RELEASES, changing_calls, made_by
 from tests.fakes.installation import installed
@@ -128,6 +128,9 @@ class Round:
     def judge(self, case: Any) -> None:
         """Make one request, and keep what is wrong with its answer."""
         mode = case.meta.generation.mode if case.meta else POSITIVE
+        if re.fullmatch(r"-?\d+", str((case.path_parameters or {}).get("org", ""))):
+            # Any other number is 403 and nothing more.
+            case.path_parameters = {**case.path_parameters, "org": int(self.api.org[6:])}
         if mode == POSITIVE and isinstance(case.body, dict | list):
             case.body = self.known.references(case.body)
         response = case.call(headers=self.headers)

@@ -36,6 +36,10 @@ class KnownObjects:
             for value in answer[:KEPT]:
                 self.learn(value)
 
+    def first(self, collection: str) -> str:
+        """The href that was learned first; empty without any."""
+        return next(iter(self._hrefs.get(collection, ())), "")
+
     def ids(self, path: str, number: int) -> dict[str, str]:
         """Ids of objects that exist for the parameters of a path, as the document writes it; a
         parameter whose collection has nothing is left out. ``number`` chooses among many."""

@@ -40,6 +40,22 @@ EXAMPLES: Mapping[str, Any] = {
     "container_clusters": {"name": "kubernetes", "description": "of the shop"},
     "container_workload_profiles": {"name": "default namespace", "managed": False},
     "security_principals": {"sid": "S-1-5-21-1004336348", "name": "operations"},
+    "vulnerabilities": {"reference_id": "q-38739", "name": "weak ciphers", "score": 50},
+    "traffic_collector": {
+        "transmission": "broadcast",
+        "action": "drop",
+        "target": {"proto": 17, "dst_port": 137},
+    },
+    "destinations": {
+        "pce_scope": ["pce.example.com"],
+        "type": "remote_syslog",
+        "remote_syslog": {
+            "address": "192.0.2.9",
+            "port": 514,
+            "protocol": 17,
+            "tls_enabled": False,
+        },
+    },
     "vulnerability_reports": {"reference_id": "scan-7", "name": "monthly scan"},
     "users": {"username": "ann@example.com", "full_name": "Ann Lee", "time_zone": "UTC"},
     "auth_security_principals": {"name": "operators", "type": "group"},

@@ -44,7 +44,7 @@ _COLLECTIONS: Mapping[str, Collection] = {
     **COLLECTIONS,
     "destinations": SYSLOG_DESTINATIONS,
 }
-_LISTS_ARE_SENT = ("service_bindings", "vulnerabilities")
+LISTS_ARE_SENT = ("service_bindings", "vulnerabilities")
 """Collections to which clients POST an array."""
 _STATUS = {
     "POST /login_users/authenticate": 200,
@@ -246,7 +246,7 @@ def _bodies(method: str, path: str) -> tuple[JsonObject | None, JsonObject | Non
         return _ref(f"{kind}_change"), _ref(kind)
     if method == "GET":
         return None, {"type": "array", "items": _ref(kind)}
-    if collection.name in _LISTS_ARE_SENT:
+    if collection.name in LISTS_ARE_SENT:
         return {"type": "array", "items": _ref(f"{kind}_new")}, _ANY_LIST
     return _ref(f"{kind}_new"), _ref(kind)
 
