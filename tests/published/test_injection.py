@@ -12,8 +12,8 @@ import pytest
 
 from pce.flows.records import csv_text
 from pce.objects.product import PRODUCT_VERSION
-from pce.runtime.api_page import page
 from pce.runtime.api_answer import document
+from pce.runtime.api_page import page
 from pce.runtime.wiring import Wiring
 from pce.streaming.cef import cef
 from pce.streaming.leef import leef
