@@ -1,5 +1,21 @@
-"""An installation per test file, as for the other tests of the API."""
+"""An installation per test file, without the limit of a key: the tests ask more in a minute."""
 
-from tests.integration.conftest import api, shared_api, stores
+from collections.abc import Iterator
+from unittest import mock
 
-__all__ = ["api", "shared_api", "stores"]
+import pytest
+
+from pce.runtime import api_gate
+from pce.runtime.wiring import Wiring
+from tests.fakes.changing_calls import RELEASES
+from tests.fakes.installation import installed
+
+
+@pytest.fixture(scope="module")
+def stores() -> Iterator[Wiring]:
+    """Tables, queues and bucket."""
+    with (
+        installed(PCE_VEN_RELEASES=RELEASES) as stores,
+        mock.patch.object(api_gate, "count_request"),
+    ):
+        yield stores

@@ -1,19 +1,36 @@
-"""An org that has something in every collection which the document gives an example for."""
+"""An org that has something in every collection: what ``changing_calls`` creates, and the examples
+of the document."""
 
 import re
 from typing import Any
 
 from pce.runtime.wiring import Wiring
-from tests.fakes.api import Api, new_org
+from tests.fakes.api import Answer, Api, new_org
+from tests.fakes.changing_calls import changing_calls, made_by
 from tests.fakes.pairing import pair
 from tests.published.described import example, operations
 from tests.published.known_objects import KnownObjects
 
 
 def populated(stores: Wiring, name: str) -> tuple[Api, KnownObjects]:
-    """The org, and what it has. Its objects are named after it. Some 60 requests."""
+    """The org, and what it has. Its objects are named after it. Some 300 requests; the PCE offers
+    the releases of ``changing_calls``."""
     api, known = new_org(name), KnownObjects()
-    ven = pair(api, stores, f"{name}-host")
+    [me] = api.get("/users")
+    ven, *others = (pair(api, stores, f"{name}-{n}") for n in range(4))
+
+    query = api.call("POST", f"{api.org}/traffic_flows/async_queries", {}).json["href"]
+
+    def call(method: str, path: str, body: Any) -> Answer:
+        if method == "DELETE" or path.endswith(("/restore", "/sec_policy/delete")):
+            return Answer(204, {}, b"")  # not made: what was created stays
+        new = method == "POST" and not path.endswith("/interfaces")  # which are found by name
+        answer = api.call(method, path, named(body, name) if new else body)
+        if answer.raw:
+            known.learn(answer.json)
+        return answer
+
+    made_by(changing_calls(api.org, me["href"], others), call)
     created = [each for each in operations() if each.method == "POST" and example(each)]
     # Parents come before what lies under them: theirs is the shorter path.
     for operation in sorted(created, key=lambda each: each.path.count("/")):
@@ -23,7 +40,6 @@ def populated(stores: Wiring, name: str) -> tuple[Api, KnownObjects]:
             known.learn(answer.json)
     api.call("POST", f"{api.org}/sec_policy", {})
     job = api.call("GET", f"{api.org}/labels", prefer="respond-async").headers["location"]
-    query = api.call("POST", f"{api.org}/traffic_flows/async_queries", {}).json["href"]
     report = {"vens": [{"href": ven.href}]}
     known.learn(api.post(f"{api.org}/support_bundle_requests", report))
     known.learn([api.get(job), {"href": query}, api.get(ven.href), api.get(ven.workload_href)])
@@ -45,5 +61,8 @@ def named(body: Any, name: str) -> Any:
     """An example whose object is known by this name."""
     if isinstance(body, list):
         return [named(each, name) for each in body]
-    free = [each for each in ("name", "description", "value") if each in body]
-    return {**body, **{each: f"{name} {body[each]}" for each in free}}
+    if not isinstance(body, dict):
+        return body
+    free = [each for each in ("name", "description", "value") if isinstance(body.get(each), str)]
+    mail = {"username": f"{name}.{body['username']}"} if "username" in body else {}
+    return {**body, **mail, **{each: f"{name} {body[each]}" for each in free}}

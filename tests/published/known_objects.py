@@ -42,7 +42,16 @@ class KnownObjects:
 
     def ids(self, path: str, number: int) -> dict[str, str]:
         """Ids of objects that exist for the parameters of a path, as the document writes it; a
-        parameter whose collection has nothing is left out. ``number`` chooses among many."""
+        parameter whose collection has nothing is left out. ``number`` chooses among many. Ids of
+        what lies under another object are those of one href, where one fits."""
+        *_, (collection, last) = _PARENT.findall(path) or [("", "")]
+        parts = re.split(r"\{(\w+)\}", path[: path.rfind("{" + last + "}") + len(last) + 2])
+        form = "".join(f"(?P<{p}>[^/]+)" if at % 2 else re.escape(p) for at, p in enumerate(parts))
+        known = self._hrefs.get(collection, ())
+        whole = [found.groupdict() for href in known if (found := re.fullmatch(form, href))]
+        if whole:
+            chosen = whole[number % len(whole)]
+            return {name: id for name, id in chosen.items() if name not in ("org", "version")}
         return {
             name: known[number % len(known)].rsplit("/", 1)[-1]
             for collection, name in _PARENT.findall(path)

@@ -15,8 +15,7 @@ from pce.runtime import api_gate
 from pce.runtime.wiring import Wiring
 from pce.usecases.authenticate import authenticate
 from tests.fakes.api import Answer, Api, new_org
-from tests.fakes.changing_calls import RELEASES, changing_calls, made_by
-from tests.fakes.installation import installed
+from tests.fakes.changing_calls import changing_calls, made_by
 from tests.fakes.pairing import pair
 from tests.fakes.people import member
 from tests.published.described import Operation, operations
@@ -30,15 +29,6 @@ NOBODY = "7d0c7a52-0000-4000-8000-000000000000"
 TIME = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+Z")
 """Some answers say when they were made."""
 OF_THE_PATH = [each for each in operations() if "{org}" in each.path]
-
-
-@pytest.fixture(scope="module")
-def stores() -> Iterator[Wiring]:
-    with (
-        installed(PCE_VEN_RELEASES=RELEASES) as stores,
-        mock.patch.object(api_gate, "count_request"),  # more than a key has in a minute
-    ):
-        yield stores
 
 
 class Tenants:
