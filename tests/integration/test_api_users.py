@@ -371,6 +371,8 @@ def test_a_configuration_by_which_nobody_could_log_in_is_refused(api: Api, kind:
     [event] = api.events(f"{kind.removesuffix('s')}.create")
     assert event["status"] == "failure" and "do-not-keep-me" not in str(event)
     assert api.call("GET", f"{path}/1").status == 404
+
+
 @pytest.mark.parametrize("username", ["", "a" * 2000 + "@example.com", "\0", "\ud800@example.com"])
 def test_a_name_that_nobody_can_have_is_refused(shared_api: Api, username: str) -> None:
     """401 like any wrong name: it is no key of the table."""
