@@ -48,7 +48,7 @@ def idle(api: Api, stores: Wiring, addresses: Sequence[str]) -> PairedVen:
     ("addresses", "enabled", "global_scope"),
     [
         (["10.0.0.7"], False, False),
-        (["of tomorrow", "::1"], False, False),
+        (["10.0.0.7", "::1"], False, False),
         (["10.0.0.7", "fe80::7"], True, False),
         (["10.0.0.7", "fe80::7", "2001:db8::7"], True, True),
     ],

@@ -83,7 +83,7 @@ def _of_host(found: Found, by_rules: bool) -> list[dict[str, Any]]:
 
 
 def _ipv6_addresses(texts: Iterable[str]) -> list[IPv6Address]:
-    """Those that are IPv6 and not loopback; what a VEN reports may be no address at all."""
+    """Those that are IPv6 and not loopback; older records may hold what is no address at all."""
     found = []
     for text in texts:
         try:
