@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import boto3
+import msgspec
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 
@@ -117,6 +118,31 @@ def test_what_a_query_selects(
         assert len(found) == 1
     else:
         assert {r["service"]["port"] for r in found} == ports
+
+
+def test_a_virtual_server_is_named_where_it_is_reached(
+    api: Api, stores: Wiring, ven: PairedVen
+) -> None:
+    """By address, protocol and port of one in active policy; the same address elsewhere is not."""
+    found = {"name": "vip", "vip_address": "192.0.2.80", "vip_port": 443}
+    discovered = api.post(f"{api.org}/discovered_virtual_servers", found)["href"]
+    server = {"name": "shop", "discovered_virtual_server": {"href": discovered}}
+    href = api.post(f"{api.draft}/virtual_servers", server)["href"]
+    api.provision()
+    beat = Heartbeat(host=HostFacts(hostname="web-1", version="1.2.3-4"), uptime_seconds=1)
+    flows = [
+        msgspec.structs.replace(flow("10.0.0.7", "192.0.2.80", port), dir="O")
+        for port in (443, 444)
+    ]
+    body = encode_batch(2, NOW - 600, NOW, beat, flows)
+    ingest_flows(ven.token, decode_batch(body), stores, NOW)
+    at_vip = {"include": [[{"ip_address": "192.0.2.80"}]]}
+    said = {
+        record["service"]["port"]: record["dst"]
+        for record in records(api, run(api, ask(api, destinations=at_vip)))
+    }
+    named = {"href": href.replace("/draft/", "/active/"), "name": "shop"}
+    assert said == {443: {"ip": "192.0.2.80", "virtual_server": named}, 444: {"ip": "192.0.2.80"}}
 
 
 def test_without_accept_the_answer_is_csv(api: Api, ven: PairedVen) -> None:

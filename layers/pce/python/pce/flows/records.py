@@ -8,6 +8,7 @@ import io
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import Any
 
 from pce.flows.answer import End, Flow
@@ -38,8 +39,18 @@ def no_facts(_: uuid.UUID) -> Mapping[str, Any]:
     return {}
 
 
-def record(flow: Flow, org_id: OrgId, facts: WorkloadFacts = no_facts) -> dict[str, Any]:
-    """A flow record of the traffic query API."""
+Vip = tuple[str, int, int]
+"""Address, protocol and port at which a load balancer's virtual server is reached."""
+
+
+def record(
+    flow: Flow,
+    org_id: OrgId,
+    facts: WorkloadFacts = no_facts,
+    virtual_servers: Mapping[Vip, Mapping[str, str]] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """A flow record of the traffic query API. ``virtual_servers``: what to say of those that are
+    somewhere now."""
     profile = flow.profile
     document: dict[str, Any] = {
         "src": _end(flow.src, org_id, facts),
@@ -63,6 +74,9 @@ def record(flow: Flow, org_id: OrgId, facts: WorkloadFacts = no_facts) -> dict[s
     }
     if flow.fqdn is not None:
         document["dst"]["fqdn"] = flow.fqdn
+    server = virtual_servers.get((document["dst"]["ip"], profile.proto, profile.port or 0))
+    if server is not None:
+        document["dst"]["virtual_server"] = server
     document |= _present(
         boundary_decision=boundary_decision(profile),
         icmp_type=profile.icmp_type,

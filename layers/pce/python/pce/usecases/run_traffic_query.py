@@ -18,6 +18,7 @@ from pce.store.change import Change, Put
 from pce.store.objects import Stored
 from pce.timestamps import rfc3339
 from pce.usecases.decide_drafts import decide_drafts
+from pce.usecases.find_virtual_servers import virtual_servers_by_vip
 from pce.usecases.flow_resolver import FlowResolver
 from pce.usecases.query_traffic import QUERIES, result_key
 from pce.usecases.read_containers import workloads_by_id
@@ -83,14 +84,16 @@ def find_flows(
 ) -> tuple[Answer, list[dict[str, Any]]]:
     """What a query finds at ``now`` (epoch seconds), and its records as clients read them.
 
-    Cost: the batches of the hours that the query spans; a batch read per 100 workloads found.
+    Cost: the batches of the hours that the query spans; a batch read per 100 workloads found; the
+    virtual servers.
     """
     start = query.start if query.start is not None else 0
     end = now if query.end is None else query.end + MAX_WINDOW_S
     batches = stores.flows.batches(org_id, start, min(end, now + MAX_WINDOW_S))
     answer = run_query(query, batches, FlowResolver(org_id, stores))
     facts = _facts(org_id, answer.flows, stores)
-    return answer, [record(flow, org_id, facts) for flow in answer.flows]
+    servers = virtual_servers_by_vip(org_id, stores)
+    return answer, [record(flow, org_id, facts, servers) for flow in answer.flows]
 
 
 def _facts(org_id: OrgId, flows: Iterable[Flow], stores: Stores) -> WorkloadFacts:
