@@ -356,8 +356,10 @@ def test_owners_see_and_delete_every_key(owner: Api) -> None:
     keys = owner.get(f"{owner.org}/api_keys")
     assert account["api_key_id"] in [key["key_id"] for key in keys]
     assert not any("secret" in name for key in keys for name in key)
-    owner.delete(f"{owner.org}/api_keys/{account['api_key_id']}")
-    assert owner.call("DELETE", f"{owner.org}/api_keys/{account['api_key_id']}").status == 404
+    one = f"{owner.org}/api_keys/{account['api_key_id']}"
+    assert owner.get(one) in keys and "secret" not in owner.get(one)
+    owner.delete(one)
+    assert owner.call("DELETE", one).status == owner.call("GET", one).status == 404
 
 
 @pytest.mark.parametrize("kind", ["ldap_configs", "saml_configs"])

@@ -135,12 +135,22 @@ def list_all_api_keys(call: Call) -> Reply:
     return whole(call, manage_api_keys.list_all_api_keys(call.caller, call.stores))
 
 
+def get_any_api_key(call: Call) -> Reply:
+    """GET api_keys/{id}."""
+    return ok(_any_key(call))
+
+
 def delete_any_api_key(call: Call) -> Reply:
     """DELETE api_keys/{id}."""
+    manage_api_keys.delete_api_key(call.caller, _any_key(call), call.stores)
+    return no_content()
+
+
+def _any_key(call: Call) -> dict[str, Any]:
+    """The key in the path, whoever has it. Raises :class:`NotFound`."""
     for key in manage_api_keys.list_all_api_keys(call.caller, call.stores):
         if tail(key["href"]) == call.id:
-            manage_api_keys.delete_api_key(call.caller, key, call.stores)
-            return no_content()
+            return key
     raise NotFound(Problem("api_key_not_found", f"there is no API key {call.id}"))
 
 

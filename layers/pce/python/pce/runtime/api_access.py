@@ -72,7 +72,7 @@ ACCESS: Mapping[str, Mapping[str, Right]] = {
     "/users/{id}/api_keys": {"GET": AUDITORS_AND_SELF, "POST": SELF},
     "/users/{id}/api_keys/{key}": {"GET": AUDITORS_AND_SELF, "DELETE": OWNERS_AND_SELF},
     f"{_O}/api_keys": {"GET": AUDITORS},
-    f"{_O}/api_keys/{{id}}": {"DELETE": OWNERS},
+    f"{_O}/api_keys/{{id}}": {"GET": AUDITORS, "DELETE": OWNERS},
     f"{_O}/service_accounts": {"GET": AUDITORS, "POST": OWNERS},
     f"{_O}/service_accounts/{{id}}": {"GET": AUDITORS, "PUT": OWNERS, "DELETE": OWNERS},
     f"{_O}/service_accounts/{{id}}/api_keys": {"GET": AUDITORS, "POST": OWNERS},

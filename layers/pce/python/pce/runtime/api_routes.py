@@ -142,6 +142,7 @@ ENDPOINTS: tuple[Row, ...] = (
     ("GET", "/users/{id}/api_keys/{key}", people.get_api_key),
     ("DELETE", "/users/{id}/api_keys/{key}", people.delete_api_key),
     ("GET", f"{_O}/api_keys", people.list_all_api_keys),
+    ("GET", f"{_O}/api_keys/{{id}}", people.get_any_api_key),
     ("DELETE", f"{_O}/api_keys/{{id}}", people.delete_any_api_key),
     ("GET", f"{_O}/service_accounts", to.list_all(SERVICE_ACCOUNTS)),
     ("POST", f"{_O}/service_accounts", people.create_service_account),
