@@ -8,6 +8,7 @@ import pytest
 from demo.operator import Credentials, Operator
 from tests.fakes.local_host import LocalHost
 
+pytest.register_assert_rewrite("tests.e2e.clients")
 SWEEP_INTERVAL_S = 1
 """So that tests of silent VENs need not wait for a minute."""
 

@@ -47,7 +47,7 @@ def _hosts(operator: Operator, made: Hrefs) -> None:
         ven.heartbeat()
         made |= {name: ven.workload_href, f"VEN of {name}": ven.activated.ven_href}
     for number, direction in enumerate("OI"):
-        vens[number].post_flows(0, [_flow(direction)])
+        vens[number].post_flows(0, [flow(vens[0].address, vens[1].address, direction)])
     labels = [{"href": made[value]} for value in ("web", "shop", "prod")]
     operator.update(made["a"], {"labels": labels})
     bare = {
@@ -64,13 +64,12 @@ def _hosts(operator: Operator, made: Hrefs) -> None:
     operator.delete(operator.create(f"{operator.org}/workloads", {"name": "gone"})["href"])
 
 
-def _flow(direction: Any) -> FlowSummary:
-    """Three connections from ``a`` to port 443 of ``b``."""
+def flow(source: str, target: str, direction: Any) -> FlowSummary:
+    """Three connections to port 443, as one of their ends reports them."""
     now = int(time.time())
-    ends = [ipaddress.ip_address(f"10.88.0.{number}").packed for number in (1, 2)]
     return FlowSummary(
-        src_ip=ends[0],
-        dst_ip=ends[1],
+        src_ip=ipaddress.ip_address(source).packed,
+        dst_ip=ipaddress.ip_address(target).packed,
         proto=6,
         dst_port=443,
         dir=direction,

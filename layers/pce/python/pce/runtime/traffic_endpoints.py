@@ -92,12 +92,12 @@ def delete_traffic_query(call: Call) -> Reply:
 
 def download_traffic(call: Call) -> Reply:
     """GET traffic_flows/async_queries/{id}/download: JSON for clients that name it in Accept, CSV
-    for all others."""
-    if "application/json" in call.request.headers.get("accept", ""):
-        body = query_traffic.read_result(call.caller, call.id, "json", call.stores)
-        return gzipped(body, call, "application/json")
+    for all others, and for those that ask for the columns of a CSV."""
     name = "include_draft_policy_in_csv"
     draft = boolean(call.query.get(name, ""), name)
+    if not draft and "application/json" in call.request.headers.get("accept", ""):
+        body = query_traffic.read_result(call.caller, call.id, "json", call.stores)
+        return gzipped(body, call, "application/json")
     form: query_traffic.ResultForm = "draft.csv" if draft else "csv"
     body = query_traffic.read_result(call.caller, call.id, form, call.stores)
     return gzipped(body, call, "text/csv")
