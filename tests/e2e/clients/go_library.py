@@ -1,4 +1,4 @@
-"""GO and WL: `brian1917/illumioapi` and the `workloader` that is built on it (Go, net/http).
+"""The Go library `brian1917/illumioapi` and the `workloader` that is built on it (Go, net/http).
 
 Sends ``Content-Type`` with everything and never ``Accept``, offers gzip, doubles slashes in some
 paths. Taken down from workloader at work.
@@ -30,7 +30,8 @@ def adds_a_pce_by_key(wire: Wire) -> None:
 
 def adds_a_pce_by_password(wire: Wire) -> None:
     """`pce-add` logs in with an e-mail address and makes a key, below a slash that is doubled; it
-    takes the first org and fails without any. `pce-remove` finds the key and deletes it."""
+    takes the first org and fails without any. `pce-remove` finds the key and deletes it. Before
+    and after it an owner invites the user, and removes them."""
     user = wire.send("POST", "/api/v2/users", '{"username":"go@example.com"}').json
     accepted = wire.send(
         "POST",
@@ -52,6 +53,8 @@ def adds_a_pce_by_password(wire: Wire) -> None:
     wire.log_in(key.json["auth_username"], key.json["secret"])
     [listed] = wire.send("GET", f"/api/v2{login['href']}/api_keys").json
     assert wire.send("DELETE", f"/api/v2{listed['href']}").status == 204
+    wire.log_in(wire.credentials.api_key, wire.credentials.api_secret)
+    assert wire.send("DELETE", f"/api/v2{login['href']}").status == 204
 
 
 def exports_workloads(wire: Wire) -> None:

@@ -1,10 +1,11 @@
-"""OPS: `harry10148/illumio-ops` (Python, requests).
+"""`harry10148/illumio-ops` (Python, requests).
 
 ``Authorization`` is a header of the session, so it comes before what a request adds; JSON is
 accepted, always. Taken down from requests with its settings, the calls from its source.
 """
 
 import json
+import uuid
 
 from tests.e2e.clients.wire import Wire
 
@@ -55,7 +56,8 @@ def reads_collections(wire: Wire) -> None:
 def switches_a_rule(wire: Wire) -> None:
     """Only while nothing is pending; 204 for the change, 200 with an object for what has to go
     along, 201 for provisioning. What was never provisioned is 404 among the active."""
-    body = json.dumps({"name": "ops rules", "scopes": [[]], "enabled": True})
+    name = f"ops rules {uuid.uuid4().hex}"
+    body = json.dumps({"name": name, "scopes": [[]], "enabled": True})
     made = wire.send("POST", f"{wire.api}/sec_policy/draft/rule_sets", body)
     href = made.json["href"]
     target = f"/api/v2{href}"

@@ -1,8 +1,10 @@
-"""PCEV: `alexgoller/illumio-pretty-cool-events` (Python, httpx).
+"""`alexgoller/illumio-pretty-cool-events` (Python, httpx).
 
 A new connection for each request; it accepts anything, and brackets in queries are escaped. Taken
 down from httpx with its settings, the calls from its source.
 """
+
+import uuid
 
 from tests.e2e.clients.wire import Wire
 
@@ -39,17 +41,19 @@ def polls_events(wire: Wire) -> None:
 def asks_for_traffic(wire: Wire) -> None:
     """It forgets a query that is answered 202 and finds it in the list by its name; results are
     text, since it accepts anything."""
+    name = f"pretty cool {uuid.uuid4().hex}"
     made = wire.send(
         "POST",
         f"{wire.api}/traffic_flows/async_queries",
-        '{"query_name":"pretty cool","start_date":"2026-01-01T00:00:00+00:00","end_date":'
+        f'{{"query_name":"{name}",'
+        '"start_date":"2026-01-01T00:00:00+00:00","end_date":'
         '"2126-01-01T00:00:00+00:00","sources":{"include":[[]],"exclude":[]},"destinations":'
         '{"include":[[]],"exclude":[]},"services":{"include":[],"exclude":[]},"policy_decisions":'
         '["allowed","potentially_blocked","blocked"],"max_results":1000}',
     )
     assert made.status == 202
     listed = wire.send("GET", f"{wire.api}/traffic_flows/async_queries").json
-    [query] = [q for q in listed if q["query_parameters"].get("query_name") == "pretty cool"]
+    [query] = [q for q in listed if q["query_parameters"].get("query_name") == name]
     result = wire.ended(query["href"], "completed")["result"]
     assert wire.send("GET", f"/api/v2{result}").text.startswith("Source IP,")
 

@@ -1,4 +1,4 @@
-"""PLO: `illumio-pylo` (Python, requests).
+"""`illumio-pylo` (Python, requests).
 
 `test_public_clients.py` runs its commands; here is what its code insists on, answer by answer. A
 PUT may have no body and no type. Taken down from it at work.

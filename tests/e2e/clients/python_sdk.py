@@ -1,5 +1,5 @@
-"""PY, PYO and what is built on them: the SDK `illumio` and its fork `illumio-py-open` (Python,
-requests), the Ansible collection, the MCP server, the Splunk add-on, the plugins of `plugger`.
+"""The SDK `illumio` and its fork `illumio-py-open` (Python, requests), and what is built on them:
+the Ansible collection, the MCP server, the Splunk add-on, the plugins of `plugger`.
 
 `test_public_clients.py` runs the SDK's own suite; here is what its users ask beyond that.
 ``Authorization`` comes last, booleans are Python's, a DELETE says that its body is empty. Taken
@@ -150,7 +150,8 @@ def works_for_plugger(wire: Wire) -> None:
         user["href"].startswith("/users/") for user in wire.send("GET", "/api/v2/users").json
     )
     assert wire.send("GET", f"{wire.api}/workloads?max_results=10000").status == 200
-    assert wire.send("DELETE", target).status == 204
+    for href in (workload, label["href"]):
+        assert wire.send("DELETE", f"/api/v2{href}").status == 204
 
 
 def reverts_with_the_fork(wire: Wire) -> None:

@@ -1,4 +1,4 @@
-"""TF: `illumio/terraform-provider-illumio-core` (Go, net/http).
+"""`illumio/terraform-provider-illumio-core` (Go, net/http).
 
 ``Accept`` on reads, ``Content-Type`` on everything else, gzip offered. Keys of bodies are sorted,
 and text that is not set is sent empty. From its source, and from what it sent to a PCE.
