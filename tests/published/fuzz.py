@@ -140,8 +140,10 @@ class Round:
         except FailureGroup as group:
             for failure in group.exceptions:
                 what = f"{case.operation.label}: {type(failure).__name__}"
-                how = f"{failure}"[:1000] + f"\n{response.text[-1500:]}"
-                self.found.setdefault(what, f"{how}\n{case.body!r}"[:3000])
+                if what not in self.found:
+                    said = f"{failure}"[:1000] + f"\n{response.text[-1500:]}\n{case.body!r}"
+                    self.found[what] = said[:3000]
+                    print(f"{what}\n{self.found[what]}\n", flush=True)
 
 
 def _can_be_wrong(operation: Any) -> bool:
@@ -196,9 +198,6 @@ def main() -> int:
     total: Counter[int] = Counter()
     found: dict[str, str] = {}
     for new, statuses in rounds(arguments.seed, arguments.examples):
-        for what, how in new.items():
-            if what not in found:
-                print(re.sub(r"Basic [\w=+/]+", "Basic ...", f"{what}\n{how}\n"), flush=True)
         found.update(new)
         total += statuses
         said = ", ".join(f"{status}: {count}" for status, count in sorted(total.items()))
