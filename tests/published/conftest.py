@@ -7,6 +7,7 @@ import pytest
 
 from pce.runtime import api_gate
 from pce.runtime.wiring import Wiring
+from tests.fakes.api import Api, new_org
 from tests.fakes.changing_calls import RELEASES
 from tests.fakes.installation import installed
 
@@ -19,3 +20,9 @@ def stores() -> Iterator[Wiring]:
         mock.patch.object(api_gate, "count_request"),
     ):
         yield stores
+
+
+@pytest.fixture(scope="module")
+def shared_api(stores: Wiring) -> Api:
+    """An org for tests that change nothing."""
+    return new_org()

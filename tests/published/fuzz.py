@@ -111,9 +111,9 @@ class Round:
             if _can_be_wrong(operation):
                 self._draw(operation, NEGATIVE, known, examples, seed)
 
-    def draw_fitting(self) -> None:
-        """One request of the first kind for each operation."""
-        for operation in self.operations:
+    def draw_fitting(self, every: int) -> None:
+        """One request of the first kind for one operation in so many."""
+        for operation in self.operations[::every]:
             self._draw(operation, POSITIVE, self._path(operation, 0)[1], 1, 0)
 
     def _path(self, operation: Any, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -32,13 +32,13 @@ OF_THE_PATH = [each for each in operations() if "{org}" in each.path]
 
 
 class Tenants:
-    """Two orgs that have alike; what is theirs is marked."""
+    """My org, and another one that has something everywhere; what is theirs is marked."""
 
     def __init__(self, stores: Wiring) -> None:
         self.stores = stores
-        self.mine, _ = populated(stores, "mine")
+        self.mine = new_org("Mine")
         self.theirs, self.known = populated(stores, MARK)
-        self.called: set[str] = set()
+        self.before = self.all_of_theirs()
 
     def ids(self, operation: Operation, org: str) -> dict[str, Any]:
         return {"org": org, "version": "draft", **self.known.ids(operation.path, 0)}
@@ -94,7 +94,6 @@ def test_their_paths_are_forbidden_to_every_role(tenants: Tenants, somebody: Api
 def test_their_ids_name_nothing_in_my_org(tenants: Tenants) -> None:
     """Every endpoint, in my org's paths with their ids: nothing of theirs is in an answer, and
     nothing of theirs is other afterwards. No endpoint is left out."""
-    before = tenants.all_of_theirs()
     called, wrong = 0, []
     for operation in operations():
         called += 1
@@ -105,7 +104,7 @@ def test_their_ids_name_nothing_in_my_org(tenants: Tenants) -> None:
             wrong.append(f"{operation}: {answer.status} {answer.raw[:300]!r}")
     assert not wrong, "\n".join(wrong)
     assert called == len(operations())
-    assert _differences(before, tenants.all_of_theirs()) == []
+    assert _differences(tenants.before, tenants.all_of_theirs()) == []
 
 
 def test_their_hrefs_in_filters_find_nothing(tenants: Tenants) -> None:
@@ -133,7 +132,7 @@ def test_their_hrefs_in_bodies_are_refused(tenants: Tenants) -> None:
     """Every call that changes something, first with each href in it replaced by one of theirs:
     what refers to them is refused, as a whole or entry by entry, and nothing of theirs is other
     afterwards."""
-    mine, before = new_org("Bodies"), tenants.all_of_theirs()
+    mine = new_org("Bodies")
     [me] = mine.get("/users")
     vens = [pair(mine, tenants.stores, f"mine-{n}") for n in range(3)]
     wrong: list[str] = []
@@ -152,7 +151,7 @@ def test_their_hrefs_in_bodies_are_refused(tenants: Tenants) -> None:
     made_by(changing_calls(mine.org, me["href"], vens), call)
     assert not wrong, "\n".join(wrong)
     assert replaced > 10
-    assert _differences(before, tenants.all_of_theirs()) == []
+    assert _differences(tenants.before, tenants.all_of_theirs()) == []
 
 
 def _swapped(body: Any, org: str, known: KnownObjects) -> Any:
@@ -168,7 +167,7 @@ def _swapped(body: Any, org: str, known: KnownObjects) -> Any:
 
 def _accepted(answer: Answer) -> bool:
     """Whether something was done: bulk calls answer 200 with what was refused, entry by entry."""
-    if answer.status >= 400:
+    if answer.status >= 400 or answer.status == 202:  # a run later, which finds nothing by them
         return False
     said = answer.json if answer.raw else None
     entries = said if isinstance(said, list) else [said]

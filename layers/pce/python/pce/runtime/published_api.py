@@ -247,7 +247,9 @@ def _bodies(method: str, path: str) -> tuple[JsonObject | None, JsonObject | Non
     if method == "GET":
         return None, {"type": "array", "items": _ref(kind)}
     if collection.name in LISTS_ARE_SENT:
-        return {"type": "array", "items": _ref(f"{kind}_new")}, _ANY_LIST
+        # One that exists is changed: only a new one needs all that is required.
+        items = {"anyOf": [_ref(f"{kind}_new"), _ref(f"{kind}_change")]}
+        return {"type": "array", "items": items}, _ANY_LIST
     return _ref(f"{kind}_new"), _ref(kind)
 
 
