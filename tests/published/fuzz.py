@@ -71,7 +71,11 @@ class Round:
         self.headers = {"Authorization": self.api.auth} if credentials else {}
         config = schemathesis.Config.from_dict(
             # Without credentials of ours, those that are made up are sent.
-            {"generation": {"with-security-parameters": not credentials}}
+            {
+                "generation": {"with-security-parameters": not credentials},
+                # 413 too: the body of 10,001 entries is larger than bodies may be.
+                "checks": {"negative_data_rejection": {"expected-statuses": ["4xx"]}},
+            }
         )
         self.schema = schemathesis.openapi.from_wsgi(DOCUMENT, self.application, config=config)
         self.operations = [found.ok() for found in self.schema.get_all_operations()]
