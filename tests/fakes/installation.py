@@ -16,14 +16,13 @@ from unittest import mock
 
 import boto3
 from moto.backends import get_backend
-from moto.dynamodb.models import DynamoDBBackend
 from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
 from pce.runtime import wiring as wiring_module
 from pce.runtime.wiring import Wiring, wiring
 from pce.store import aws as aws_module
-from tests.fakes.moto_transactions import transact_write_items
+from tests.fakes import moto_transactions
 
 REGION = "us-east-1"
 TABLES = {
@@ -40,7 +39,7 @@ class FakeAws:
     def __init__(self) -> None:
         self.listeners: list[Counter[str]] = []
         self._turn = threading.Lock()
-        DynamoDBBackend.transact_write_items = transact_write_items
+        moto_transactions.install()
         self._moto = DomainDispatcherApplication(create_backend_app)
         server = make_server(
             "127.0.0.1", 0, self._serve, threaded=True, request_handler=_Connection
@@ -51,6 +50,7 @@ class FakeAws:
 
     def reset(self) -> None:
         """Forget every table, queue and bucket."""
+        moto_transactions.answered.clear()
         for service in SERVICES:
             for regions in get_backend(service).values():
                 for backend in regions.values():

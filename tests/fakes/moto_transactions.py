@@ -1,9 +1,10 @@
 """moto's DynamoDB transactions, made cheap and atomic.
 
 moto copies the whole table for every item of a transaction, so that it can roll back: the more a
-test has stored, the longer each change takes, until clients send it again. And it lets other
-threads in between. Here a transaction copies references to rows, and rows only where it changes
-them in place; requests to DynamoDB take turns.
+test has stored, the longer each change takes, until clients send it again. It lets other threads in
+between, and does not know the client's token: sent again, a transaction that was done is refused.
+Here a transaction copies references to rows, and rows only where it changes them in place; requests
+to DynamoDB take turns; a token that was answered is answered alike.
 """
 
 import copy
@@ -15,8 +16,18 @@ from unittest import mock
 from moto.dynamodb import models
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.responses import DynamoHandler
 
 _transact = models.DynamoDBBackend.transact_write_items
+_answer = DynamoHandler.transact_write_items
+answered: dict[str, Any] = {}
+"""Answers by ``ClientRequestToken``: DynamoDB keeps them for ten minutes, a test until its end."""
+
+
+def install() -> None:
+    """Make moto's transactions these."""
+    models.DynamoDBBackend.transact_write_items = transact_write_items
+    DynamoHandler.transact_write_items = answer_once
 
 
 def _snapshot(value: Any) -> Any:
@@ -53,3 +64,13 @@ def transact_write_items(backend: Any, transact_items: list[dict[str, Any]]) -> 
         for table, partition, sort, row in before:
             backend.tables[table].items[partition][sort] = row
         raise
+
+
+def answer_once(handler: Any) -> Any:
+    """A transaction that succeeded is not done again for the same token."""
+    token = handler.body.get("ClientRequestToken")
+    if token is None:
+        return _answer(handler)
+    if token not in answered:
+        answered[token] = _answer(handler)
+    return answered[token]

@@ -124,6 +124,20 @@ def test_a_batch_that_is_never_done_is_an_error():
     assert len(server.requests) == BATCH_ATTEMPTS
 
 
+def test_a_transaction_whose_answer_was_lost_is_done_once():
+    """It is sent again with its token: success, although its own conditions no longer hold."""
+    put = {"TableName": "presence", "Item": KEY, "ConditionExpression": "attribute_not_exists(p)"}
+    with installed() as stores:
+        for _ in range(2):
+            stores.dynamodb.call(
+                "TransactWriteItems", TransactItems=[{"Put": put}], ClientRequestToken="once"
+            )
+        with pytest.raises(DynamoDBError, match="ConditionalCheckFailed"):
+            stores.dynamodb.call(
+                "TransactWriteItems", TransactItems=[{"Put": put}], ClientRequestToken="again"
+            )
+
+
 def test_a_failed_condition_is_told_from_other_refusals():
     """Neither is tried again: the answer would be the same."""
     with installed() as stores, Requests(stores) as requests:

@@ -17,7 +17,12 @@ from tests.fakes.api import Api
 from tests.fakes.installation import installed
 
 DAY_S = 86_400
-NOW = int(time.time())
+
+
+@pytest.fixture
+def now() -> int:
+    """When the test began: what is scheduled is due by the real clock."""
+    return int(time.time())
 
 
 @pytest.fixture
@@ -53,28 +58,30 @@ def _work(api: Api, report_id: str) -> None:
 
 
 def test_a_due_report_is_made_once_and_then_in_its_rhythm(
-    api: Api, stores: Wiring, queued: list[str]
+    api: Api, stores: Wiring, queued: list[str], now: int
 ) -> None:
     """By the PCE itself, as its event says; times that passed in an outage are not made up for."""
     schedule = _schedule(api)
-    assert make_due_reports(stores, NOW + 60) == 1
+    assert make_due_reports(stores, now + 60) == 1
     [report] = api.get(f"{api.org}/reports")
     assert (report["description"], report["status"]) == ("nightly", "queued")
     assert api.get(schedule["href"])["last_report"] == {"href": report["href"]}
     [event] = api.events("report.create")
     assert event["created_by"] == {"system": {}}
-    assert make_due_reports(stores, NOW + 120) == 0
+    assert make_due_reports(stores, now + 120) == 0
     _work(api, queued[0])
     assert api.get(report["href"])["status"] == "done"
     for later, made in ((300, 0), (DAY_S - 60, 0), (DAY_S + 60, 1), (DAY_S + 120, 0)):
-        assert make_due_reports(stores, NOW + later) == made, later
+        assert make_due_reports(stores, now + later) == made, later
     _work(api, queued[-1])
-    make_due_reports(stores, NOW + DAY_S + 180)
-    assert make_due_reports(stores, NOW + 5 * DAY_S + 60) == 1
+    make_due_reports(stores, now + DAY_S + 180)
+    assert make_due_reports(stores, now + 5 * DAY_S + 60) == 1
     assert len(queued) == len(set(queued)) == 3
 
 
-def test_sweeps_that_overlap_make_one_report(api: Api, stores: Wiring, queued: list[str]) -> None:
+def test_sweeps_that_overlap_make_one_report(
+    api: Api, stores: Wiring, queued: list[str], now: int
+) -> None:
     """Both have read that it is due; one of them writes it."""
     _schedule(api)
     both_know = Barrier(2)
@@ -88,7 +95,7 @@ def test_sweeps_that_overlap_make_one_report(api: Api, stores: Wiring, queued: l
     with mock.patch.object(module, "ordered_report", meet):
 
         def sweep_once() -> None:
-            made.append(make_due_reports(stores, NOW + 60))
+            made.append(make_due_reports(stores, now + 60))
 
         sweeps = [Thread(target=sweep_once) for _ in range(2)]
         for sweep in sweeps:
@@ -100,7 +107,7 @@ def test_sweeps_that_overlap_make_one_report(api: Api, stores: Wiring, queued: l
 
 
 def test_a_report_whose_message_was_lost_is_queued_again(
-    api: Api, stores: Wiring, queued: list[str]
+    api: Api, stores: Wiring, queued: list[str], now: int
 ) -> None:
     """The process died between writing it down and telling the worker."""
     _schedule(api)
@@ -108,18 +115,18 @@ def test_a_report_whose_message_was_lost_is_queued_again(
         mock.patch.object(stores.queues, "run_report", side_effect=RuntimeError("killed")),
         pytest.raises(RuntimeError),
     ):
-        make_due_reports(stores, NOW + 60)
-    assert make_due_reports(stores, NOW + 120) == 0 and not queued
-    make_due_reports(stores, NOW + 60 + QUEUED_AGAIN_S)
+        make_due_reports(stores, now + 60)
+    assert make_due_reports(stores, now + 120) == 0 and not queued
+    make_due_reports(stores, now + 60 + QUEUED_AGAIN_S)
     assert len(queued) == 1
-    make_due_reports(stores, NOW + 120 + QUEUED_AGAIN_S)
+    make_due_reports(stores, now + 120 + QUEUED_AGAIN_S)
     assert len(queued) == 1
     _work(api, queued[0])
     assert api.get(f"{api.org}/reports")[0]["status"] == "done"
 
 
 def test_a_schedule_is_changed_switched_off_and_deleted(
-    api: Api, stores: Wiring, queued: list[str]
+    api: Api, stores: Wiring, queued: list[str], now: int
 ) -> None:
     """What is off is never due; switched on again, it begins anew."""
     schedule = _schedule(api, report_generation_frequency="once")
@@ -127,24 +134,24 @@ def test_a_schedule_is_changed_switched_off_and_deleted(
     assert schedule["next_report_at"] and schedule["last_report"] is None
     api.put(href, {"enabled": False})
     assert api.get(href)["next_report_at"] is None
-    assert make_due_reports(stores, NOW + 60) == 0
+    assert make_due_reports(stores, now + 60) == 0
     api.put(href, {"enabled": True, "report_generation_frequency": "monthly"})
-    assert make_due_reports(stores, NOW + 60) == 1
+    assert make_due_reports(stores, now + 60) == 1
     api.delete(href)
     assert api.call("GET", href).status == 404
-    assert make_due_reports(stores, NOW + 400 * DAY_S) == 0
+    assert make_due_reports(stores, now + 400 * DAY_S) == 0
 
 
 def test_too_many_waiting_reports_wait_with_the_schedule(
-    api: Api, stores: Wiring, queued: list[str]
+    api: Api, stores: Wiring, queued: list[str], now: int
 ) -> None:
     """It stays due until there is room."""
     api.put(f"{api.org}/settings/reports", {"max_queued_reports": 1})
     _schedule(api), _schedule(api)
-    assert make_due_reports(stores, NOW + 60) == 1
-    assert make_due_reports(stores, NOW + 120) == 0
+    assert make_due_reports(stores, now + 60) == 1
+    assert make_due_reports(stores, now + 120) == 0
     _work(api, queued[0])
-    assert make_due_reports(stores, NOW + 180) == 1
+    assert make_due_reports(stores, now + 180) == 1
 
 
 @pytest.mark.parametrize(
