@@ -5,6 +5,7 @@ import pytest
 from ven.core import bolts
 from ven.core.bolts import (
     BACKOFF_CAP_S,
+    RENEWED_SPREAD_S,
     BoltState,
     CloseBolts,
     Failed,
@@ -146,12 +147,13 @@ def test_closing_bolt_replaces_the_connection_whatever_the_mode() -> None:
 
 
 def test_connection_is_renewed_when_enforcement_begins() -> None:
-    """The new one before the old one goes; then a heartbeat, for the old one may have been deaf."""
+    """The new one before the old one goes; then a heartbeat, for the old one may have been deaf:
+    within a minute, since a whole fleet may begin at once."""
     state, said = run(opened(), Renew())
     assert said == [OpenBolts()]
     assert state.phase == "open"
     state, said = run(state, Opened())
-    assert said == [HeartbeatHint(0)]
+    assert said == [HeartbeatHint(RENEWED_SPREAD_S)]
     assert bolts.wake_at(state) == BOLT_KEEPALIVE_S, "and that was all"
 
 
@@ -163,8 +165,25 @@ def test_connection_that_was_being_opened_is_renewed_too(begun_by: str) -> None:
     state, said = run(state, Renew(), Opened(), now=7081)
     assert said == [OpenBolts()]
     state, said = run(state, Opened(), now=7082)
-    assert said == [HeartbeatHint(0)]
+    assert said == [HeartbeatHint(RENEWED_SPREAD_S)]
     assert state.replace_at > 7082 + 6000
+
+
+def test_a_real_gap_is_asked_for_at_once_although_the_connection_is_renewed() -> None:
+    """One that was lost before, or is lost while its replacement is being opened."""
+    state, _ = run(opened(), Lost())
+    state, said = run(state, Tick(), Renew(), Opened(), now=BACKOFF_CAP_S)
+    assert said == [OpenBolts(), OpenBolts()]
+    assert run(state, Opened())[1] == [HeartbeatHint(0)]
+    state, _ = run(opened(), Renew(), Lost())
+    assert run(state, Opened())[1] == [HeartbeatHint(0)]
+
+
+def test_a_replacement_that_overlaps_asks_for_nothing() -> None:
+    """No bolt falls between the two."""
+    state, said = run(opened(), Tick(), now=7200)
+    assert OpenBolts() in said
+    assert run(state, Opened(), now=7201)[1] == []
 
 
 def test_no_connection_needs_no_renewal() -> None:

@@ -22,7 +22,9 @@ that wait for up to 5 minutes each would begin with 667 connections a second, an
 
 The kernel follows connections from the first policy on. Of one that is older it cannot know who
 opened it, and when the PCE speaks first (on this channel it does) takes it for one that the PCE
-opened, which full enforcement refuses. So the connection is renewed when enforcement begins.
+opened, which full enforcement refuses. So the connection is renewed when enforcement begins. What
+the old one may have missed in that moment is asked for within a minute: a fleet that gets its first
+policy at once must not ask at once, too, when the next change is about to come.
 
 In degraded mode bolts are ignored, except those that announce an upgrade or a support report
 ("VEN-to-PCE Communication", degraded state).
@@ -42,6 +44,10 @@ BACKOFF_BASE_S = 1
 BACKOFF_CAP_S = 300
 """One heartbeat interval: by then the heartbeat has brought what a bolt would have said."""
 
+RENEWED_SPREAD_S = 60
+"""The heartbeat after a renewal: the old connection was deaf for less than a second, and the report
+of the policy that is enforced now is answered with the newest etag as well."""
+
 HEARD_WHEN_DEGRADED = ("upgrade", "support_report")
 
 
@@ -60,6 +66,8 @@ class BoltState(Struct, frozen=True, kw_only=True):
     """Failures since the channel was last open."""
     had_gap: bool = False
     """Bolts may have been missed since the last one could arrive."""
+    renewed: bool = False
+    """That gap is the moment between the start of enforcement and the connection's renewal."""
     too_old: bool = False
     """The connection being opened must be renewed as soon as it is open."""
     held: bool = False
@@ -189,7 +197,7 @@ def step(state: BoltState, event: BoltEvent, now: float) -> _Result:
             return _wait(state, now, busy=busy)
         case Lost() if state.phase == "open" and state.replacing:
             # Its replacement is on the way, but a bolt may have fallen between the two.
-            return replace(state, phase="connecting", replacing=False, had_gap=True,
+            return replace(state, phase="connecting", replacing=False, had_gap=True, renewed=False,
                            keepalive_at=NEVER), ()  # fmt: skip
         case Lost() if state.phase == "open":
             return _wait(replace(state, keepalive_at=NEVER, replace_at=NEVER, attempts=0), now)
@@ -207,7 +215,7 @@ def step(state: BoltState, event: BoltEvent, now: float) -> _Result:
             waiting = state.phase == "waiting"
             return replace(state, held=False, connect_at=now if waiting else state.connect_at), ()
         case Renew() if state.phase == "open":
-            return replace(state, replacing=True, replace_at=NEVER, had_gap=True), (OpenBolts(),)
+            return replace(_renewed(state), replacing=True, replace_at=NEVER), (OpenBolts(),)
         case _:
             return state, ()
 
@@ -229,11 +237,12 @@ def _due(state: BoltState, now: float) -> _Result:
 def _opened(state: BoltState, now: float) -> _Result:
     roll, dice = state.dice.roll()
     if state.too_old:
-        state = replace(state, phase="open", replacing=True, too_old=False, attempts=0,
-                        had_gap=True, keepalive_at=now + state.keepalive_s)  # fmt: skip
+        state = replace(_renewed(state), phase="open", replacing=True, too_old=False, attempts=0,
+                        keepalive_at=now + state.keepalive_s)  # fmt: skip
         return state, (OpenBolts(),)
     youngest, oldest = BOLT_RECONNECT_AFTER_S
-    commands: tuple[BoltCommand, ...] = (HeartbeatHint(0),) if state.had_gap else ()
+    hint = HeartbeatHint(RENEWED_SPREAD_S if state.renewed else 0)
+    commands: tuple[BoltCommand, ...] = (hint,) if state.had_gap else ()
     state = replace(
         state,
         dice=dice,
@@ -241,11 +250,17 @@ def _opened(state: BoltState, now: float) -> _Result:
         replacing=False,
         attempts=0,
         had_gap=False,
+        renewed=False,
         too_old=False,
         keepalive_at=now + state.keepalive_s,
         replace_at=now + youngest + roll * (oldest - youngest),
     )
     return state, commands
+
+
+def _renewed(state: BoltState) -> BoltState:
+    """A gap that is there already stays the one that it is."""
+    return replace(state, had_gap=True, renewed=state.renewed or not state.had_gap)
 
 
 def _wait(state: BoltState, now: float, *, busy: bool = False) -> _Result:
@@ -257,7 +272,7 @@ def _wait(state: BoltState, now: float, *, busy: bool = False) -> _Result:
     attempts = state.attempts + 1
     return replace(
         state, dice=dice, phase="waiting", connect_at=at, attempts=attempts, had_gap=True,
-        too_old=False,
+        renewed=False, too_old=False,
     ), ()  # fmt: skip
 
 
