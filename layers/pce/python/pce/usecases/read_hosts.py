@@ -34,9 +34,8 @@ READ_BY_ID = 2_000
 read with the org's whole, 2,000 documents or 5,000 rows a request."""
 
 MOST_AT_ONCE = 25_000
-"""Hosts that are joined for one answer: 0.6 GB, and 2.3 s of a core (``python -m bench large_org``).
-The API's function has 1 GB, half a core and 25 s. All hosts of a larger org are read
-asynchronously, in batches."""
+"""Hosts that are joined for one answer: 0.6 GB, and 2.3 s of a core (docs/performance.md). The
+API's function has 1 GB, half a core and 25 s. A larger org's are read asynchronously."""
 
 Shown = list[dict[str, Any]]
 
