@@ -112,3 +112,8 @@ def test_a_number_has_one_spelling(api: Api) -> None:
         assert api.call("GET", f"{api.org}/labels/{spelling}").status == 404
         body = {"name": "w", "labels": [{"href": f"{api.org}/labels/{spelling}"}]}
         assert api.call("POST", f"{api.org}/workloads", body).tokens == ["invalid_reference"]
+
+
+def test_a_list_may_be_asked_for_more_than_there_can_be(shared_api: Api) -> None:
+    """However large the number."""
+    assert shared_api.get(f"{shared_api.org}/permissions", max_results="9" * 30)

@@ -1,5 +1,6 @@
 """Read objects of any collection but workloads and VENs: lists with filters, and one by one."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,7 @@ def max_results(query: Query, default: int | None = DEFAULT_RESULTS) -> int | No
     number = whole_number(text, "max_results")
     if number < 0:
         raise Invalid(Problem("invalid_query_parameter", "max_results is negative", "max_results"))
-    return number
+    return min(number, sys.maxsize)  # as many as an org can have: no slice counts further
 
 
 def list_objects(
