@@ -8,7 +8,7 @@ import pytest
 
 from pce.runtime.wiring import Wiring
 from pce.usecases.record_reports import record_services
-from tests.fakes.api import Api
+from tests.fakes.api import Api, new_org
 from tests.fakes.changing_calls import run_by_the_worker
 from tests.fakes.pairing import pair
 from tests.fakes.people import member
@@ -221,3 +221,17 @@ def test_rules_that_make_no_sense(api: Api, expression: Any) -> None:
     answer = api.call("POST", f"{api.org}/label_mapping_rules", same_key)
     assert answer.tokens == ["label_key_repeated"]
     assert api.get(f"{api.org}/label_mapping_rules") == []
+
+
+def test_a_run_names_what_is_there(api: Api) -> None:
+    """Rules and workloads of nobody, or of another org, are refused; no run begins."""
+    stranger = new_org()
+    workload = stranger.post(f"{stranger.org}/workloads", {"name": "theirs"})["href"]
+    own = workload.replace(stranger.org, api.org)
+    for body in (
+        {"workloads": [{"href": own}]},
+        {"label_mapping_rules": [{"href": f"{api.org}/label_mapping_rules/{uuid.uuid4()}"}]},
+    ):
+        answer = api.call("POST", f"{api.org}/label_mapping_rules/run", body)
+        assert (answer.status, answer.tokens) == (406, ["invalid_reference"])
+    assert {event["status"] for event in api.events("label_mapping_rules.run")} == {"failure"}

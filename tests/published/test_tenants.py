@@ -165,7 +165,7 @@ def _swapped(body: Any, org: str, known: KnownObjects) -> Any:
 
 def _accepted(answer: Answer) -> bool:
     """Whether something was done: bulk calls answer 200 with what was refused, entry by entry."""
-    if answer.status >= 400 or answer.status == 202:  # a run later, which finds nothing by them
+    if answer.status >= 400:
         return False
     said = answer.json if answer.raw else None
     entries = said if isinstance(said, list) else [said]

@@ -18,9 +18,11 @@ from pce.identifiers import tail
 from pce.objects.fields import Flag, ListOf, Reference, Shape
 from pce.objects.hrefs import item_id
 from pce.objects.label_mapping_rule import LABEL_MAPPING_RULES
+from pce.objects.policy_version import references
 from pce.objects.workload import WORKLOADS
 from pce.store.change import Change, Put
 from pce.usecases.caller import Caller
+from pce.usecases.check_references import existing
 from pce.usecases.check_scope import ScopeCheck
 from pce.usecases.export_collection import (
     KEPT_S,
@@ -49,8 +51,9 @@ _PRIVATE = ("kept_until",)
 
 def start_run(caller: Caller, body: Any, stores: Stores) -> dict[str, Any]:
     """A run that waits for its worker: of the rules that are named, or all that are enabled, on the
-    workloads that are named, or all. Raises :class:`Invalid`."""
+    workloads that are named, or all. Raises :class:`Invalid`, also for what is not there."""
     said = _SHAPE.clean(body)
+    existing(caller, references(said), stores)
     id = str(uuid.uuid4())
     run: dict[str, Any] = {
         "href": caller.path(LABEL_MAPPING_RULES.name, "run", id),
