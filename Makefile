@@ -58,9 +58,10 @@ $(SAM): requirements/sam.txt | system-packages
 run: setup ## run the PCE on https://localhost:$(PORT) until Ctrl-C
 	@.venv/bin/pce-local --port $(PORT) --state-dir .state/pce
 
+# Files in the order of their names: those that wait (e2e, kernel) begin early, units fill the end.
 .PHONY: test
 test: setup $(EMULATOR) $(SAM) ## every test; as root also those that need a kernel
-	.venv/bin/python -m pytest -n 4 --dist loadfile tests --hypothesis-profile=thorough
+	.venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests --hypothesis-profile=thorough
 
 # What is typed: all but the tests. functions/*: each handler is a module of its own name.
 TYPED := layers/pce/python/pce layers/ven_protocol/python/ven_protocol ven/src/ven \
