@@ -1,11 +1,8 @@
 """POST .../suspend, unsuspend, goodbye, deactivate, token, lost, recovery."""
 
-import uuid
-
 from pce.errors import NotFound, Problem
-from pce.identifiers import OrgId
 from pce.runtime.clock import now_s
-from pce.runtime.http import Reply, Request, agent_of, http_function, json_body, json_reply
+from pce.runtime.http import Reply, Request, agent_of, http_function, json_body, json_reply, ven_of
 from pce.runtime.wiring import wiring
 from pce.usecases.change_ven_state import (
     deactivate,
@@ -45,11 +42,7 @@ def handler(request: Request) -> Reply:
 
 def _recovered(request: Request) -> Reply:
     """The only one that comes without an agent token."""
-    try:
-        org_id = OrgId(int(request.parameters["org_id"]))
-        ven_id = uuid.UUID(request.parameters["ven_id"])
-    except ValueError as error:
-        raise NotFound(Problem("not_found", f"there is nothing at {request.path}")) from error
+    org_id, ven_id = ven_of(request)
     shown = json_body(request, RecoveryCode)
     ip = request.source_ip
     return json_reply(200, recover_by_code(org_id, ven_id, shown, wiring(), now_s(), ip))

@@ -27,6 +27,7 @@ from pce.errors import (
     Unauthenticated,
     Unavailable,
 )
+from pce.identifiers import OrgId
 from ven_protocol.compression import Corrupt, inflate
 from ven_protocol.compression import TooLarge as InflatedTooLarge
 from ven_protocol.limits import MAX_INFLATED_BYTES, MAX_JSON_BODY_BYTES
@@ -133,6 +134,17 @@ def http_function(handle: Callable[[Request], Reply]) -> Callable[[Event, object
             return error_reply(error)
 
     return handler
+
+
+def ven_of(request: Request) -> tuple[OrgId, uuid.UUID]:
+    """The org and the VEN that the path names, of a request that comes without an agent token: who
+    sent it is for the use case to find out. Raises :class:`NotFound` for what is no number and no
+    UUID."""
+    try:
+        org_id = OrgId(int(request.parameters["org_id"]))
+        return org_id, uuid.UUID(request.parameters["ven_id"])
+    except ValueError as error:
+        raise NotFound(Problem("not_found", f"there is nothing at {request.path}")) from error
 
 
 def agent_of(request: Request) -> AgentToken:
