@@ -1,15 +1,20 @@
 """Which containers there are, which of them are one pod, and what is told of them."""
 
+import asyncio
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from ven import container_workloads
 from ven.core.containers import Container, pods, told
+from ven.core.kernel import KernelRefused
+from ven.edge.files import DataDirectory
 from ven.edge.runtimes import ContainerReader, network_of
 from ven_protocol.messages import Interface
 
@@ -154,3 +159,34 @@ def test_a_state_is_read_again_when_it_was_written_again(
     os.utime(file, ns=(1, 1))
     assert [each.annotations for each in reader.read()] == [{}]
     assert len(reads) == 2
+
+
+def test_a_gate_that_the_kernel_refuses_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A kernel may lack the bridge family: it is tried with every look, and logged at the first."""
+
+    class Refusing:
+        enforced = True
+
+        def admit(self, guards: Sequence[Any]) -> bool:
+            raise KernelRefused("no bridge family")
+
+    class Work:
+        async def in_thread(self, act: Callable[..., Any], *given: Any) -> Any:
+            return act(*given)
+
+    unused: Any = mock.Mock()
+    identity = mock.Mock(runtime_roots=())
+    given = (DataDirectory(tmp_path), identity, unused, Work(), unused, unused, unused, unused)
+    with (
+        mock.patch.object(container_workloads, "PodLinks", lambda *given: Refusing()),
+        mock.patch.object(container_workloads, "InterfaceEvents"),
+    ):
+        containers = container_workloads.ContainerWorkloads(*given)
+
+    async def look_three_times() -> list[bool]:
+        return [await containers._admit() for _ in range(3)]
+
+    assert asyncio.run(look_three_times()) == [False] * 3
+    assert [r.message for r in caplog.records] == ["links of containers: no bridge family"]
