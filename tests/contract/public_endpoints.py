@@ -131,7 +131,10 @@ GET,PUT,DELETE {org}/report_schedules/*
 GET {org}/report_templates
 GET,POST {org}/support_bundle_requests
 GET,DELETE {org}/support_bundle_requests/*
-GET {org}/label_mapping_rules
+GET,POST {org}/label_mapping_rules
+GET,PUT,DELETE {org}/label_mapping_rules/*
+PUT {org}/label_mapping_rules/*/reorder
+POST {org}/label_mapping_rules/run
 GET {org}/core_service_types
 GET {org}/detected_core_services
 GET {org}/detected_core_services_summary
@@ -141,7 +144,7 @@ GET,PUT,DELETE {org}/slbs/*
 GET {org}/discovered_virtual_servers
 GET {org}/discovered_virtual_servers/*
 GET {org}/software/ven/releases
-GET {org}/software/ven/releases/*
+GET,PUT,DELETE {org}/software/ven/releases/*
 PUT {org}/software/ven/releases/default
 GET {org}/software/ven/releases/*/images
 """
